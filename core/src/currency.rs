@@ -1,0 +1,129 @@
+//! Currencies (ISO 4217): codes and how many digits their minor unit has.
+
+use alloc::string::String;
+use core::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// A currency that ISO 4217 lists, by its three-letter code.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Currency([u8; 3]);
+
+/// Why a text is no currency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a currency is a code of ISO 4217, for example EUR")]
+pub struct CurrencyError;
+
+/// Currencies without a minor unit.
+const DIGITS_0: &str = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF";
+/// Currencies with a minor unit of two digits.
+const DIGITS_2: &str = "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BOV \
+    BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF CHW CNY COP COU CRC CUC CUP CVE CZK DKK DOP DZD EGP \
+    ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HRK HTG HUF IDR ILS INR IRR JMD KES \
+    KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV \
+    MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK \
+    SGD SHP SLE SLL SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD USN UYU \
+    UZS VED VES WST XCD YER ZAR ZMW ZWL";
+/// Currencies with a minor unit of three digits.
+const DIGITS_3: &str = "BHD IQD JOD KWD LYD OMR TND";
+/// Currencies with a minor unit of four digits.
+const DIGITS_4: &str = "CLF UYW";
+
+const TABLE: [(u32, &str); 4] = [(0, DIGITS_0), (2, DIGITS_2), (3, DIGITS_3), (4, DIGITS_4)];
+
+impl Currency {
+    /// The three-letter code, in capitals.
+    pub fn code(&self) -> &str {
+        core::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// Digits after the dot in the currency's minor unit: 2 for EUR, 0 for JPY, 3 for KWD.
+    pub fn digits(&self) -> u32 {
+        digits_of(self.code()).unwrap_or(2)
+    }
+}
+
+fn digits_of(code: &str) -> Option<u32> {
+    let lists = |codes: &str| codes.split_ascii_whitespace().any(|listed| listed == code);
+    TABLE
+        .iter()
+        .find(|(_, codes)| lists(codes))
+        .map(|(digits, _)| *digits)
+}
+
+impl FromStr for Currency {
+    type Err = CurrencyError;
+    /// Reads a code in any case.
+    fn from_str(text: &str) -> Result<Self, CurrencyError> {
+        let code: [u8; 3] = text
+            .to_ascii_uppercase()
+            .as_bytes()
+            .try_into()
+            .map_err(|_| CurrencyError)?;
+        let currency = Self(code);
+        digits_of(currency.code())
+            .map(|_| currency)
+            .ok_or(CurrencyError)
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl fmt::Debug for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl Serialize for Currency {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.code())
+    }
+}
+
+impl<'de> Deserialize<'de> for Currency {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_agrees_with_a_kept_list() {
+        let mut seen = 0;
+        for a in b'A'..=b'Z' {
+            for b in b'A'..=b'Z' {
+                for c in b'A'..=b'Z' {
+                    let bytes = [a, b, c];
+                    let code = core::str::from_utf8(&bytes).unwrap();
+                    let kept = iso_currency::Currency::from_code(code).and_then(|k| k.exponent());
+                    let ours = code.parse::<Currency>().ok().map(|c| c.digits());
+                    if let (Some(ours), Some(kept)) = (ours, kept) {
+                        assert_eq!(ours, u32::from(kept), "{code}");
+                        seen += 1;
+                    } else if kept.is_some() && ours.is_none() {
+                        panic!("{code} is missing");
+                    }
+                }
+            }
+        }
+        assert!(seen > 150, "{seen}");
+    }
+
+    #[test]
+    fn codes_are_read_in_any_case() {
+        assert_eq!("eur".parse::<Currency>().unwrap().code(), "EUR");
+        for bad in ["", "EU", "EURO", "XXX", "€", "ŻŻ"] {
+            assert_eq!(bad.parse::<Currency>(), Err(CurrencyError), "{bad}");
+        }
+    }
+}

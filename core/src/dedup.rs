@@ -1,0 +1,102 @@
+//! Repeat keys (R20, R47): what makes two creates the same.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    conversion::{ConversionType, ExternalId, Root},
+    ruleset::KeyKind,
+    token::AdvertiserId,
+};
+
+/// A repeat key: a hash of its kind and values, unique within the tenant.
+///
+/// The first twelve bytes say what is repeated (for kind `external` they are the [`PairKey`], so
+/// that all types of a pair stand side by side), the last four say of which kind and type. It is
+/// narrow because it is the one key of the store that comes in random order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct DedupKey([u8; 16]);
+
+/// A hash of advertiser and external id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PairKey([u8; 12]);
+
+impl PairKey {
+    /// The key of a pair.
+    pub fn of(advertiser: &AdvertiserId, external_id: &ExternalId) -> Self {
+        // The advertiser is a token and cannot hold the separator.
+        Self(hash(&[
+            b"pair",
+            advertiser.as_str().as_bytes(),
+            external_id.as_str().as_bytes(),
+        ]))
+    }
+
+    /// The bytes, as a store keeps them.
+    pub const fn as_bytes(&self) -> &[u8; 12] {
+        &self.0
+    }
+
+    /// The repeat key of kind `external` of this pair and a type.
+    pub fn with_type(&self, conversion_type: &ConversionType) -> DedupKey {
+        DedupKey::joined(self.0, KeyKind::External, Some(conversion_type))
+    }
+}
+
+impl DedupKey {
+    /// The key that a conversion has under a kind, where it has one (R47): kind `external` needs an
+    /// external id, kinds with a type need the type, kind `none` has no keys.
+    pub fn of(
+        kind: KeyKind,
+        root: &Root,
+        external_id: Option<&ExternalId>,
+        conversion_type: Option<&ConversionType>,
+    ) -> Option<Self> {
+        let under_root = |external_id: Option<&ExternalId>| {
+            // "No external id" differs from every external id, which is never empty.
+            let text = external_id.map_or("", ExternalId::as_str);
+            hash(&[b"root", root.id.as_bytes(), text.as_bytes()])
+        };
+        match kind {
+            KeyKind::External => {
+                let pair = PairKey::of(&root.origin.advertiser, external_id?);
+                Some(pair.with_type(conversion_type?))
+            }
+            KeyKind::Click => Some(Self::joined(under_root(None), kind, None)),
+            KeyKind::ClickType => {
+                Some(Self::joined(under_root(None), kind, Some(conversion_type?)))
+            }
+            KeyKind::ClickExternal => Some(Self::joined(under_root(external_id), kind, None)),
+            KeyKind::None => None,
+        }
+    }
+
+    /// The bytes, as a store keeps them.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    fn joined(what: [u8; 12], kind: KeyKind, conversion_type: Option<&ConversionType>) -> Self {
+        let type_name = conversion_type.map_or("", ConversionType::name);
+        let tail: [u8; 4] = hash(&[kind.name().as_bytes(), type_name.as_bytes()]);
+        let mut key = [0; 16];
+        let (head, rest) = key.split_at_mut(what.len());
+        head.copy_from_slice(&what);
+        rest.copy_from_slice(&tail);
+        Self(key)
+    }
+}
+
+/// The first bytes of SHA-256 over the parts, each preceded by its length.
+fn hash<const LEN: usize>(parts: &[&[u8]]) -> [u8; LEN] {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update(part.len().to_be_bytes());
+        hasher.update(part);
+    }
+    let mut key = [0; LEN];
+    for (to, from) in key.iter_mut().zip(hasher.finalize()) {
+        *to = from;
+    }
+    key
+}

@@ -1,0 +1,117 @@
+//! What a decision needs to know of what is stored: asked for as data ([`FactQuery`]), answered as
+//! data ([`Facts`]). A store fetches exactly what the query names, inside the transaction that
+//! applies the decision.
+
+use alloc::{collections::BTreeMap, vec::Vec};
+
+use crate::{
+    conversion::{Conversion, ConversionType, ExternalId, Root},
+    dedup::DedupKey,
+    ids::{ConversionId, TransactionId},
+    ruleset::KeyKind,
+    token::{AdvertiserId, CommissionId},
+    transaction::Transaction,
+};
+
+/// Which rows matter to one decision. Everything asked for is bounded: no answer grows with the
+/// number of conversions under a root.
+///
+/// How a store answers, in this order:
+///
+/// 1. *The root.* With `pcid`: that conversion's root ([`Facts::named`], [`Facts::root`]). Without
+///    it and with `pair`: the oldest root under which a conversion carries the pair
+///    ([`Facts::pair_root`], and [`Facts::root`] is that root). Nothing found: leave both empty and
+///    stop.
+/// 2. *The pair*, under the advertiser given, or else the root's: [`Facts::pair_root`], and for
+///    updates [`Facts::newest_of_pair`].
+/// 3. *The key*, computed by [`KeyQuery::key`] from the root: [`Facts::first`].
+/// 4. *The target* of an update: [`Facts::newest_under_root`], [`Facts::root_row`].
+/// 5. *Counters* under the root.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FactQuery {
+    /// The conversion to pair with (R15).
+    pub pcid: Option<ConversionId>,
+    /// The advertiser's id to pair with, or to compare with (R16 to R18).
+    pub pair: Option<PairQuery>,
+    /// The repeat key to look up (R20, R47): of a create, to find the first; of an update that
+    /// brings an external id, to see whether it is free (R22).
+    pub key: Option<KeyQuery>,
+    /// For an update: the conversions that it may be about (R21).
+    pub target: Option<TargetQuery>,
+    /// Commissions whose transactions under the root must be counted (R27).
+    pub counters: Vec<CommissionId>,
+    /// The transaction that an auto-set or an edit is about, with its conversion and root.
+    pub transaction: Option<TransactionId>,
+}
+
+/// A pair of advertiser and external id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairQuery {
+    /// The advertiser given; absent: the root's.
+    pub advertiser: Option<AdvertiserId>,
+    /// The advertiser's id.
+    pub external_id: ExternalId,
+}
+
+/// A repeat key whose root is known only to the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyQuery {
+    /// Which kind of key.
+    pub kind: KeyKind,
+    /// The external id of the request.
+    pub external_id: Option<ExternalId>,
+    /// The type of the request, where it names one.
+    pub conversion_type: Option<ConversionType>,
+}
+
+impl KeyQuery {
+    /// The key under a root, where the kind has one for this request.
+    pub fn key(&self, root: &Root) -> Option<DedupKey> {
+        DedupKey::of(
+            self.kind,
+            root,
+            self.external_id.as_ref(),
+            self.conversion_type.as_ref(),
+        )
+    }
+}
+
+/// The rows among which an update finds its target (R21).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetQuery {
+    /// Only conversions of this type; absent: of any.
+    pub conversion_type: Option<ConversionType>,
+}
+
+/// A conversion with all its transactions, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The conversion.
+    pub conversion: Conversion,
+    /// Its transactions, by id.
+    pub transactions: Vec<Transaction>,
+}
+
+/// The answer to a [`FactQuery`]. What was not asked for, or does not exist, is absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The root that the request pairs with.
+    pub root: Option<Root>,
+    /// The oldest root under which a conversion carries the pair (R16).
+    pub pair_root: Option<ConversionId>,
+    /// The conversion that the pcid names, where a `target` was asked for and it is no root.
+    pub named: Option<Found>,
+    /// The conversion that holds the repeat key.
+    pub first: Option<Found>,
+    /// The newest conversion that carries the pair (of the type, where one was asked for).
+    pub newest_of_pair: Option<Found>,
+    /// The newest conversion under the root (of the type, where one was asked for), the root
+    /// itself excluded.
+    pub newest_under_root: Option<Found>,
+    /// The root as a conversion, where a `target` was asked for.
+    pub root_row: Option<Found>,
+    /// Transactions that each asked commission has made under the root.
+    pub counters: BTreeMap<CommissionId, u32>,
+    /// The conversion of the transaction that was asked for.
+    pub of_transaction: Option<Found>,
+}

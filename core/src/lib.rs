@@ -1,0 +1,55 @@
+//! Counterfoil's core: what a postback means, as pure functions.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod conversion;
+mod currency;
+mod decide;
+mod decision;
+mod dedup;
+mod edit;
+mod facts;
+mod ids;
+mod money;
+mod postback;
+mod read;
+mod reason;
+mod request;
+mod root;
+mod rules;
+mod ruleset;
+mod time;
+mod token;
+mod trace;
+mod transaction;
+pub mod view;
+
+pub use conversion::{
+    Conversion, ConversionType, ExternalId, ExternalIdError, Method, Origin, Params,
+    RAW_RESULT_PARAM, Received, Root, Source,
+};
+pub use currency::{Currency, CurrencyError};
+pub use decide::{
+    auto_set, create_root, decide, edit, query, query_root, query_transaction, refuse,
+};
+pub use decision::{Decision, Effect, Event, Outcome, Receipt, Stored};
+pub use dedup::{DedupKey, PairKey};
+pub use edit::Edit;
+pub use facts::{FactQuery, Facts, Found, KeyQuery, PairQuery, TargetQuery};
+pub use ids::{ConversionId, IdError, RequestId, TransactionId};
+pub use money::{Amount, AmountError, OutOfRange, Percent, PercentError, Rate, RateError};
+pub use postback::{Action, Postback};
+pub use read::{Body, Incoming, Pairs, decode, masked_text, parse, read, select};
+pub use reason::{Note, Reason, Refusal};
+pub use request::{Arrival, Request};
+pub use root::RootRequest;
+pub use rules::{Issue, RulesetSpec, Severity};
+pub use ruleset::*;
+pub use time::{Period, PeriodError, Timestamp, TimestampError};
+pub use token::*;
+pub use trace::*;
+pub use transaction::{
+    AutoSet, DueResult, PayoutTerm, RevenueTerm, Terms, Transaction, TransactionResult,
+};

@@ -1,0 +1,70 @@
+//! A request: one arrival, whatever came of it. What a store takes in, and what a log row holds.
+
+use alloc::{boxed::Box, string::String};
+
+use crate::{
+    conversion::Method,
+    decision::{Decision, Receipt},
+    edit::Edit,
+    facts::{FactQuery, Facts},
+    ids::TransactionId,
+    postback::Postback,
+    reason::Refusal,
+    root::RootRequest,
+    ruleset::Ruleset,
+};
+
+/// One arrival, read as far as it could be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// A postback that could be read.
+    Postback(Box<Postback>),
+    /// A root to be made.
+    Root(Box<RootRequest>),
+    /// An auto-set that is due (R35).
+    AutoSet(TransactionId),
+    /// An administrator's edit.
+    Edit(Box<Edit>),
+    /// What could not be read: it is logged and answered like any other.
+    Unreadable(Box<Refusal>),
+}
+
+/// A request with what a log row says about how it came. `query` holds everything that is needed
+/// to read it again: secrets are masked, query and body are one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// What to decide.
+    pub request: Request,
+    /// How it came in.
+    pub method: Method,
+    /// The dialect of the path, where it named one.
+    pub dialect: Option<Box<str>>,
+    /// The parameters as one form-encoded text, secrets masked.
+    pub query: String,
+    /// The address it came from.
+    pub remote_addr: Option<Box<str>>,
+}
+
+impl Request {
+    /// The facts that the decision needs.
+    pub fn query(&self, ruleset: &Ruleset) -> FactQuery {
+        match self {
+            Self::Postback(postback) => crate::query(ruleset, postback),
+            Self::Root(root) => crate::query_root(ruleset, root),
+            Self::AutoSet(id) => crate::query_transaction(*id),
+            Self::Edit(edit) => crate::query_transaction(edit.transaction_id),
+            Self::Unreadable(_) => FactQuery::default(),
+        }
+    }
+
+    /// Decides. Total: it always answers.
+    pub fn decide(&self, ruleset: &Ruleset, facts: &Facts, receipt: Receipt) -> Decision {
+        match self {
+            Self::Postback(postback) => crate::decide(ruleset, postback, facts, receipt),
+            Self::Root(root) => crate::create_root(ruleset, root, facts, receipt),
+            Self::AutoSet(_) => crate::auto_set(ruleset, facts, receipt),
+            Self::Edit(edit) => crate::edit(ruleset, edit, facts, receipt),
+            Self::Unreadable(refusal) => crate::refuse((**refusal).clone(), receipt),
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! The trace of a decision: each rung as data. It is stored in a compact binary form and turned
+//! into words only when someone reads it.
+
+use alloc::{boxed::Box, format, string::String, vec::Vec};
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    conversion::{ConversionType, Method},
+    currency::Currency,
+    ids::{ConversionId, TransactionId},
+    money::{Amount, Percent, Rate},
+    postback::Action,
+    ruleset::{KeyKind, OnRepeat, Ruleset},
+    time::Timestamp,
+    token::CommissionId,
+    transaction::TransactionResult,
+};
+
+/// How a decision came about, step by step, in the order of the ladder.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trace {
+    /// The steps.
+    pub steps: Vec<Step>,
+}
+
+/// One step of a trace. The order of the variants is a stored form: add at the end only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Step {
+    /// The definition that decides (R13), by its place in the rules; none: the built-in one.
+    Definition(Option<u32>),
+    /// An unknown name is close to a reserved one.
+    Similar {
+        /// The name that came.
+        name: Box<str>,
+        /// The name that was perhaps meant.
+        reserved: Box<str>,
+    },
+    /// An unknown name came more than once (R5).
+    Repeated(Box<str>),
+    /// A foreign status word was translated (R48).
+    StatusWord {
+        /// The word that came.
+        word: Box<str>,
+        /// What it means for the result.
+        result: Option<TransactionResult>,
+        /// What it means for the type.
+        conversion_type: Option<ConversionType>,
+    },
+    /// The type was missing and the definition's default was taken.
+    DefaultType(ConversionType),
+    /// The effective action and why (R11).
+    Action {
+        /// The action.
+        action: Action,
+        /// Whether the request named it.
+        named: bool,
+    },
+    /// A root is made (R51).
+    MakesRoot(Method),
+    /// Paired with a root (R15, R16).
+    Paired {
+        /// The root.
+        root: ConversionId,
+        /// What led there.
+        by: PairedBy,
+    },
+    /// All conditions of the definition hold (R19).
+    ConditionsHold,
+    /// A condition of the definition does not hold (R19).
+    ConditionFailed(Condition),
+    /// The repeat key was looked up (R20, R47).
+    Key {
+        /// Its kind.
+        kind: KeyKind,
+        /// Who holds it.
+        first: Option<ConversionId>,
+    },
+    /// The request has no repeat key.
+    NoKey(KeyKind),
+    /// The key is taken and the definition says what follows (R47).
+    Repeat(OnRepeat),
+    /// The key is taken, and the commission named has no transaction there yet (R20).
+    AddsTransaction(CommissionId),
+    /// The target of an update (R21).
+    Target {
+        /// The conversion.
+        conversion: ConversionId,
+        /// By which part of R21.
+        by: TargetBy,
+    },
+    /// Commissions were looked at (R24 to R26).
+    Candidates {
+        /// The conversion type that was matched.
+        conversion_type: ConversionType,
+        /// Why each lost, as runs in the order of the rules; they add up to all commissions.
+        verdicts: Vec<VerdictRun>,
+        /// The one that was taken, by its place in the rules.
+        chosen: Option<u32>,
+        /// Whether the request named it (R25).
+        named: bool,
+    },
+    /// Transactions of a commission were counted under the root (R27).
+    Counted {
+        /// The commission's place in the rules.
+        commission: u32,
+        /// How many it has made.
+        made: u32,
+        /// The most that it makes.
+        most: u32,
+    },
+    /// An amount was converted (R34).
+    Converted {
+        /// Which parameter.
+        parameter: AmountParameter,
+        /// The amount as it came.
+        original: Amount,
+        /// Its currency.
+        currency: Currency,
+        /// The rate.
+        rate: Rate,
+        /// Whether the rate was frozen by an earlier request.
+        frozen: bool,
+        /// The amount in the tenant's currency.
+        amount: Amount,
+    },
+    /// A repeat's amount was added to what was there (R47).
+    Added {
+        /// Which parameter.
+        parameter: AmountParameter,
+        /// What was there.
+        before: Amount,
+        /// The sum.
+        sum: Amount,
+    },
+    /// A leg of a transaction was computed (R30, R31).
+    Leg {
+        /// Which transaction.
+        transaction: TransactionId,
+        /// Which leg.
+        leg: Leg,
+        /// How.
+        formula: Formula,
+        /// The result, rounded to the minor unit half away from zero.
+        amount: Amount,
+    },
+    /// A result at birth (R29).
+    Born {
+        /// Which transaction.
+        transaction: TransactionId,
+        /// The result.
+        result: TransactionResult,
+        /// Why.
+        because: BornBecause,
+    },
+    /// A result will be set later (R35).
+    WillSet {
+        /// Which transaction.
+        transaction: TransactionId,
+        /// What.
+        result: TransactionResult,
+        /// When.
+        at: Timestamp,
+    },
+    /// A field of the conversion changed (R22).
+    Changed(Field),
+    /// A transaction's result was set (R23).
+    ResultSet {
+        /// Which transaction.
+        transaction: TransactionId,
+        /// What it was.
+        from: TransactionResult,
+        /// What it is.
+        to: TransactionResult,
+    },
+    /// An auto-set found nothing to do (R35): the result was not pending any more, or the same.
+    AutoSetIdle(TransactionResult),
+}
+
+/// What led to a root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PairedBy {
+    /// The pcid names the root itself.
+    Pcid,
+    /// The pcid names a conversion under the root.
+    PcidUnderRoot,
+    /// Advertiser and external id (R16).
+    Pair,
+    /// The transaction that is edited or set.
+    Transaction,
+}
+
+/// A condition of a postback definition (R19).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Condition {
+    /// The source of the root.
+    Source,
+    /// The conversion type.
+    Type,
+    /// The affiliate.
+    Affiliate,
+    /// The advertiser.
+    Advertiser,
+    /// The offer.
+    Offer,
+}
+
+impl Condition {
+    /// The name in rules.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Source => "sources",
+            Self::Type => "types",
+            Self::Affiliate => "affiliates",
+            Self::Advertiser => "advertisers",
+            Self::Offer => "offers",
+        }
+    }
+}
+
+/// By which part of R21 a target was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TargetBy {
+    /// (a) by the pair.
+    Pair,
+    /// (b) the conversion that the pcid names.
+    Named,
+    /// (c) the newest of the type under the root.
+    NewestOfType,
+    /// (d) the newest under the root.
+    Newest,
+    /// The first with the same repeat key (R47).
+    Repeat,
+}
+
+/// Why a commission was no candidate, or that it was one (R24).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// All its conditions hold.
+    Candidate,
+    /// It is switched off.
+    Inactive,
+    /// It pays another conversion type.
+    Type,
+    /// Another offer.
+    Offer,
+    /// Another advertiser.
+    Advertiser,
+    /// Another affiliate.
+    Affiliate,
+    /// Another group of affiliates.
+    Group,
+    /// Another source.
+    Source,
+    /// Another channel.
+    Channel,
+    /// The conversion was made before its validity.
+    NotYetValid,
+    /// The conversion was made after its validity.
+    NoLongerValid,
+}
+
+/// So many commissions in a row with the same verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerdictRun {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// How many commissions.
+    pub count: u32,
+}
+
+/// A parameter that is an amount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AmountParameter {
+    /// `value`
+    Value,
+    /// `commission`
+    Commission,
+    /// `price`
+    Price,
+}
+
+impl AmountParameter {
+    /// The name of the parameter.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Value => "value",
+            Self::Commission => "commission",
+            Self::Price => "price",
+        }
+    }
+}
+
+/// A leg of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Leg {
+    /// The advertiser owes the tenant.
+    Revenue,
+    /// The tenant owes the affiliate.
+    Payout,
+}
+
+/// How a leg came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Formula {
+    /// The request's `commission` (R30).
+    Direct(Amount),
+    /// A fixed amount.
+    Fixed(Amount),
+    /// Percent of the value.
+    PercentOfValue(Percent, Amount),
+    /// Percent of a value that is missing (R32).
+    PercentOfMissingValue(Percent),
+    /// Percent of the rounded revenue.
+    PercentOfRevenue(Percent, Amount),
+    /// Nothing is paid out (R31).
+    Nothing,
+    /// An administrator set it.
+    Edited,
+}
+
+/// Why a transaction was born with its result (R29).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BornBecause {
+    /// An import's own result is trusted.
+    Import,
+    /// The commission approves at once.
+    AutoApprove,
+    /// The commission inherits this result.
+    Inherited,
+    /// Nothing says otherwise.
+    Default,
+    /// The update that made it says so (R23).
+    Update,
+}
+
+/// A field of a conversion that may change (R22, R47).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Field {
+    /// The value.
+    Value,
+    /// The price.
+    Price,
+    /// A direct amount that no transaction took.
+    Commission,
+    /// The external id.
+    ExternalId,
+    /// The type, by a repeat (R47).
+    Type(ConversionType),
+    /// A param.
+    Param(Box<str>),
+}
+
+impl Trace {
+    /// The trace in words: a line for each step, with the names that `ruleset` gives. Pass the
+    /// version of the rules that decided.
+    pub fn lines(&self, ruleset: &Ruleset) -> Vec<String> {
+        self.steps
+            .iter()
+            .map(|step| format!("{}", Worded { step, ruleset }))
+            .collect()
+    }
+}
+
+/// A step with the rules that give the names.
+struct Worded<'a> {
+    step: &'a Step,
+    ruleset: &'a Ruleset,
+}
+
+impl fmt::Display for Worded<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let _ = self.ruleset;
+        write!(f, "{:?}", self.step)
+    }
+}
