@@ -28,12 +28,14 @@ mod request;
 mod root;
 mod rules;
 mod ruleset;
+mod select;
 mod time;
 mod token;
 mod trace;
 mod transaction;
 mod update;
 pub mod view;
+mod words;
 
 pub use conversion::{
     Conversion, ConversionType, ExternalId, ExternalIdError, Method, Origin, Params,
@@ -52,12 +54,13 @@ pub use facts::{FactQuery, Facts, Found, KeyQuery, PairQuery, TargetQuery};
 pub use ids::{ConversionId, IdError, RequestId, TransactionId};
 pub use money::{Amount, AmountError, OutOfRange, Percent, PercentError, Rate, RateError};
 pub use postback::{Action, Postback};
-pub use read::{logged_text, parse, read, select};
+pub use read::{logged_text, parse, read};
 pub use reason::{Note, Reason, Refusal};
 pub use request::{Arrival, Request};
 pub use root::{RootRequest, root_pairs};
 pub use rules::{Issue, RulesetSpec, Severity};
 pub use ruleset::*;
+pub use select::select;
 pub use time::{Period, PeriodError, Timestamp, TimestampError};
 pub use token::*;
 pub use trace::*;
