@@ -41,6 +41,7 @@ mod decide;
 mod decision;
 mod decode;
 mod dedup;
+mod delivery;
 mod draft;
 mod edit;
 mod facts;
@@ -77,6 +78,10 @@ pub use decode::{
     Body, Incoming, NAME_LEN_MAX, PARAMS_MAX, Pairs, VALUE_LEN_MAX, decode, masked_text,
 };
 pub use dedup::{DedupKey, PairKey};
+pub use delivery::{
+    Attempt, AttemptOutcome, Breaker, BreakerState, DeadReason, Draw, Next, Polling, RETRIES_MAX,
+    RETRY_AFTER_MAX, RetryAfter, RetryKind, RetryPolicy, Schedule, TIMEOUT_DEFAULT, after_attempt,
+};
 pub use edit::{Edit, auto_set, auto_set_text, edit, query_transaction};
 pub use facts::{FactQuery, Facts, Found, KeyQuery, PairQuery, TargetQuery};
 pub use ids::{ConversionId, IdError, RequestId, TransactionId};
