@@ -13,6 +13,7 @@ mod edit;
 mod facts;
 mod ids;
 mod money;
+mod nearest;
 mod postback;
 mod read;
 mod reason;
