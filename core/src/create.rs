@@ -4,13 +4,14 @@
 use alloc::{vec, vec::Vec};
 
 use crate::{
+    announce::{Announcing, announce},
     amount::{Amounts, RawAmounts, convert, currency_of},
     conversion::{Conversion, Params, Root},
     decide::{Case, duplicate, duplicate_of},
     decision::{Decision, Effect, Event, Outcome, Receipt},
     dedup::{Holds, PairKey},
     draft::{Birth, Draft, Journal},
-    facts::{FactQuery, Facts, Found},
+    facts::{FactQuery, Facts, Found, Told},
     limits::amounts_allowed,
     reason::{Note, Refusal},
     root::RootRequest,
@@ -52,6 +53,7 @@ pub(crate) fn create(
         root: root.clone(),
         conversion,
         transactions: Vec::new(),
+        told: Told::default(),
     };
     let mut draft = Draft::new(case.ruleset, case.receipt, found, journal);
     draft.holds = Holds::of(
@@ -212,10 +214,9 @@ pub fn create_root(
     receipt: Receipt,
 ) -> Decision {
     let mut journal = Journal::default();
-    match make_root(ruleset, request, facts, receipt, &mut journal) {
-        Ok(decision) => decision,
-        Err(refusal) => journal.refused(refusal),
-    }
+    let decision = make_root(ruleset, request, facts, receipt, &mut journal)
+        .unwrap_or_else(|refusal| journal.refused(refusal));
+    announce(Announcing { ruleset, receipt, facts, cause: None, steps: None }, decision)
 }
 
 fn make_root(
@@ -275,6 +276,7 @@ fn make_root(
         root,
         conversion,
         transactions: Vec::new(),
+        told: Told::default(),
     };
     let mut draft = Draft::new(ruleset, receipt, found, journal);
     draft.holds = holds;

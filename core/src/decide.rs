@@ -7,6 +7,7 @@
 use alloc::{format, vec::Vec};
 
 use crate::{
+    announce::{Announcing, announce},
     conversion::{ConversionType, Root},
     create::{add_transaction, create},
     decision::{Decision, Outcome, Receipt},
@@ -33,7 +34,8 @@ pub fn query(ruleset: &Ruleset, postback: &Postback) -> FactQuery {
         external_id: postback.external_id.clone(),
         conversion_type: postback.conversion_type.clone(),
     };
-    let brings_key = kind == KeyKind::ClickExternal && postback.external_id.is_some();
+    let brings_key = (kind == KeyKind::ClickExternal || postback.target.is_some())
+        && postback.external_id.is_some();
     FactQuery {
         pcid: postback.pcid,
         pair: pair.map(|external_id| PairQuery {
@@ -99,10 +101,11 @@ pub fn decide(ruleset: &Ruleset, postback: &Postback, facts: &Facts, receipt: Re
         steps: postback.steps.clone(),
         notes: postback.notes.iter().copied().collect(),
     };
-    match climb(case, &mut journal) {
-        Ok(decision) => decision,
-        Err(refusal) => journal.refused(refusal),
-    }
+    let decision =
+        climb(case, &mut journal).unwrap_or_else(|refusal| journal.refused(refusal));
+    let steps = postback.definition.map(|_| (definition, postback.names_definition));
+    let cause = postback.cause.as_ref();
+    announce(Announcing { ruleset, receipt, facts, cause, steps }, decision)
 }
 
 /// What could not be read is a decision too: logged, answered, replayed.

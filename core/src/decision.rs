@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     conversion::{Conversion, Root},
     dedup::{DedupKey, PairKey},
-    ids::{RequestId, TransactionId},
+    ids::{MessageId, RequestId, TransactionId},
+    message::Message,
     reason::{Note, Refusal},
     time::Timestamp,
     token::CommissionId,
@@ -87,6 +88,10 @@ pub enum Effect {
     UpdateTransaction(Transaction),
     /// One more transaction of this commission was made under the conversion's root (R27).
     Count(CommissionId),
+    /// Store a new message.
+    InsertMessage(Box<Message>),
+    /// A delayed message that was held for its result is due now (R43).
+    WakeMessage(MessageId),
 }
 
 /// A conversion and what it is found by.
@@ -116,6 +121,14 @@ pub enum Event {
 }
 
 impl Event {
+    /// The transaction that it is about, where it is one of a transaction.
+    pub const fn transaction(self) -> Option<TransactionId> {
+        match self {
+            Self::ConversionCreated | Self::ConversionUpdated => None,
+            Self::TransactionCreated(id) | Self::TransactionUpdated(id) => Some(id),
+        }
+    }
+
     /// The name in answers and rules.
     pub const fn name(self) -> &'static str {
         match self {

@@ -3,6 +3,7 @@
 use alloc::{boxed::Box, format, string::String, vec, vec::Vec};
 
 use crate::{
+    announce::{Announcing, announce},
     amount::out_of_range,
     decision::{Decision, Event, Outcome, Receipt},
     decode::{Pairs, masked_text},
@@ -197,6 +198,16 @@ pub fn edit(ruleset: &Ruleset, edit: &Edit, facts: &Facts, receipt: Receipt) -> 
 
 /// Changes one transaction, and tells of it where something to be seen changed (R36).
 fn change_one(
+    ruleset: &Ruleset,
+    facts: &Facts,
+    receipt: Receipt,
+    change: impl FnOnce(&mut Draft<'_>, usize) -> Result<(), Refusal>,
+) -> Decision {
+    let decision = changed(ruleset, facts, receipt, change);
+    announce(Announcing { ruleset, receipt, facts, cause: None, steps: None }, decision)
+}
+
+fn changed(
     ruleset: &Ruleset,
     facts: &Facts,
     receipt: Receipt,

@@ -7,9 +7,9 @@ use alloc::{collections::BTreeMap, vec::Vec};
 use crate::{
     conversion::{Conversion, ConversionType, ExternalId, Root},
     dedup::DedupKey,
-    ids::{ConversionId, TransactionId},
+    ids::{ConversionId, MessageId, TransactionId},
     ruleset::KeyKind,
-    token::{AdvertiserId, CommissionId},
+    token::{AdvertiserId, CommissionId, TrackingApiId},
     transaction::Transaction,
 };
 
@@ -99,6 +99,47 @@ pub struct Found {
     pub conversion: Conversion,
     /// Its transactions, by id.
     pub transactions: Vec<Transaction>,
+    /// What was told of it before.
+    pub told: Told,
+}
+
+/// What was told of a conversion before: what the next messages depend on (R43, R44).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The last number that each tracking API gave, where it gave one.
+    pub sequences: BTreeMap<TrackingApiId, u32>,
+    /// The newest message of each delayed tracking API about each transaction.
+    pub delayed: BTreeMap<(TrackingApiId, TransactionId), Delayed>,
+}
+
+/// Where the newest delayed message about a transaction stands (R43).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delayed {
+    /// Its time has not come.
+    Scheduled(MessageId),
+    /// Its time has come, and the result was still pending.
+    Held(MessageId),
+    /// It was rendered, or its conditions held no more when it was due.
+    Ended,
+}
+
+impl Told {
+    /// The last number of a tracking API; 0 where it gave none.
+    pub fn sequence(&self, id: &TrackingApiId) -> u32 {
+        self.sequences.get(id).copied().unwrap_or(0)
+    }
+
+    /// The newest delayed message of a tracking API about a transaction.
+    pub fn delayed(&self, id: &TrackingApiId, transaction: TransactionId) -> Option<Delayed> {
+        self.delayed.get(&(id.clone(), transaction)).copied()
+    }
+
+    /// All of them.
+    pub(crate) fn all_delayed(
+        &self,
+    ) -> impl Iterator<Item = (&(TrackingApiId, TransactionId), &Delayed)> {
+        self.delayed.iter()
+    }
 }
 
 /// The answer to a [`FactQuery`]. What was not asked for, or does not exist, is absent.

@@ -60,6 +60,8 @@ id_type! {
     ConversionId,
     /// The id of a transaction.
     TransactionId,
+    /// The id of a message to another system, the same for all attempts.
+    MessageId,
 }
 
 /// What an id is derived for: the upper four bits of the derived tail.
@@ -68,6 +70,7 @@ id_type! {
 enum Kind {
     Conversion = 0x1,
     Transaction = 0x2,
+    Message = 0x3,
 }
 
 impl RequestId {
@@ -79,6 +82,11 @@ impl RequestId {
     /// The id of the `ordinal`-th transaction that this request makes.
     pub const fn transaction_id(self, ordinal: u16) -> TransactionId {
         TransactionId(self.derive(Kind::Transaction, ordinal))
+    }
+
+    /// The id of the `ordinal`-th message that this request makes.
+    pub const fn message_id(self, ordinal: u16) -> MessageId {
+        MessageId(self.derive(Kind::Message, ordinal))
     }
 
     /// The first 112 bits say which receipt it was (and when), the last 16 say what of it.

@@ -33,6 +33,8 @@
 extern crate alloc;
 
 mod amount;
+mod announce;
+mod answer;
 mod commission;
 mod conversion;
 mod create;
@@ -43,14 +45,18 @@ mod decode;
 mod dedup;
 mod delivery;
 mod draft;
+mod due;
 mod edit;
 mod facts;
 mod ids;
 mod limits;
 mod link;
+mod macros;
+mod message;
 mod money;
 mod nearest;
 mod parameter;
+mod pieces;
 mod postback;
 mod read;
 mod reason;
@@ -63,6 +69,7 @@ mod template;
 mod time;
 mod token;
 mod trace;
+mod tracking_api;
 mod transaction;
 mod update;
 pub mod view;
@@ -72,6 +79,7 @@ pub use conversion::{
     Conversion, ConversionType, ExternalId, ExternalIdError, Method, Origin, Params,
     RAW_RESULT_PARAM, Received, Root, Source,
 };
+pub use answer::{POINTER_SEGMENTS_MAX, ReadAnswer, read_answer};
 pub use create::{create_root, query_root};
 pub use currency::{Currency, CurrencyError};
 pub use decide::{decide, query, refuse};
@@ -84,10 +92,14 @@ pub use delivery::{
     Attempt, AttemptOutcome, Breaker, BreakerState, DeadReason, Draw, Next, Polling, RETRIES_MAX,
     RETRY_AFTER_MAX, RetryAfter, RetryKind, RetryPolicy, Schedule, TIMEOUT_DEFAULT, after_attempt,
 };
+pub use due::{Due, due};
 pub use edit::{Edit, auto_set, auto_set_text, edit, query_transaction};
-pub use facts::{FactQuery, Facts, Found, KeyQuery, PairQuery, TargetQuery};
-pub use ids::{ConversionId, IdError, RequestId, TransactionId};
+pub use facts::{Delayed, Told, FactQuery, Facts, Found, KeyQuery, PairQuery, TargetQuery};
+pub use ids::{ConversionId, IdError, MessageId, RequestId, TransactionId};
+pub use macros::{MACROS, Macro, PARAM_MACRO, SECRET_MACRO};
+pub use message::{Message, MessageOf, MessageState, Rendered};
 pub use money::{Amount, AmountError, OutOfRange, Percent, PercentError, Rate, RateError};
+pub use pieces::{Part, Piece, Pieces, Place, complete, shown_parts};
 pub use postback::{Action, Postback};
 pub use read::{logged_text, parse, read};
 pub use reason::{Note, Reason, Refusal};
@@ -100,6 +112,7 @@ pub use template::{Template, TemplateError};
 pub use time::{Period, PeriodError, Timestamp, TimestampError};
 pub use token::*;
 pub use trace::*;
+pub use tracking_api::*;
 pub use transaction::{
     AutoSet, DueResult, PayoutTerm, RevenueTerm, Terms, Transaction, TransactionResult,
 };

@@ -12,6 +12,7 @@ use crate::{
     reason::Note,
     token::{AdvertiserId, CommissionId},
     trace::Step,
+    tracking_api::Cause,
     transaction::TransactionResult,
 };
 
@@ -32,6 +33,12 @@ pub struct Postback {
     /// Where the deciding definition stands in [`crate::Ruleset::postbacks`]; absent: the built-in
     /// one.
     pub definition: Option<usize>,
+    /// Whether the request named the definition by `id` (R46).
+    pub names_definition: bool,
+    /// The answer that made it (R45).
+    pub cause: Option<Cause>,
+    /// The one conversion that it may change, by id (R45).
+    pub target: Option<ConversionId>,
     /// What it does.
     pub action: Action,
     /// The conversion to pair with.

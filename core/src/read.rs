@@ -18,7 +18,9 @@ use crate::{
     request::Request,
     ruleset::{Limits, PostbackDefinition, Ruleset, StatusMeaning},
     select::select,
+    token::TrackingApiId,
     trace::Step,
+    tracking_api::Cause,
     transaction::TransactionResult,
 };
 
@@ -94,6 +96,9 @@ fn values(
     let mut postback = Postback {
         method,
         definition: None,
+        names_definition: parameters.get(Parameter::Id).is_some(),
+        cause: None,
+        target: None,
         action: Action::Update,
         pcid: read_as(
             parameters,
@@ -174,6 +179,9 @@ fn read_as<T, E: core::fmt::Display>(
 /// Unknown names are kept; those that come close to a reserved one are noted (R5, `similar_parameter`).
 fn others(parameters: &Parameters<'_>, postback: &mut Postback) {
     for (name, value) in &parameters.others {
+        if Cause::may_stand_with(postback.method) && take_cause(name, value, postback) {
+            continue;
+        }
         postback.params.insert((*name).into(), (*value).into());
         if let Some(reserved) = similar_name(name) {
             postback.notes.push(Note::SimilarParameter);
@@ -188,6 +196,30 @@ fn others(parameters: &Parameters<'_>, postback: &mut Postback) {
         postback.notes.push(Note::RepeatedParameter);
         postback.steps.push(Step::Repeated(name.clone()));
     }
+}
+
+/// The conversion that an answer is about (R45).
+pub(crate) const TARGET_PARAM: &str = "conversion_id";
+/// The tracking API whose answer it is (R45).
+pub(crate) const CAUSE_PARAM: &str = "cause";
+/// The length of the chain of causes (R45).
+pub(crate) const DEPTH_PARAM: &str = "depth";
+
+/// What the update that an answer makes says of its cause (R45); no request from outside can.
+fn take_cause(name: &str, value: &str, postback: &mut Postback) -> bool {
+    let none = || Cause { tracking_api: None, depth: 0 };
+    match name {
+        TARGET_PARAM => postback.target = value.parse().ok(),
+        DEPTH_PARAM => {
+            postback.cause.get_or_insert_with(none).depth = value.parse().unwrap_or(u8::MAX);
+        }
+        CAUSE_PARAM => {
+            let id = TrackingApiId::new(value).ok();
+            postback.cause.get_or_insert_with(none).tracking_api = id;
+        }
+        _ => return false,
+    }
+    true
 }
 
 /// The result, by its own words, the definition's, or the foreign ones that mean a reversal

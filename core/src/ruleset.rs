@@ -20,6 +20,7 @@ use crate::{
         AdvertiserId, AffiliateId, Channel, CommissionId, GroupName, OfferId, PostbackId,
         SecretName, TenantName, TypeName,
     },
+    tracking_api::{Call, TrackingApi},
     transaction::{AutoSet, Terms, TransactionResult},
 };
 
@@ -38,6 +39,7 @@ pub struct Ruleset {
     /// Decides the methods that come from inside (R47).
     pub(crate) built_in: PostbackDefinition,
     pub(crate) exchange_rates: BTreeMap<Currency, Rate>,
+    pub(crate) tracking_apis: Vec<TrackingApi>,
     pub(crate) api_tokens: Vec<SecretName>,
 }
 
@@ -146,6 +148,8 @@ pub struct PostbackDefinition {
     pub dedup: Dedup,
     /// What a request may claim (R50).
     pub limits: Limits,
+    /// Requests that are made after a request which named this definition (R46).
+    pub steps: Vec<Call>,
 }
 
 impl PostbackDefinition {
@@ -162,6 +166,7 @@ impl PostbackDefinition {
             status: BTreeMap::new(),
             dedup: Dedup::default(),
             limits: Limits::default(),
+            steps: Vec::new(),
         }
     }
 }
@@ -417,6 +422,16 @@ impl Ruleset {
     /// What one unit of `from` is worth in the tenant's currency, by the rules (R34).
     pub fn exchange_rate(&self, from: Currency) -> Option<Rate> {
         self.exchange_rates.get(&from).copied()
+    }
+
+    /// The outbound definitions, in the order of the rules.
+    pub fn tracking_apis(&self) -> &[TrackingApi] {
+        &self.tracking_apis
+    }
+
+    /// The outbound definition of this id.
+    pub fn tracking_api(&self, id: &str) -> Option<&TrackingApi> {
+        self.tracking_apis.iter().find(|api| api.id.as_str() == id)
     }
 
     /// The secrets whose values may create roots over HTTP.

@@ -113,6 +113,8 @@ token_type! {
     Channel,
     /// The integration that a root came through.
     Integration,
+    /// The id of an outbound definition.
+    TrackingApiId,
     /// The name of a secret, as in `{secret:NAME}`; never its value.
     SecretName,
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     conversion::{ConversionType, Method},
     currency::Currency,
-    ids::{ConversionId, TransactionId},
+    ids::{ConversionId, MessageId, TransactionId},
     money::{Amount, Percent, Rate},
     postback::Action,
     ruleset::{KeyKind, OnRepeat},
@@ -175,6 +175,70 @@ pub enum Step {
     },
     /// An auto-set found nothing to do (R35): the result was not pending any more, or the same.
     AutoSetIdle(TransactionResult),
+    /// A tracking API tells of an event (R37).
+    Tells {
+        /// The tracking API's place in the rules.
+        tracking_api: u32,
+        /// The event.
+        event: Box<str>,
+        /// The message.
+        message: MessageId,
+        /// When it is due.
+        at: Timestamp,
+    },
+    /// A tracking API's trigger fired, and it tells nothing (R38).
+    Silent {
+        /// The tracking API's place in the rules.
+        tracking_api: u32,
+        /// The event.
+        event: Box<str>,
+        /// Why.
+        because: Silence,
+    },
+    /// A sequence step will run (R46).
+    RunsStep {
+        /// Which, counted from zero.
+        number: u16,
+        /// Its message.
+        message: MessageId,
+    },
+}
+
+/// Why a tracking API tells nothing of an event that fires it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Silence {
+    /// It is switched off.
+    Inactive,
+    /// Its own answer caused the event (R45).
+    OwnCause,
+    /// The chain of causes is too long (R45).
+    LoopStopped,
+    /// The conversion is not its owner's (R39).
+    Owner,
+    /// The source of the root.
+    Source,
+    /// The conversion type.
+    Type,
+    /// The commission.
+    Commission,
+    /// The affiliate.
+    Affiliate,
+    /// The advertiser.
+    Advertiser,
+    /// The integration.
+    Integration,
+    /// The channel.
+    Channel,
+    /// The offer is excluded.
+    ExcludedOffer,
+    /// The offer.
+    Offer,
+    /// The result.
+    Result,
+    /// A message about this transaction waits already (R43).
+    Coalesced,
+    /// Neither result nor payout changed since the last delayed message (R43).
+    NoNews,
 }
 
 /// What led to a root.
@@ -357,4 +421,28 @@ pub enum Field {
     Type(ConversionType),
     /// A param.
     Param(Box<str>),
+}
+
+impl Silence {
+    /// Why nothing is told, in words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Inactive => "it is not active",
+            Self::OwnCause => "its own answer caused this (R45)",
+            Self::LoopStopped => "the chain of causes is too long (R45)",
+            Self::Owner => "the conversion is not its owner's (R39)",
+            Self::Source => "it is not for this source (R38)",
+            Self::Type => "it is not for this conversion type (R38)",
+            Self::Commission => "it is not for this commission (R38)",
+            Self::Affiliate => "it is not for this affiliate (R38)",
+            Self::Advertiser => "it is not for this advertiser (R38)",
+            Self::Integration => "it is not for this integration (R38)",
+            Self::Channel => "it is not for this channel (R38)",
+            Self::ExcludedOffer => "it leaves this offer out (R38)",
+            Self::Offer => "it is not for this offer (R38)",
+            Self::Result => "it is not for this result (R38)",
+            Self::Coalesced => "a message about this transaction waits already (R43)",
+            Self::NoNews => "neither result nor payout changed since the last one (R43)",
+        }
+    }
 }

@@ -167,6 +167,7 @@ fn read(root: &Item<'_>, issues: &Issues) -> Option<Ruleset> {
         postbacks: postbacks?,
         built_in: PostbackDefinition::open(PostbackId::new(BUILT_IN_POSTBACK).ok()?),
         exchange_rates,
+        tracking_apis: Vec::new(),
         api_tokens,
     };
     warnings::warn(&names, &ruleset);

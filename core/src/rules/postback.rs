@@ -61,6 +61,7 @@ fn postback(
         status: status.unwrap_or_default(),
         dedup: dedup.unwrap_or_default(),
         limits: limits.unwrap_or_default(),
+        steps: Vec::new(),
         id: id?,
     };
     warn_about_default_type(table, &definition);

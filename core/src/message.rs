@@ -1,0 +1,120 @@
+//! Messages: what is told to another system about one event, until it is delivered or dead
+//! (R40, R43, R44, R46).
+
+use alloc::{boxed::Box, vec::Vec};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::{ConversionId, MessageId, TransactionId},
+    pieces::Part,
+    time::Timestamp,
+    token::{PostbackId, TrackingApiId},
+    tracking_api::{Cause, HttpMethod},
+};
+
+/// A message, as it is made by a decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Its id, the same for all attempts.
+    pub id: MessageId,
+    /// What makes it.
+    pub of: MessageOf,
+    /// The event that it tells of; a step tells of none.
+    pub event: Option<&'static str>,
+    /// The conversion that it is about.
+    pub conversion_id: ConversionId,
+    /// The transaction that it is about, where the event is one of a transaction.
+    pub transaction_id: Option<TransactionId>,
+    /// Its number among the messages of one tracking API about one conversion (R44); none until it
+    /// is rendered, and none for steps.
+    pub sequence: Option<u32>,
+    /// Where it stands.
+    pub state: MessageState,
+    /// When it is attempted next, or looked at again.
+    pub due_at: Timestamp,
+    /// The request, filled but for its secrets; none until a delayed message or a later step is
+    /// due.
+    pub request: Option<Rendered>,
+    /// How many answers came before it in the chain of causes (R45).
+    pub depth: u8,
+}
+
+/// What makes a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MessageOf {
+    /// A tracking API.
+    TrackingApi(TrackingApiId),
+    /// A step of a postback definition (R46), counted from zero.
+    Step {
+        /// The definition.
+        postback: PostbackId,
+        /// Which step.
+        number: u16,
+    },
+}
+
+impl MessageOf {
+    /// The cause that an update by this message's answer has.
+    pub fn cause(&self, depth: u8) -> Cause {
+        let tracking_api = match self {
+            Self::TrackingApi(id) => Some(id.clone()),
+            Self::Step { .. } => None,
+        };
+        Cause { tracking_api, depth: depth.saturating_add(1) }
+    }
+}
+
+/// Where a message stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MessageState {
+    /// It waits for its time.
+    Due,
+    /// It waits for something to happen: a result (R43), or the end of the step before (R46).
+    Held,
+    /// An attempt is under way.
+    Sending,
+    /// It arrived.
+    Delivered,
+    /// It arrived, and the answer is asked for again (R42).
+    Polling,
+    /// It ended undelivered.
+    Dead,
+}
+
+impl MessageState {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Due, Self::Held, Self::Sending, Self::Delivered, Self::Polling, Self::Dead];
+
+    /// The name in answers and filters.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Due => "due",
+            Self::Held => "held",
+            Self::Sending => "sending",
+            Self::Delivered => "delivered",
+            Self::Polling => "polling",
+            Self::Dead => "dead",
+        }
+    }
+
+    /// The state of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+}
+
+/// A request that is final but for its secrets (R40).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rendered {
+    /// The HTTP method.
+    pub method: HttpMethod,
+    /// The URL.
+    pub url: Vec<Part>,
+    /// Headers, names in lower case.
+    pub headers: Vec<(Box<str>, Vec<Part>)>,
+    /// The body, with its content type.
+    pub body: Option<(Box<str>, Vec<Part>)>,
+}
