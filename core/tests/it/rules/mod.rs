@@ -2,6 +2,7 @@
 
 mod example;
 mod mistakes;
+mod table;
 mod warnings;
 
 use counterfoil_core::{Issue, Ruleset, RulesetSpec, Severity};
