@@ -16,9 +16,7 @@ use crate::{
     reason::Note,
     ruleset::{PostbackDefinition, Ruleset},
     trace::{Silence, Step},
-    tracking_api::{
-        CAUSES_MAX, Call, Cause, Owner, RequestTemplate, ResultCondition, TrackingApi,
-    },
+    tracking_api::{CAUSES_MAX, Call, Cause, Owner, RequestTemplate, ResultCondition, TrackingApi},
     transaction::{Transaction, TransactionResult},
 };
 
@@ -36,7 +34,9 @@ pub(crate) struct Announcing<'a> {
 /// Adds to a decision what is told of it.
 pub(crate) fn announce(announcing: Announcing<'_>, mut decision: Decision) -> Decision {
     let about = (decision.root.clone(), decision.conversion.clone());
-    let (Some(root), Some(conversion)) = about else { return decision };
+    let (Some(root), Some(conversion)) = about else {
+        return decision;
+    };
     let transactions = decision.transactions.clone();
     let mut teller = Teller {
         announcing,
@@ -73,7 +73,9 @@ fn found<'a>(facts: &'a Facts, conversion: &Conversion) -> Option<&'a Found> {
         &facts.root_row,
         &facts.of_transaction,
     ];
-    all.into_iter().flatten().find(|found| found.conversion.id == conversion.id)
+    all.into_iter()
+        .flatten()
+        .find(|found| found.conversion.id == conversion.id)
 }
 
 struct Teller<'a> {
@@ -98,7 +100,11 @@ impl Teller<'_> {
             if because == Silence::LoopStopped {
                 self.decision.notes.push(Note::LoopStopped);
             }
-            let step = Step::Silent { tracking_api: place, event: event.name().into(), because };
+            let step = Step::Silent {
+                tracking_api: place,
+                event: event.name().into(),
+                because,
+            };
             self.decision.trace.steps.push(step);
             return;
         }
@@ -140,18 +146,23 @@ impl Teller<'_> {
         };
         let request = Some(render(&api.call.request, &state));
         let due_at = self.announcing.receipt.at;
-        self.push(place, api, event, Message {
-            id,
-            of: MessageOf::TrackingApi(api.id.clone()),
-            event: Some(event.name()),
-            conversion_id: self.conversion.id,
-            transaction_id: event.transaction(),
-            sequence: Some(sequence),
-            state: MessageState::Due,
-            due_at,
-            request,
-            depth: self.announcing.cause.map_or(0, |cause| cause.depth),
-        });
+        self.push(
+            place,
+            api,
+            event,
+            Message {
+                id,
+                of: MessageOf::TrackingApi(api.id.clone()),
+                event: Some(event.name()),
+                conversion_id: self.conversion.id,
+                transaction_id: event.transaction(),
+                sequence: Some(sequence),
+                state: MessageState::Due,
+                due_at,
+                request,
+                depth: self.announcing.cause.map_or(0, |cause| cause.depth),
+            },
+        );
     }
 
     /// R43: one message a transaction; after it was sent, a change of result or payout starts a
@@ -164,30 +175,45 @@ impl Teller<'_> {
         transaction: TransactionId,
         delay: crate::time::Period,
     ) {
-        let before = self.found.and_then(|found| found.told.delayed(&api.id, transaction));
+        let before = self
+            .found
+            .and_then(|found| found.told.delayed(&api.id, transaction));
         let waits = matches!(before, Some(Delayed::Scheduled(_) | Delayed::Held(_)))
             || self.started.contains(&(place, transaction));
         let is_news = before.is_none() || self.money_changed(transaction);
         if waits || !is_news {
-            let because = if waits { Silence::Coalesced } else { Silence::NoNews };
-            let step = Step::Silent { tracking_api: place, event: event.name().into(), because };
+            let because = if waits {
+                Silence::Coalesced
+            } else {
+                Silence::NoNews
+            };
+            let step = Step::Silent {
+                tracking_api: place,
+                event: event.name().into(),
+                because,
+            };
             self.decision.trace.steps.push(step);
             return;
         }
         self.started.insert((place, transaction));
         let id = self.announcing.receipt.id.message_id(self.made);
-        self.push(place, api, event, Message {
-            id,
-            of: MessageOf::TrackingApi(api.id.clone()),
-            event: Some(event.name()),
-            conversion_id: self.conversion.id,
-            transaction_id: Some(transaction),
-            sequence: None,
-            state: MessageState::Due,
-            due_at: self.announcing.receipt.at.plus(delay),
-            request: None,
-            depth: self.announcing.cause.map_or(0, |cause| cause.depth),
-        });
+        self.push(
+            place,
+            api,
+            event,
+            Message {
+                id,
+                of: MessageOf::TrackingApi(api.id.clone()),
+                event: Some(event.name()),
+                conversion_id: self.conversion.id,
+                transaction_id: Some(transaction),
+                sequence: None,
+                state: MessageState::Due,
+                due_at: self.announcing.receipt.at.plus(delay),
+                request: None,
+                depth: self.announcing.cause.map_or(0, |cause| cause.depth),
+            },
+        );
     }
 
     fn push(&mut self, place: u32, _api: &TrackingApi, event: Event, message: Message) {
@@ -198,7 +224,9 @@ impl Teller<'_> {
             message: message.id,
             at: message.due_at,
         });
-        self.decision.effects.push(Effect::InsertMessage(message.into()));
+        self.decision
+            .effects
+            .push(Effect::InsertMessage(message.into()));
     }
 
     /// The next number of a tracking API about this conversion (R44).
@@ -216,7 +244,9 @@ impl Teller<'_> {
     /// Whether this step changed the result or the payout of a transaction, or made it.
     fn money_changed(&self, id: TransactionId) -> bool {
         let of = |list: &[Transaction]| {
-            list.iter().find(|t| t.id == id).map(|t| (t.result, t.payout))
+            list.iter()
+                .find(|t| t.id == id)
+                .map(|t| (t.result, t.payout))
         };
         of(self.transactions) != self.found.and_then(|found| of(&found.transactions))
     }
@@ -237,7 +267,9 @@ impl Teller<'_> {
 
     /// R46: the steps of the definition, where the request named it and was not refused.
     fn steps(&mut self) {
-        let Some((definition, named)) = self.announcing.steps else { return };
+        let Some((definition, named)) = self.announcing.steps else {
+            return;
+        };
         if definition.steps.is_empty() || self.decision.outcome == Outcome::Refused {
             return;
         }
@@ -252,32 +284,47 @@ impl Teller<'_> {
             let request = is_first.then(|| self.rendered_step(call, id));
             let message = Message {
                 id,
-                of: MessageOf::Step { postback: definition.id.clone(), number },
+                of: MessageOf::Step {
+                    postback: definition.id.clone(),
+                    number,
+                },
                 event: None,
                 conversion_id: self.conversion.id,
                 transaction_id: None,
                 sequence: None,
-                state: if is_first { MessageState::Due } else { MessageState::Held },
+                state: if is_first {
+                    MessageState::Due
+                } else {
+                    MessageState::Held
+                },
                 due_at: self.announcing.receipt.at,
                 request,
                 depth: 0,
             };
-            self.decision.trace.steps.push(Step::RunsStep { number, message: id });
-            self.decision.effects.push(Effect::InsertMessage(message.into()));
+            self.decision.trace.steps.push(Step::RunsStep {
+                number,
+                message: id,
+            });
+            self.decision
+                .effects
+                .push(Effect::InsertMessage(message.into()));
         }
     }
 
     fn rendered_step(&self, call: &Call, id: crate::ids::MessageId) -> Rendered {
-        render(&call.request, &State {
-            root: self.root,
-            conversion: self.conversion,
-            transactions: self.transactions,
-            transaction: None,
-            event: "",
-            currency: self.announcing.ruleset.currency(),
-            message: id,
-            sequence: None,
-        })
+        render(
+            &call.request,
+            &State {
+                root: self.root,
+                conversion: self.conversion,
+                transactions: self.transactions,
+                transaction: None,
+                event: "",
+                currency: self.announcing.ruleset.currency(),
+                message: id,
+                sequence: None,
+            },
+        )
     }
 }
 
@@ -291,7 +338,10 @@ pub(crate) fn render(template: &RequestTemplate, state: &State<'_>) -> Rendered 
         method: template.method,
         url: template.url.fill(value),
         headers: template.headers.iter().map(header).collect(),
-        body: template.body.as_ref().map(|(kind, pieces)| (kind.clone(), pieces.fill(value))),
+        body: template
+            .body
+            .as_ref()
+            .map(|(kind, pieces)| (kind.clone(), pieces.fill(value))),
     }
 }
 
@@ -323,20 +373,48 @@ pub(crate) fn condition_that_fails(
     };
     let tests = [
         (Silence::Owner, is_owner),
-        (Silence::Source, allows(&conditions.sources, Some(&origin.source))),
-        (Silence::Type, allows(&conditions.types, Some(&conversion.conversion_type))),
+        (
+            Silence::Source,
+            allows(&conditions.sources, Some(&origin.source)),
+        ),
+        (
+            Silence::Type,
+            allows(&conditions.types, Some(&conversion.conversion_type)),
+        ),
         (Silence::Commission, commissions),
-        (Silence::Affiliate, allows(&conditions.affiliates, Some(&origin.affiliate))),
-        (Silence::Advertiser, allows(&conditions.advertisers, Some(&origin.advertiser))),
-        (Silence::Integration, allows(&conditions.integrations, origin.integration.as_ref())),
-        (Silence::Channel, allows(&conditions.channels, origin.channel.as_ref())),
-        (Silence::ExcludedOffer, !conditions.offers_excluded.contains(&origin.offer)),
-        (Silence::Offer, allows(&conditions.offers, Some(&origin.offer))),
+        (
+            Silence::Affiliate,
+            allows(&conditions.affiliates, Some(&origin.affiliate)),
+        ),
+        (
+            Silence::Advertiser,
+            allows(&conditions.advertisers, Some(&origin.advertiser)),
+        ),
+        (
+            Silence::Integration,
+            allows(&conditions.integrations, origin.integration.as_ref()),
+        ),
+        (
+            Silence::Channel,
+            allows(&conditions.channels, origin.channel.as_ref()),
+        ),
+        (
+            Silence::ExcludedOffer,
+            !conditions.offers_excluded.contains(&origin.offer),
+        ),
+        (
+            Silence::Offer,
+            allows(&conditions.offers, Some(&origin.offer)),
+        ),
         (Silence::Result, results),
     ];
-    tests.into_iter().find(|(_, holds)| !holds).map(|(silence, _)| silence)
+    tests
+        .into_iter()
+        .find(|(_, holds)| !holds)
+        .map(|(silence, _)| silence)
 }
 
 fn allows<T: Ord>(set: &Option<BTreeSet<T>>, value: Option<&T>) -> bool {
-    set.as_ref().is_none_or(|set| value.is_some_and(|value| set.contains(value)))
+    set.as_ref()
+        .is_none_or(|set| value.is_some_and(|value| set.contains(value)))
 }

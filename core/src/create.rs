@@ -4,8 +4,8 @@
 use alloc::{vec, vec::Vec};
 
 use crate::{
-    announce::{Announcing, announce},
     amount::{Amounts, RawAmounts, convert, currency_of},
+    announce::{Announcing, announce},
     conversion::{Conversion, Params, Root},
     decide::{Case, duplicate, duplicate_of},
     decision::{Decision, Effect, Event, Outcome, Receipt},
@@ -216,7 +216,16 @@ pub fn create_root(
     let mut journal = Journal::default();
     let decision = make_root(ruleset, request, facts, receipt, &mut journal)
         .unwrap_or_else(|refusal| journal.refused(refusal));
-    announce(Announcing { ruleset, receipt, facts, cause: None, steps: None }, decision)
+    announce(
+        Announcing {
+            ruleset,
+            receipt,
+            facts,
+            cause: None,
+            steps: None,
+        },
+        decision,
+    )
 }
 
 fn make_root(

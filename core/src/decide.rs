@@ -101,11 +101,21 @@ pub fn decide(ruleset: &Ruleset, postback: &Postback, facts: &Facts, receipt: Re
         steps: postback.steps.clone(),
         notes: postback.notes.iter().copied().collect(),
     };
-    let decision =
-        climb(case, &mut journal).unwrap_or_else(|refusal| journal.refused(refusal));
-    let steps = postback.definition.map(|_| (definition, postback.names_definition));
+    let decision = climb(case, &mut journal).unwrap_or_else(|refusal| journal.refused(refusal));
+    let steps = postback
+        .definition
+        .map(|_| (definition, postback.names_definition));
     let cause = postback.cause.as_ref();
-    announce(Announcing { ruleset, receipt, facts, cause, steps }, decision)
+    announce(
+        Announcing {
+            ruleset,
+            receipt,
+            facts,
+            cause,
+            steps,
+        },
+        decision,
+    )
 }
 
 /// What could not be read is a decision too: logged, answered, replayed.

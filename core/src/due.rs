@@ -43,7 +43,10 @@ pub fn due(ruleset: &Ruleset, message: &Message, found: &Found) -> Due {
     };
     match &message.of {
         MessageOf::Step { postback, number } => {
-            let definition = ruleset.postbacks().iter().find(|known| known.id == *postback);
+            let definition = ruleset
+                .postbacks()
+                .iter()
+                .find(|known| known.id == *postback);
             let call = definition.and_then(|known| known.steps.get(usize::from(*number)));
             call.map_or(Due::Unknown, |call| Due::Send {
                 request: render(&call.request, &state(None)),
@@ -51,7 +54,9 @@ pub fn due(ruleset: &Ruleset, message: &Message, found: &Found) -> Due {
             })
         }
         MessageOf::TrackingApi(id) => {
-            let Some(api) = ruleset.tracking_api(id.as_str()) else { return Due::Unknown };
+            let Some(api) = ruleset.tracking_api(id.as_str()) else {
+                return Due::Unknown;
+            };
             let about = message.transaction_id;
             let transaction = found.transactions.iter().find(|t| Some(t.id) == about);
             if transaction.is_some_and(|t| t.result == TransactionResult::Pending) {
@@ -62,7 +67,10 @@ pub fn due(ruleset: &Ruleset, message: &Message, found: &Found) -> Due {
                 Some(silence) => Due::Drop(silence),
                 None => {
                     let sequence = Some(found.told.sequence(id).saturating_add(1));
-                    Due::Send { request: render(&api.call.request, &state(sequence)), sequence }
+                    Due::Send {
+                        request: render(&api.call.request, &state(sequence)),
+                        sequence,
+                    }
                 }
             }
         }

@@ -3,8 +3,8 @@
 use alloc::{boxed::Box, format, string::String, vec, vec::Vec};
 
 use crate::{
-    announce::{Announcing, announce},
     amount::out_of_range,
+    announce::{Announcing, announce},
     decision::{Decision, Event, Outcome, Receipt},
     decode::{Pairs, masked_text},
     draft::{Draft, Journal, Touch},
@@ -204,7 +204,16 @@ fn change_one(
     change: impl FnOnce(&mut Draft<'_>, usize) -> Result<(), Refusal>,
 ) -> Decision {
     let decision = changed(ruleset, facts, receipt, change);
-    announce(Announcing { ruleset, receipt, facts, cause: None, steps: None }, decision)
+    announce(
+        Announcing {
+            ruleset,
+            receipt,
+            facts,
+            cause: None,
+            steps: None,
+        },
+        decision,
+    )
 }
 
 fn changed(

@@ -75,11 +75,11 @@ mod update;
 pub mod view;
 mod words;
 
+pub use answer::{POINTER_SEGMENTS_MAX, ReadAnswer, read_answer};
 pub use conversion::{
     Conversion, ConversionType, ExternalId, ExternalIdError, Method, Origin, Params,
     RAW_RESULT_PARAM, Received, Root, Source,
 };
-pub use answer::{POINTER_SEGMENTS_MAX, ReadAnswer, read_answer};
 pub use create::{create_root, query_root};
 pub use currency::{Currency, CurrencyError};
 pub use decide::{decide, query, refuse};
@@ -94,7 +94,7 @@ pub use delivery::{
 };
 pub use due::{Due, due};
 pub use edit::{Edit, auto_set, auto_set_text, edit, query_transaction};
-pub use facts::{Delayed, Told, FactQuery, Facts, Found, KeyQuery, PairQuery, TargetQuery};
+pub use facts::{Delayed, FactQuery, Facts, Found, KeyQuery, PairQuery, TargetQuery, Told};
 pub use ids::{ConversionId, IdError, MessageId, RequestId, TransactionId};
 pub use macros::{MACROS, Macro, PARAM_MACRO, SECRET_MACRO};
 pub use message::{Message, MessageOf, MessageState, Rendered};

@@ -207,7 +207,10 @@ pub(crate) const DEPTH_PARAM: &str = "depth";
 
 /// What the update that an answer makes says of its cause (R45); no request from outside can.
 fn take_cause(name: &str, value: &str, postback: &mut Postback) -> bool {
-    let none = || Cause { tracking_api: None, depth: 0 };
+    let none = || Cause {
+        tracking_api: None,
+        depth: 0,
+    };
     match name {
         TARGET_PARAM => postback.target = value.parse().ok(),
         DEPTH_PARAM => {

@@ -61,6 +61,8 @@ pub struct Affiliate {
     pub name: String,
     /// The group that commissions may ask for.
     pub group: Option<GroupName>,
+    /// The secrets whose values read what is the affiliate's own.
+    pub api_tokens: Vec<SecretName>,
 }
 
 /// What is advertised.
@@ -437,5 +439,16 @@ impl Ruleset {
     /// The secrets whose values may create roots over HTTP.
     pub fn api_tokens(&self) -> &[SecretName] {
         &self.api_tokens
+    }
+    /// Every secret that the rules name, as often as they name it.
+    pub fn secrets(&self) -> impl Iterator<Item = &SecretName> {
+        let steps = self.postbacks.iter().flat_map(|postback| &postback.steps);
+        let calls = self.tracking_apis.iter().map(|api| &api.call).chain(steps);
+        let affiliates = self.affiliates.values();
+        self.api_tokens
+            .iter()
+            .chain(affiliates.flat_map(|affiliate| &affiliate.api_tokens))
+            .chain(self.tracking_apis.iter().flat_map(|api| &api.sign))
+            .chain(calls.flat_map(|call| call.request.secrets()))
     }
 }

@@ -18,9 +18,12 @@ pub struct Template {
     parts: Vec<Part>,
 }
 
+/// A part of a template.
 #[derive(Clone, PartialEq, Eq)]
-enum Part {
+pub(crate) enum Part {
+    /// Text as it stands.
     Text(Box<str>),
+    /// The name of a macro.
     Macro(Box<str>),
 }
 
@@ -78,6 +81,42 @@ impl Template {
         })
     }
 
+    /// Splits a text in which braces stand for themselves too, as in JSON: a macro is only what has
+    /// the form of one.
+    pub(crate) fn parse_loosely(text: &str) -> Self {
+        let mut parts = Vec::new();
+        let (mut begun, mut at) = (0, 0);
+        while let Some(open) = text.get(at..).and_then(|rest| rest.find('{')) {
+            let open = at + open;
+            let behind = text.get(open + 1..).unwrap_or_default();
+            at = open + 1;
+            let ahead = behind.bytes().take(MACRO_LEN_MAX + 1);
+            let close = ahead.into_iter().position(|byte| byte == b'}');
+            if let Some(name) = close.and_then(|close| behind.get(..close))
+                && is_macro_name(name)
+            {
+                let literal = text.get(begun..open).unwrap_or_default();
+                if !literal.is_empty() {
+                    parts.push(Part::Text(literal.into()));
+                }
+                parts.push(Part::Macro(name.into()));
+                at += name.len() + 1;
+                begun = at;
+            }
+        }
+        let rest = text.get(begun..).unwrap_or_default();
+        if !rest.is_empty() {
+            parts.push(Part::Text(rest.into()));
+        }
+        let text = text.into();
+        Self { text, parts }
+    }
+
+    /// The parts, in the order they stand.
+    pub(crate) fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
     /// The text, as it was written.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -115,10 +154,12 @@ fn split_at_brace(text: &str) -> Option<(&str, char, &str)> {
     Some((text.get(..at)?, brace, text.get(at + 1..)?))
 }
 
+/// The most bytes of a macro's name: as long as a parameter's name behind a prefix.
+const MACRO_LEN_MAX: usize = 2 * TOKEN_LEN_MAX;
+
 fn is_macro_name(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-');
-    // As long as a parameter's name behind a prefix.
-    (1..=2 * TOKEN_LEN_MAX).contains(&name.len()) && name.bytes().all(allowed)
+    (1..=MACRO_LEN_MAX).contains(&name.len()) && name.bytes().all(allowed)
 }
 
 impl fmt::Display for Template {
@@ -153,6 +194,24 @@ mod tests {
             let template = Template::parse(text).unwrap();
             assert_eq!(template.render_url(value), url);
             assert_eq!(template.as_str(), text);
+        }
+    }
+
+    #[test]
+    fn loosely_a_macro_is_what_looks_like_one() {
+        let value = |name: &str| (name == "a").then(|| Cow::from("1"));
+        for (text, filled) in [
+            ("{\"x\": \"{a}\", \"y\": {}}", "{\"x\": \"1\", \"y\": {}}"),
+            ("{{a}}", "{1}"),
+            ("{a", "{a"),
+            ("{ a }ž{a}{a}", "{ a }ž11"),
+            ("}{", "}{"),
+        ] {
+            assert_eq!(
+                Template::parse_loosely(text).render_url(value),
+                filled,
+                "{text}"
+            );
         }
     }
 

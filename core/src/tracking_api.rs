@@ -111,7 +111,10 @@ impl Trigger {
 
     /// Whether it is about transactions.
     pub const fn is_of_transactions(self) -> bool {
-        matches!(self, Self::Transaction | Self::TransactionCreated | Self::TransactionUpdated)
+        matches!(
+            self,
+            Self::Transaction | Self::TransactionCreated | Self::TransactionUpdated
+        )
     }
 }
 
@@ -178,6 +181,16 @@ pub struct RequestTemplate {
     pub headers: Vec<(Box<str>, Pieces)>,
     /// The body, with its content type.
     pub body: Option<(Box<str>, Pieces)>,
+}
+
+impl RequestTemplate {
+    /// The secrets in it, in the order they stand.
+    pub fn secrets(&self) -> impl Iterator<Item = &SecretName> {
+        let headers = self.headers.iter().map(|(_, pieces)| pieces);
+        let body = self.body.iter().map(|(_, pieces)| pieces);
+        let all = core::iter::once(&self.url).chain(headers).chain(body);
+        all.flat_map(Pieces::secrets)
+    }
 }
 
 /// The methods of outbound requests.

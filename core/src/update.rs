@@ -97,7 +97,9 @@ fn find_target<'a>(case: Case<'a>, root: &Root) -> Option<(&'a Found, TargetBy)>
     let postback = case.postback;
     if let Some(target) = postback.target {
         let exact = [&facts.named, &facts.root_row].into_iter().flatten();
-        let found = exact.into_iter().find(|found| found.conversion.id == target);
+        let found = exact
+            .into_iter()
+            .find(|found| found.conversion.id == target);
         return found.map(|found| (found, TargetBy::Named));
     }
     if let Some(found) = &facts.newest_of_pair {

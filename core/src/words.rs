@@ -77,7 +77,9 @@ fn commission_name(ruleset: &Ruleset, place: u32) -> String {
 }
 
 fn tracking_api_name(ruleset: &Ruleset, place: u32) -> String {
-    let found = usize::try_from(place).ok().and_then(|place| ruleset.tracking_apis().get(place));
+    let found = usize::try_from(place)
+        .ok()
+        .and_then(|place| ruleset.tracking_apis().get(place));
     found.map_or_else(|| format!("number {place}"), |api| api.id.to_string())
 }
 
@@ -228,16 +230,32 @@ impl Display for Worded<'_> {
                     "transaction `{transaction}` goes from {from} to {to} (R23)"
                 )
             }
-            Step::Tells { tracking_api, event, message, at } => {
+            Step::Tells {
+                tracking_api,
+                event,
+                message,
+                at,
+            } => {
                 let id = tracking_api_name(self.ruleset, *tracking_api);
-                write!(f, "`{id}` tells of {event}: message `{message}`, due {at} (R37)")
+                write!(
+                    f,
+                    "`{id}` tells of {event}: message `{message}`, due {at} (R37)"
+                )
             }
-            Step::Silent { tracking_api, event, because } => {
+            Step::Silent {
+                tracking_api,
+                event,
+                because,
+            } => {
                 let id = tracking_api_name(self.ruleset, *tracking_api);
                 write!(f, "`{id}` tells nothing of {event}: {}", because.words())
             }
             Step::RunsStep { number, message } => {
-                write!(f, "step {} runs: message `{message}` (R46)", u32::from(*number) + 1)
+                write!(
+                    f,
+                    "step {} runs: message `{message}` (R46)",
+                    u32::from(*number) + 1
+                )
             }
             Step::AutoSetIdle(result) => {
                 write!(

@@ -100,6 +100,10 @@ impl<'t> Item<'t> {
         &self.path
     }
 
+    pub(super) fn value(&self) -> &'t Value {
+        &self.node.value
+    }
+
     /// Something is wrong here.
     pub(super) fn error(&self, message: impl Display, hint: impl Display) {
         self.tell(Severity::Error, self.node.position, message, hint);

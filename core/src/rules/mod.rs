@@ -4,17 +4,23 @@
 //! Text becomes a tree that knows where everything stood ([`RulesetSpec`], `tree`). `names` knows
 //! the kinds of definitions with their keys, and collects all ids before anything refers to them,
 //! so a definition with a mistake does not make everything that names it a mistake too. The
-//! readers (`parties`, `commission`, `postback`) walk the rest, each value once, with `item`, which
-//! reads one value of any kind. They never stop at a mistake: it goes to one list, and the reader
-//! yields nothing for it. Only where nothing was wrong there is a [`Ruleset`]; then `warnings` looks
-//! at it as a whole.
+//! readers (`parties`, `commission`, `postback`, `tracking_api`) walk the rest, each value once, with
+//! `item`, which reads one value of any kind. Outbound requests are read by `call`, with `url`,
+//! `body` and `template`. Readers never stop at a mistake: it goes to one list, and the reader yields
+//! nothing for it. Only where nothing was wrong there is a [`Ruleset`]; then `warnings` looks at it
+//! as a whole.
 
+mod body;
+mod call;
 mod commission;
 mod item;
 mod names;
 mod parties;
 mod postback;
+mod template;
+mod tracking_api;
 mod tree;
+mod url;
 mod warnings;
 
 use alloc::{string::String, vec::Vec};
@@ -128,7 +134,7 @@ impl Ruleset {
 }
 
 /// The keys at the top of the file.
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "tenant",
     "currency",
     "api_tokens",
@@ -138,12 +144,13 @@ const KEYS: [&str; 10] = [
     "offer",
     "commission",
     "postback",
+    "tracking_api",
     "exchange_rate",
 ];
 
 /// Reads everything, whatever is wrong on the way; nothing where something was.
 fn read(root: &Item<'_>, issues: &Issues) -> Option<Ruleset> {
-    let file = root.table(&KEYS, &["tracking_api"])?;
+    let file = root.table(&KEYS, &[])?;
     let tenant = file.required("tenant", "tenant = \"acme\"");
     let tenant = tenant.and_then(|item| item.token(TenantName::new));
     let currency = file.required("currency", "currency = \"EUR\"");
@@ -156,6 +163,7 @@ fn read(root: &Item<'_>, issues: &Issues) -> Option<Ruleset> {
     let offers = parties::offers(&names);
     let commissions = commission::commissions(&names, currency);
     let postbacks = with_global(postback::postbacks(&names));
+    let tracking_apis = tracking_api::tracking_apis(&names);
     let exchange_rates = parties::exchange_rates(&file, currency);
     if issues.any_error() {
         return None;
@@ -171,15 +179,16 @@ fn read(root: &Item<'_>, issues: &Issues) -> Option<Ruleset> {
         postbacks: postbacks?,
         built_in: PostbackDefinition::open(PostbackId::new(BUILT_IN_POSTBACK).ok()?),
         exchange_rates,
-        tracking_apis: Vec::new(),
+        tracking_apis,
         api_tokens,
     };
     warnings::warn(&names, &ruleset);
     Some(ruleset)
 }
 
-fn secrets(file: &Table<'_>) -> Vec<SecretName> {
-    let list = file.get("api_tokens").and_then(|item| item.list());
+/// The secrets that `api_tokens` names.
+fn secrets(table: &Table<'_>) -> Vec<SecretName> {
+    let list = table.get("api_tokens").and_then(|item| item.list());
     let items = list.unwrap_or_default();
     items.iter().filter_map(Item::secret).collect()
 }

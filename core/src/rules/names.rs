@@ -16,7 +16,7 @@ use crate::{
     reason::shown,
     token::{
         AdvertiserId, AffiliateId, CommissionId, GroupName, OfferId, PostbackId, TokenError,
-        TypeName,
+        TrackingApiId, TypeName,
     },
 };
 
@@ -58,6 +58,7 @@ pub(super) struct Names<'t> {
     pub(super) offers: Defined<'t, OfferId>,
     pub(super) commissions: Defined<'t, CommissionId>,
     pub(super) postbacks: Defined<'t, PostbackId>,
+    pub(super) tracking_apis: Defined<'t, TrackingApiId>,
     groups: BTreeSet<GroupName>,
 }
 
@@ -79,8 +80,8 @@ const AFFILIATE: Kind = Kind {
     what: "affiliate",
     key: "affiliate",
     id: "id",
-    keys: &["id", "name", "group"],
-    later: &["api_tokens"],
+    keys: &["id", "name", "group", "api_tokens"],
+    later: &[],
 };
 const OFFER: Kind = Kind {
     what: "offer",
@@ -135,8 +136,39 @@ const POSTBACK: Kind = Kind {
         "status",
         "dedup",
         "limits",
+        "step",
     ],
-    later: &["auth", "step"],
+    later: &["auth"],
+};
+const TRACKING_API: Kind = Kind {
+    what: "tracking API",
+    key: "tracking_api",
+    id: "id",
+    keys: &[
+        "id",
+        "owner",
+        "trigger",
+        "sources",
+        "types",
+        "commissions",
+        "affiliates",
+        "advertisers",
+        "integrations",
+        "channels",
+        "offers",
+        "offers_excluded",
+        "results",
+        "request",
+        "timeout",
+        "retry",
+        "poll",
+        "set",
+        "sign",
+        "delay",
+        "ordered",
+        "active",
+    ],
+    later: &[],
 };
 
 impl<'t> Names<'t> {
@@ -153,6 +185,7 @@ impl<'t> Names<'t> {
             offers: Defined::collect(file, &OFFER, OfferId::new),
             commissions: Defined::collect(file, &COMMISSION, CommissionId::new),
             postbacks: Defined::collect(file, &POSTBACK, PostbackId::new),
+            tracking_apis: Defined::collect(file, &TRACKING_API, TrackingApiId::new),
             groups: groups.collect(),
             affiliates,
         }

@@ -5,6 +5,8 @@ use alloc::{borrow::ToOwned, collections::BTreeMap, format, string::String};
 use super::{
     item::{Item, Table},
     names::Names,
+    secrets,
+    url::url,
 };
 use crate::{
     conversion::ConversionType,
@@ -17,9 +19,6 @@ use crate::{
     time::Period,
     token::{AdvertiserId, AffiliateId, GroupName, OfferId},
 };
-
-/// The most bytes of an offer's url.
-const URL_LEN_MAX: usize = 2048;
 
 /// A registered type may not be called like a built-in one, or like all registered ones (R9).
 pub(super) fn check_types(names: &Names<'_>) {
@@ -62,9 +61,15 @@ pub(super) fn affiliates(names: &Names<'_>) -> BTreeMap<AffiliateId, Affiliate> 
         let name = name(table, id.as_ref().map(|id| id.as_str()));
         let group = table.get("group");
         let group = group.and_then(|item| item.token(GroupName::new));
+        let api_tokens = secrets(table);
         let id = id.clone()?;
-        let name = name?;
-        Some((id.clone(), Affiliate { id, name, group }))
+        let affiliate = Affiliate {
+            name: name?,
+            group,
+            api_tokens,
+            id: id.clone(),
+        };
+        Some((id, affiliate))
     };
     names
         .affiliates
@@ -121,31 +126,9 @@ fn window(item: &Item<'_>) -> Option<Period> {
     Some(period)
 }
 
-/// The url of an offer: what a redirect can name, with known macros behind the host only.
+/// The url of an offer: what a redirect can name, with known macros.
 fn url_template(item: &Item<'_>) -> Option<Template> {
-    let text = item.text()?;
-    if text.len() > URL_LEN_MAX {
-        item.error(
-            format!("the url has more than {URL_LEN_MAX} bytes"),
-            "shorten it",
-        );
-        return None;
-    }
-    // Browsers read a backslash as a slash, others as a part of the host.
-    let is_odd = |char: &char| !char.is_ascii_graphic() || *char == '\\';
-    if let Some(odd) = text.chars().find(is_odd) {
-        let message = format!("`{}` cannot stand in a url", odd.escape_default());
-        item.error(message, "write it percent-encoded, hosts in punycode");
-        return None;
-    }
-    check_host(item, text)?;
-    let template = match Template::parse(text) {
-        Ok(template) => template,
-        Err(error) => {
-            item.error(error, "a brace that is no macro is written %7B or %7D");
-            return None;
-        }
-    };
+    let template = url(item)?.template;
     let unknown = template.macros().filter(|name| !LINK_MACROS.contains(name));
     let mut right = true;
     for name in unknown {
@@ -154,37 +137,6 @@ fn url_template(item: &Item<'_>) -> Option<Template> {
         item.unknown(message, name, LINK_MACROS);
     }
     right.then_some(template)
-}
-
-/// Scheme and host must be literal, so that no value can choose where a visitor is sent.
-fn check_host(item: &Item<'_>, url: &str) -> Option<()> {
-    let rest = ["http://", "https://"].into_iter().find_map(|scheme| {
-        let (start, rest) = url.split_at_checked(scheme.len())?;
-        start.eq_ignore_ascii_case(scheme).then_some(rest)
-    });
-    let Some(rest) = rest else {
-        item.error(
-            "the url does not begin with http:// or https://",
-            "begin it with https://",
-        );
-        return None;
-    };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    if authority.is_empty() {
-        item.error(
-            "the url names no host",
-            "for example https://shoply.example/",
-        );
-        return None;
-    }
-    if authority.contains(['{', '}']) {
-        item.error(
-            "a macro may not stand in the host",
-            "use macros behind the host only",
-        );
-        return None;
-    }
-    Some(())
 }
 
 /// The exchange rates, by currency (R34).

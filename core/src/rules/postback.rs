@@ -3,9 +3,11 @@
 use alloc::{boxed::Box, collections::BTreeMap, format, vec::Vec};
 
 use super::{
+    call::{CALL_KEYS, call},
     commission::{result, source},
     item::{Item, Table},
     names::Names,
+    template::Visibility,
 };
 use crate::{
     conversion::ConversionType,
@@ -18,11 +20,14 @@ use crate::{
         PostbackConditions, PostbackDefinition, StatusMeaning,
     },
     token::PostbackId,
+    tracking_api::Call,
     transaction::TransactionResult,
 };
 
 /// Dialects that come with a later version.
 const LATER_DIALECTS: [&str; 2] = ["peerclick", "pushground"];
+/// The most steps of a definition.
+const STEPS_MAX: usize = 16;
 
 /// The definitions, in the order of the text.
 pub(super) fn postbacks(names: &Names<'_>) -> Vec<PostbackDefinition> {
@@ -61,7 +66,7 @@ fn postback(
         status: status.unwrap_or_default(),
         dedup: dedup.unwrap_or_default(),
         limits: limits.unwrap_or_default(),
-        steps: Vec::new(),
+        steps: steps(table),
         id: id?,
     };
     warn_about_default_type(table, &definition);
@@ -216,6 +221,20 @@ fn limits(item: &Item<'_>, names: &Names<'_>) -> Option<Limits> {
         value_max: amount("value_max"),
         commission_max: amount("commission_max"),
     })
+}
+
+/// The requests that follow one which named this definition (R46).
+fn steps(table: &Table<'_>) -> Vec<Call> {
+    let items = table.tables("step");
+    if let Some(beyond) = items.get(STEPS_MAX) {
+        let message = format!("there are more than {STEPS_MAX} steps");
+        beyond.error(message, "remove some");
+    }
+    let step = |item: &Item<'_>| {
+        let table = item.table(&CALL_KEYS, &[])?;
+        call(&table, Visibility::All)
+    };
+    items.iter().take(STEPS_MAX).filter_map(step).collect()
 }
 
 fn warn_about_default_type(table: &Table<'_>, definition: &PostbackDefinition) {
