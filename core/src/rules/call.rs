@@ -13,6 +13,7 @@ use super::{
     body::body,
     item::{Item, Table},
     template::{Builder, Visibility, each, strict},
+    tree::Entry,
     url::url,
 };
 use crate::{
@@ -386,11 +387,9 @@ fn set(item: &Item<'_>) -> Vec<Mapping> {
         "as in { result = { path = \"/state\" } }",
     );
     let entries = entries.unwrap_or_default();
-    let mapping = |(entry, item): &(&super::tree::Entry, Item<'_>)| {
-        let is_known = check_settable(item, &entry.key);
-        let mapping = mapping(item, &entry.key);
-        is_known?;
-        mapping
+    let mapping = |(entry, item): &(&Entry, Item<'_>)| {
+        check_settable(item, &entry.key)?;
+        mapping(item, &entry.key)
     };
     entries.iter().filter_map(mapping).collect()
 }
@@ -445,7 +444,7 @@ fn words(item: &Item<'_>, parameter: &str) -> Option<BTreeMap<Box<str>, Box<str>
         );
     }
     few(item, entries.len())?;
-    let meaning = |(entry, item): &(&super::tree::Entry, Item<'_>)| {
+    let meaning = |(entry, item): &(&Entry, Item<'_>)| {
         Some((entry.key.as_str().into(), meaning(item, parameter)?))
     };
     Some(entries.iter().filter_map(meaning).collect())

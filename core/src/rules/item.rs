@@ -448,7 +448,7 @@ impl<'t> Table<'t> {
 
 /// A hint: the word that was perhaps meant, else all that are known, where they are few.
 fn meant(word: &str, known: &[&str]) -> String {
-    const LISTED_MAX: usize = 20;
+    const LISTED_MAX: usize = 24;
     if let Some(near) = nearest(word, known.iter().copied()) {
         return format!("did you mean `{near}`?");
     }

@@ -115,7 +115,9 @@ fn signers(item: &Item<'_>) -> Vec<SecretName> {
     if item.as_text().is_some() {
         return item.secret().into_iter().collect();
     }
-    let items = item.list().unwrap_or_default();
+    let Some(items) = item.list() else {
+        return Vec::new();
+    };
     if items.is_empty() {
         item.error("no secret signs", "leave the key out to sign nothing");
     }
@@ -154,6 +156,7 @@ fn warn_about_silence(table: &Table<'_>, api: &TrackingApi) {
         at("affiliates").warning(message, "remove the condition");
     }
     if let Some(offers) = &conditions.offers
+        && !offers.is_empty()
         && offers.is_subset(&conditions.offers_excluded)
     {
         let message = "every offer of `offers` is excluded, so this never fires";

@@ -1,137 +1,16 @@
 //! The whole of what a rules file can say, once in TOML and once in JSON.
 
 use counterfoil_core::{
-    AnswerStyle, AutoSet, ConversionType, KeyKind, OnRepeat, PayoutTerm, RevenueTerm, Ruleset,
-    RulesetSpec, Source, TransactionResult,
+    AffiliateId, AnswerStyle, AutoSet, ConversionType, HttpMethod, KeyKind, MACROS, OnRepeat,
+    Owner, PayoutTerm, Period, Pieces, ResultCondition, RevenueTerm, Ruleset, RulesetSpec,
+    Schedule, Source, TIMEOUT_DEFAULT, TransactionResult, Trigger, shown_parts,
 };
 
 use super::check;
 
-pub(super) const TOML: &str = r#"
-tenant   = "acme"
-currency = "EUR"
-api_tokens = ["{secret:acme_api}"]
+pub(super) const TOML: &str = include_str!("full.toml");
 
-[[conversion_type]]
-name = "deposit"
-
-[[conversion_type]]
-name = "Registration"
-
-[[advertiser]]
-id   = "shoply"
-name = "Shoply"
-
-[[affiliate]]
-id    = "bo"
-name  = "Blogger Bo"
-group = "gold"
-
-[[affiliate]]
-id = "cy"
-
-[[offer]]
-id         = "shoply-cz"
-name       = "Shoply Czechia"
-advertiser = "shoply"
-country    = "CZ"
-url        = "https://shoply.example/{channel}?click={pcid}&sub={affs10}"
-click_window = "90d"
-
-[[commission]]
-id      = "9e321d3b-3690-4100-821d-86476cc4c2fb"
-type    = "sale"
-revenue = { percent = "10" }
-payout  = { percent_of_revenue = "50" }
-offers = ["shoply-cz"]
-advertisers = ["shoply"]
-affiliates = ["bo", "cy"]
-groups = ["gold"]
-sources = ["link", "api"]
-channels = ["mail"]
-valid_from = 2026-01-01T00:00:00Z
-valid_to = "2027-01-01T00:00:00+01:00"
-transaction_type = "prospect"
-recurrence = 1
-auto_approve = false
-inherit_result = ["approved"]
-auto_set = { result = "approved", after = "30d" }
-accept_direct_amount = false
-active = true
-
-[[commission]]
-id      = "fixed"
-type    = "SALE"
-revenue = { fixed = "20" }
-
-[[commission]]
-id      = "deposits"
-type    = "deposit"
-revenue.fixed = "20.50"
-payout.fixed = "12"
-
-[[postback]]
-id   = "shoply-orders"
-sources = ["link"]
-types = ["custom", "sale"]
-affiliates = ["bo"]
-advertisers = ["shoply"]
-offers = ["shoply-cz"]
-dialect = "native"
-default_type = "sale"
-answer = "strict"
-https_only = false
-status = { hold = { result = "pending" }, "paid out" = { result = "approved", type = "deposit" } }
-dedup = { key = "external", on_repeat = "update" }
-limits.types = ["custom", "sale"]
-limits.results = ["pending"]
-limits.currencies = ["EUR", "usd"]
-limits.value_max = "5000"
-limits.commission_max = "100.123"
-
-[[exchange_rate]]
-from = "USD"
-rate = "0.92"
-"#;
-
-const JSON: &str = r#"{
-  "tenant": "acme", "currency": "EUR", "api_tokens": ["{secret:acme_api}"],
-  "conversion_type": [{"name": "deposit"}, {"name": "Registration"}],
-  "advertiser": [{"id": "shoply", "name": "Shoply"}],
-  "affiliate": [{"id": "bo", "name": "Blogger Bo", "group": "gold"}, {"id": "cy"}],
-  "offer": [{
-    "id": "shoply-cz", "name": "Shoply Czechia", "advertiser": "shoply", "country": "CZ",
-    "url": "https://shoply.example/{channel}?click={pcid}&sub={affs10}", "click_window": "90d"
-  }],
-  "commission": [{
-    "id": "9e321d3b-3690-4100-821d-86476cc4c2fb", "type": "sale",
-    "revenue": {"percent": "10"}, "payout": {"percent_of_revenue": "50"},
-    "offers": ["shoply-cz"], "advertisers": ["shoply"], "affiliates": ["bo", "cy"],
-    "groups": ["gold"], "sources": ["link", "api"], "channels": ["mail"],
-    "valid_from": "2026-01-01T00:00:00Z", "valid_to": "2026-12-31T23:00:00Z",
-    "transaction_type": "prospect", "recurrence": 1, "auto_approve": false,
-    "inherit_result": ["approved"], "auto_set": {"result": "approved", "after": "30d"},
-    "accept_direct_amount": false, "active": true
-  }, {
-    "id": "fixed", "type": "SALE", "revenue": {"fixed": "20"}
-  }, {
-    "id": "deposits", "type": "deposit", "revenue": {"fixed": "20.50"}, "payout": {"fixed": "12"}
-  }],
-  "postback": [{
-    "id": "shoply-orders", "sources": ["link"], "types": ["custom", "sale"],
-    "affiliates": ["bo"], "advertisers": ["shoply"], "offers": ["shoply-cz"],
-    "dialect": "native", "default_type": "sale", "answer": "strict", "https_only": false,
-    "status": {
-      "hold": {"result": "pending"}, "paid out": {"result": "approved", "type": "deposit"}
-    },
-    "dedup": {"key": "external", "on_repeat": "update"},
-    "limits": {
-      "types": ["custom", "sale"], "results": ["pending"], "currencies": ["EUR", "usd"],
-      "value_max": "5000", "commission_max": "100.123"
-    }
-  }],
-  "exchange_rate": [{"from": "USD", "rate": "0.92"}]
-}"#;
+const JSON: &str = include_str!("full.json");
 
 fn example() -> Ruleset {
     let (ruleset, warnings) = check(TOML).unwrap_or_else(|issues| panic!("{issues:#?}"));
@@ -270,6 +149,132 @@ fn postbacks_with_everything_and_the_implicit_ones() {
 }
 
 #[test]
+fn tracking_apis_with_everything_and_with_defaults() {
+    let rules = example();
+    let [bo, ask, form] = rules.tracking_apis() else {
+        panic!("three tracking APIs");
+    };
+    assert_eq!(bo.owner, Owner::Affiliate(AffiliateId::new("bo").unwrap()));
+    assert_eq!(bo.trigger, Trigger::Transaction);
+    assert_eq!(bo.delay.unwrap().to_string(), "1h");
+    assert_eq!(bo.conditions, Default::default());
+    assert!(bo.active && bo.ordered && bo.sign.is_empty() && bo.call.set.is_empty());
+    assert_eq!(bo.call.timeout, TIMEOUT_DEFAULT);
+    assert_eq!(
+        (&bo.call.retry, &bo.call.pending),
+        (&Default::default(), &None)
+    );
+    assert_eq!(
+        (&ask.owner, ask.trigger),
+        (&Owner::Admin, Trigger::ConversionCreated)
+    );
+    let conditions = &ask.conditions;
+    assert_eq!(conditions.types.as_ref().unwrap().len(), 3);
+    assert!(conditions.commissions.as_ref().unwrap().contains("fixed"));
+    assert!(conditions.integrations.as_ref().unwrap().contains("shop"));
+    assert!(conditions.offers_excluded.contains("shoply-de"));
+    assert!(matches!(&conditions.results, ResultCondition::Only(set) if set.len() == 2));
+    assert!(!ask.active && !ask.ordered);
+    let signers: Vec<&str> = ask.sign.iter().map(|name| name.as_str()).collect();
+    assert_eq!(signers, ["new", "old"]);
+    assert_eq!(ask.call.retry.retries(), 29);
+    assert_eq!(ask.call.timeout.to_string(), "20s");
+    let [result, order] = &ask.call.set[..] else {
+        panic!("two mappings");
+    };
+    assert_eq!(result.words.as_ref().unwrap()["paid"].as_ref(), "approved");
+    assert_eq!(
+        (order.parameter.as_ref(), &order.words),
+        ("param.order", &None)
+    );
+    assert_eq!(form.conditions.results, ResultCondition::All);
+    assert_eq!(form.call.request.method, HttpMethod::Post);
+    let [asks, seen] = &rules.postbacks()[0].steps[..] else {
+        panic!("two steps");
+    };
+    assert_eq!(
+        asks.retry.delivery,
+        Schedule::Waits(vec![period("5s"), period("5m")])
+    );
+    assert_eq!(seen.request.method, HttpMethod::Get);
+}
+
+fn period(text: &str) -> Period {
+    text.parse().unwrap()
+}
+
+#[test]
+fn templates_are_filled_where_they_stand() {
+    let rules = example();
+    let [_, ask, form] = rules.tracking_apis() else {
+        panic!("three tracking APIs");
+    };
+    let shown =
+        |pieces: &Pieces| shown_parts(&pieces.fill(|name| Some(format!("<{name} \"/>").into())));
+    let request = &ask.call.request;
+    assert_eq!(
+        shown(&request.url),
+        "https://api.shoply.example/%3Cexternal_id%20%22%2F%3E/x?k={secret:shoply}\
+         &n=%3Cparam.note%20%22%2F%3E"
+    );
+    let headers: Vec<_> = request
+        .headers
+        .iter()
+        .map(|(n, p)| (&**n, shown(p)))
+        .collect();
+    assert_eq!(
+        headers[0],
+        ("authorization", "Bearer {secret:shoply}".into())
+    );
+    assert_eq!(headers[1], ("x-click", "<affs10 \"/>".into()));
+    let (kind, body) = request.body.as_ref().unwrap();
+    assert_eq!(&**kind, "application/json");
+    assert_eq!(
+        shown(body),
+        r#"{"click":"a <pcid \"/>","n":1.5,"list":[true,{"q":"\"<type \"/>\""}]}"#
+    );
+    let (kind, body) = form.call.request.body.as_ref().unwrap();
+    assert_eq!(&**kind, "application/x-www-form-urlencoded");
+    assert_eq!(
+        shown(body),
+        "a%20b=x%26%3Cvalue%20%22%2F%3E&k={secret:shoply}"
+    );
+}
+
+#[test]
+fn every_secret_that_the_rules_name_is_listed() {
+    let rules = example();
+    let names: Vec<&str> = rules.secrets().map(|name| name.as_str()).collect();
+    let want = [
+        "acme_api", "bo_api", "new", "old", "new", "shoply", "shoply", "shoply",
+    ];
+    assert_eq!(names, want);
+}
+
+#[test]
+fn raw_bodies_hold_braces_and_encode_by_their_type() {
+    let filled = |kind: &str, raw: &str| {
+        let text = format!(
+            "tenant = 'a'\ncurrency = 'EUR'\n[[tracking_api]]\nid = 'x'\n\
+             request = {{ url = 'https://a/', body = {{ content_type = '{kind}', raw = '{raw}' }} }}"
+        );
+        let (rules, _) = check(&text).unwrap_or_else(|issues| panic!("{issues:#?}"));
+        let (_, body) = rules.tracking_apis()[0].call.request.body.clone().unwrap();
+        shown_parts(&body.fill(|_| Some("\"&".into())))
+    };
+    let json = filled(
+        "application/vnd.x+JSON; a=b",
+        r#"{"a":{},"b":"{type}\"{type}","c":{value}}"#,
+    );
+    assert_eq!(json, r#"{"a":{},"b":"\"&\"\"&","c":\"&}"#);
+    assert_eq!(
+        filled("application/x-www-form-urlencoded", "a={type}&b={{}"),
+        "a=%22%26&b={{}"
+    );
+    assert_eq!(filled("text/plain", "{type} {"), "\"& {");
+}
+
+#[test]
 fn the_global_postback_is_redefined_or_removed() {
     let head = "tenant = \"a\"\ncurrency = \"EUR\"\n";
     for (text, ids) in [
@@ -316,7 +321,21 @@ fn the_reference_is_right() {
     let (rules, warnings) = check(&text).unwrap_or_else(|issues| panic!("{issues:#?}"));
     assert_eq!(warnings, []);
     assert_eq!(rules.commissions().len(), 3);
-    for (list, key) in [("commission[0]", "commission"), ("postback[0]", "postback")] {
+    for known in MACROS {
+        let owner = if known.for_affiliates {
+            ""
+        } else {
+            "; not for affiliates"
+        };
+        let row = format!("| `{{{}}}` | {}{owner} |\n", known.name, known.meaning);
+        assert!(page.contains(&row), "{row}");
+    }
+    let lists = [
+        ("commission[0]", "commission"),
+        ("postback[0]", "postback"),
+        ("tracking_api[0]", "tracking_api"),
+    ];
+    for (list, key) in lists {
         // Every key that a reader knows is on the page: the hint of an unknown key lists them.
         let wrong = format!("[[{key}]]\nzzzzzzzzzzzz = 1\n");
         let issues = check(&wrong).unwrap_err();
