@@ -20,6 +20,10 @@ use crate::{
     transaction::{Transaction, TransactionResult},
 };
 
+/// The most messages of tracking APIs that one decision makes: their ids count in 12 bits, and the
+/// steps of a definition come on top.
+const MESSAGES_MAX: u16 = 4000;
+
 /// What announcing looks at, beside the decision.
 #[derive(Clone, Copy)]
 pub(crate) struct Announcing<'a> {
@@ -119,16 +123,22 @@ impl Teller<'_> {
         if !api.active {
             return Some(Silence::Inactive);
         }
-        if let Some(cause) = self.announcing.cause {
-            if cause.tracking_api.as_ref() == Some(&api.id) {
-                return Some(Silence::OwnCause);
-            }
-            // What maps nothing back ends a chain by itself.
-            if cause.depth >= CAUSES_MAX && !api.call.set.is_empty() {
-                return Some(Silence::LoopStopped);
-            }
+        let caused_by = self
+            .announcing
+            .cause
+            .and_then(|cause| cause.tracking_api.as_ref());
+        if caused_by == Some(&api.id) {
+            return Some(Silence::OwnCause);
         }
         condition_that_fails(api, self.root, self.conversion, self.transactions, id)
+            .or_else(|| self.chain_that_ends(api))
+            .or_else(|| (self.made >= MESSAGES_MAX).then_some(Silence::TooMany))
+    }
+
+    /// R45: what maps nothing back ends a chain by itself.
+    fn chain_that_ends(&self, api: &TrackingApi) -> Option<Silence> {
+        let depth = self.announcing.cause.map_or(0, |cause| cause.depth);
+        (depth >= CAUSES_MAX && !api.call.set.is_empty()).then_some(Silence::LoopStopped)
     }
 
     fn now(&mut self, place: u32, api: &TrackingApi, event: Event) {
@@ -148,7 +158,6 @@ impl Teller<'_> {
         let due_at = self.announcing.receipt.at;
         self.push(
             place,
-            api,
             event,
             Message {
                 id,
@@ -199,7 +208,6 @@ impl Teller<'_> {
         let id = self.announcing.receipt.id.message_id(self.made);
         self.push(
             place,
-            api,
             event,
             Message {
                 id,
@@ -216,7 +224,7 @@ impl Teller<'_> {
         );
     }
 
-    fn push(&mut self, place: u32, _api: &TrackingApi, event: Event, message: Message) {
+    fn push(&mut self, place: u32, event: Event, message: Message) {
         self.made = self.made.saturating_add(1);
         self.decision.trace.steps.push(Step::Tells {
             tracking_api: place,

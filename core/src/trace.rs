@@ -239,6 +239,8 @@ pub enum Silence {
     Coalesced,
     /// Neither result nor payout changed since the last delayed message (R43).
     NoNews,
+    /// This decision tells as much already as one decision can.
+    TooMany,
 }
 
 /// What led to a root.
@@ -443,6 +445,7 @@ impl Silence {
             Self::Result => "it is not for this result (R38)",
             Self::Coalesced => "a message about this transaction waits already (R43)",
             Self::NoNews => "neither result nor payout changed since the last one (R43)",
+            Self::TooMany => "one decision makes at most 4000 messages",
         }
     }
 }

@@ -148,11 +148,9 @@ fn brings_external_id(case: Case<'_>, target: &Found) -> Result<bool, Refusal> {
         return Ok(false);
     }
     let kind = case.definition.dedup.key;
-    let holder = case
-        .facts
-        .first
-        .as_ref()
-        .filter(|_| kind == KeyKind::ClickExternal);
+    // A target that was found by id may differ from the holder under other kinds too (R45).
+    let asks = kind == KeyKind::ClickExternal || case.postback.target.is_some();
+    let holder = case.facts.first.as_ref().filter(|_| asks);
     match holder {
         Some(holder) if holder.conversion.id != target.conversion.id => {
             let message = format!(
