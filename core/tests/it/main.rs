@@ -6,5 +6,6 @@
     reason = "a test fails by a panic, also outside of test functions"
 )]
 
+mod outbound;
 mod reading;
 mod rules;
