@@ -35,6 +35,7 @@ extern crate alloc;
 mod amount;
 mod announce;
 mod answer;
+mod breaker;
 mod commission;
 mod conversion;
 mod create;
@@ -76,6 +77,7 @@ pub mod view;
 mod words;
 
 pub use answer::{POINTER_SEGMENTS_MAX, ReadAnswer, read_answer};
+pub use breaker::{Breaker, BreakerState};
 pub use conversion::{
     Conversion, ConversionType, ExternalId, ExternalIdError, Method, Origin, Params,
     RAW_RESULT_PARAM, Received, Root, Source,
@@ -89,8 +91,8 @@ pub use decode::{
 };
 pub use dedup::{DedupKey, PairKey};
 pub use delivery::{
-    Attempt, AttemptOutcome, Breaker, BreakerState, DeadReason, Draw, Next, Polling, RETRIES_MAX,
-    RETRY_AFTER_MAX, RetryAfter, RetryKind, RetryPolicy, Schedule, TIMEOUT_DEFAULT, after_attempt,
+    Attempt, AttemptOutcome, DeadReason, Draw, Next, Polling, RETRIES_MAX, RETRY_AFTER_MAX,
+    RetryAfter, RetryKind, RetryPolicy, Schedule, TIMEOUT_DEFAULT, after_attempt,
 };
 pub use due::{Due, due};
 pub use edit::{Edit, auto_set, auto_set_text, edit, query_transaction};
