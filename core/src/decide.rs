@@ -1,8 +1,8 @@
 //! The ladder (semantics 5): flat, one early return a rung, in the order that is contract.
 //!
-//! Rungs 1 to 5 are in `read`. Here [`query`] says which facts the rest needs, and [`decide`] climbs
-//! rungs 6 to 9, which settle what the request pairs with and whether it is a repeat; rungs 10 to 12
-//! are `create` and `update`.
+//! Rungs 1 to 5 are in `read`. Here [`query`] says which facts the rest needs, and [`decide`]
+//! climbs rungs 6 to 9, which settle what the request pairs with and whether it is a repeat; rungs
+//! 10 to 12 are `create` and `update`. What is told of it is `announce`.
 
 use alloc::{format, vec::Vec};
 

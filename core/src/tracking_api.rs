@@ -1,8 +1,8 @@
 //! Outbound definitions (R37 to R43, R45): when something is told to another system, what the
 //! request looks like, and what is done with the answer.
 //!
-//! [`TrackingApi`] is the checked definition. A [`Call`] is the part that tracking APIs and sequence
-//! steps share: request, retries, and the mapping back.
+//! [`TrackingApi`] is the checked definition. A [`Call`] is the part that tracking APIs and
+//! sequence steps share: request, retries, and the mapping back.
 
 use alloc::{boxed::Box, collections::BTreeMap, collections::BTreeSet, vec::Vec};
 

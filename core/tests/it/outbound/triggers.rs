@@ -9,7 +9,7 @@ fn six() -> String {
     let one = |(number, trigger): (usize, &Trigger)| {
         let name = trigger.name();
         format!(
-            "[[tracking_api]]\nid = '{}'\ntrigger = '{name}'\nrequest.url = 'https://a/{{event}}'\n",
+            "[[tracking_api]]\nid = '{}'\ntrigger = '{name}'\nrequest.url = 'https://a/'\n",
             number + 1
         )
     };

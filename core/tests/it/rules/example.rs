@@ -256,7 +256,8 @@ fn raw_bodies_hold_braces_and_encode_by_their_type() {
     let filled = |kind: &str, raw: &str| {
         let text = format!(
             "tenant = 'a'\ncurrency = 'EUR'\n[[tracking_api]]\nid = 'x'\n\
-             request = {{ url = 'https://a/', body = {{ content_type = '{kind}', raw = '{raw}' }} }}"
+             request.url = 'https://a/'\n\
+             request.body = {{ content_type = '{kind}', raw = '{raw}' }}"
         );
         let (rules, _) = check(&text).unwrap_or_else(|issues| panic!("{issues:#?}"));
         let (_, body) = rules.tracking_apis()[0].call.request.body.clone().unwrap();
