@@ -115,9 +115,9 @@ impl Engine {
 
     fn timed<'a>(&'a self, queries: &'a Queries) -> Result<Vec<Timed<'a>>> {
         for query in [&queries.lead, &queries.sale] {
-            let outcome = self.decide(query);
-            if outcome != Outcome::Created {
-                return Err(format!("`{query}` was {outcome}").into());
+            let decision = self.decide(query);
+            if decision.outcome != Outcome::Created {
+                return Err(format!("`{query}` was not taken: {:?}", decision.refusal).into());
             }
         }
         Ok(vec![
@@ -136,11 +136,10 @@ impl Engine {
         ])
     }
 
-    fn decide(&self, query: &str) -> Outcome {
+    fn decide(&self, query: &str) -> Decision {
         let (request, _) = read(&self.ruleset, query);
         black_box(request.query(&self.ruleset));
-        let decision = request.decide(&self.ruleset, &self.facts, self.receipt);
-        black_box(decision).outcome
+        request.decide(&self.ruleset, &self.facts, self.receipt)
     }
 }
 
