@@ -147,26 +147,31 @@ pub(crate) fn run_interleaved(
     Ok(results)
 }
 
-/// The same creates at a fixed rate, which follows from the peaks already measured.
+/// Creates at a fixed rate, which follows from the peak that a server has already shown: on that
+/// server, and on the bare one beside it.
 pub(crate) fn add_fixed_rate(
     results: &mut Results,
+    server: Server,
     rounds: usize,
     window: Duration,
     seeds: &Seeds,
 ) -> Result<()> {
-    let server = Server::Real(Seed::MILLION_CLICKS);
     let peak = results
         .median(&closed(server, Kind::Creates, 64), |sample| {
             sample.requests_per_second
         })
         .ok_or("the peak was not measured")?;
     let rate = (peak * FIXED_RATE_PERCENT / 100.0) as u64;
-    let plan = [Server::Bare, server].map(|server| Case {
+    let at_fixed_rate = |server| Case {
         server,
         kind: Kind::Creates,
         connections: FIXED_RATE_CONNECTIONS,
         pace: Pace::Open(rate.max(1)),
-    });
+    };
+    let mut plan = vec![at_fixed_rate(Server::Bare)];
+    if server != Server::Bare {
+        plan.push(at_fixed_rate(server));
+    }
     let more = run_interleaved(&plan, rounds, window, seeds)?;
     results.0.extend(more.0);
     Ok(())

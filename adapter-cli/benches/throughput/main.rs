@@ -31,6 +31,9 @@ use std::time::Duration;
 
 use clap::Parser as _;
 
+use cases::Server;
+use seed::Seed;
+
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Drives a bare server and the real one with the same load and prints the ratios.
@@ -96,8 +99,15 @@ fn run(options: &Options) -> Result<bool> {
     let seeds = seed::Seeds::open(options.reseed)?;
 
     let mut results = cases::run_interleaved(&plan, rounds, window, &seeds)?;
-    if options.long {
-        cases::add_fixed_rate(&mut results, rounds, window, &seeds)?;
+    let fixed_rate_of = match options {
+        Options { long: true, .. } => Some(Server::Real(Seed::MILLION_CLICKS)),
+        Options {
+            bare_only: true, ..
+        } => Some(Server::Bare),
+        _ => None,
+    };
+    if let Some(server) = fixed_rate_of {
+        cases::add_fixed_rate(&mut results, server, rounds, window, &seeds)?;
     }
     report::print_cases(&results);
     if options.bare_only {
