@@ -71,6 +71,7 @@ pub fn refuse(refusal: Refusal, receipt: Receipt) -> Decision {
         events: alloc::vec![],
         notes: alloc::vec![],
         conversion: None,
+        root: None,
         transactions: alloc::vec![],
         trace: Trace::default(),
     }

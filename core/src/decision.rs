@@ -6,7 +6,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    conversion::Conversion,
+    conversion::{Conversion, Root},
     dedup::{DedupKey, PairKey},
     ids::{RequestId, TransactionId},
     reason::{Note, Refusal},
@@ -142,6 +142,8 @@ pub struct Decision {
     pub notes: Vec<Note>,
     /// The conversion that it is about, in its state at the end; absent where it was refused.
     pub conversion: Option<Box<Conversion>>,
+    /// The root of that conversion.
+    pub root: Option<Box<Root>>,
     /// All transactions of that conversion in their state at the end, oldest first.
     pub transactions: Vec<Transaction>,
     /// How it came about.

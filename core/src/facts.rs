@@ -36,11 +36,15 @@ pub struct FactQuery {
     /// The repeat key to look up (R20, R47): of a create, to find the first; of an update that
     /// brings an external id, to see whether it is free (R22).
     pub key: Option<KeyQuery>,
+    /// A repeat key that is known without a stored root: that of a root to be made (R51). Answered
+    /// by [`Facts::first`], whether or not there is a root.
+    pub holder: Option<DedupKey>,
     /// For an update: the conversions that it may be about (R21).
     pub target: Option<TargetQuery>,
     /// Commissions whose transactions under the root must be counted (R27).
     pub counters: Vec<CommissionId>,
-    /// The transaction that an auto-set or an edit is about, with its conversion and root.
+    /// The transaction that an auto-set or an edit is about; answered by [`Facts::transaction`] and
+    /// [`Facts::of_transaction`].
     pub transaction: Option<TransactionId>,
 }
 
@@ -51,6 +55,9 @@ pub struct PairQuery {
     pub advertiser: Option<AdvertiserId>,
     /// The advertiser's id.
     pub external_id: ExternalId,
+    /// Look for [`Facts::newest_of_pair`] under the root only: under keys other than `external` an
+    /// external id beside a pcid never pairs (R18).
+    pub under_root: bool,
 }
 
 /// A repeat key whose root is known only to the store.
@@ -83,9 +90,11 @@ pub struct TargetQuery {
     pub conversion_type: Option<ConversionType>,
 }
 
-/// A conversion with all its transactions, oldest first.
+/// A conversion with its root and all its transactions, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
+    /// The conversion's root. Mostly, but not always, the root that the request pairs with.
+    pub root: Root,
     /// The conversion.
     pub conversion: Conversion,
     /// Its transactions, by id.
@@ -112,6 +121,8 @@ pub struct Facts {
     pub root_row: Option<Found>,
     /// Transactions that each asked commission has made under the root.
     pub counters: BTreeMap<CommissionId, u32>,
-    /// The conversion of the transaction that was asked for.
+    /// The transaction that was asked for, where it exists.
+    pub transaction: Option<TransactionId>,
+    /// The conversion of that transaction.
     pub of_transaction: Option<Found>,
 }

@@ -8,11 +8,14 @@ mod conversion;
 mod currency;
 mod decide;
 mod decision;
+mod decode;
 mod dedup;
 mod edit;
 mod facts;
 mod ids;
 mod money;
+mod nearest;
+mod parameter;
 mod postback;
 mod read;
 mod reason;
@@ -35,13 +38,16 @@ pub use decide::{
     auto_set, create_root, decide, edit, query, query_root, query_transaction, refuse,
 };
 pub use decision::{Decision, Effect, Event, Outcome, Receipt, Stored};
+pub use decode::{
+    Body, Incoming, NAME_LEN_MAX, PARAMS_MAX, Pairs, VALUE_LEN_MAX, decode, masked_text,
+};
 pub use dedup::{DedupKey, PairKey};
 pub use edit::Edit;
 pub use facts::{FactQuery, Facts, Found, KeyQuery, PairQuery, TargetQuery};
 pub use ids::{ConversionId, IdError, RequestId, TransactionId};
 pub use money::{Amount, AmountError, OutOfRange, Percent, PercentError, Rate, RateError};
 pub use postback::{Action, Postback};
-pub use read::{Body, Incoming, Pairs, decode, masked_text, parse, read, select};
+pub use read::{logged_text, parse, read, select};
 pub use reason::{Note, Reason, Refusal};
 pub use request::{Arrival, Request};
 pub use root::RootRequest;

@@ -1,70 +1,138 @@
-//! Reading a request (rungs 1 to 5): bytes to pairs, pairs to a typed [`Postback`].
+//! Reading a request (rungs 1 to 5 of the ladder): parameters become a typed [`Postback`], or the
+//! first refusal.
+//!
+//! `decode` gives the parameters, [`select`] finds the definition that decides, and [`parse`] does
+//! the rest. Whoever authenticates requests does so between `select` and `parse`; whoever does not
+//! calls [`read`].
 
-use alloc::{borrow::Cow, string::String, vec::Vec};
+use alloc::{boxed::Box, format, string::String, vec::Vec};
 
 use crate::{
-    conversion::Method,
-    postback::Postback,
-    reason::{Reason, Refusal},
+    conversion::{ConversionType, ExternalId, Method, Params, RAW_RESULT_PARAM},
+    decode::{Incoming, Pairs, decode, masked_raw, masked_text},
+    ids::ConversionId,
+    nearest::nearest,
+    parameter::{Given, Parameter, Parameters, similar_name},
+    postback::{Action, Postback},
+    reason::{Note, Reason, Refusal, shown},
     request::Request,
-    ruleset::{PostbackDefinition, Ruleset},
+    ruleset::{Dialect, GLOBAL_POSTBACK, Limits, PostbackDefinition, Ruleset, StatusMeaning},
+    trace::Step,
+    transaction::TransactionResult,
 };
 
-/// What came in, undecoded.
-#[derive(Clone, Copy, Debug)]
-pub struct Incoming<'a> {
-    /// How it came in.
-    pub method: Method,
-    /// The dialect of the path, where the path names one.
-    pub dialect: Option<&'a str>,
-    /// The query, without the question mark.
-    pub query: &'a str,
-    /// The body, where there is one.
-    pub body: Option<Body<'a>>,
+/// Decodes, selects and parses: the request, and the text that a log row keeps of it.
+pub fn read(ruleset: &Ruleset, incoming: &Incoming<'_>) -> (Request, String) {
+    let unreadable = |refusal: Refusal| Request::Unreadable(Box::new(refusal));
+    let pairs = match decode(incoming) {
+        Ok(pairs) => pairs,
+        Err(refusal) => return (unreadable(refusal), masked_raw(incoming)),
+    };
+    let postback = select(ruleset, incoming, &pairs)
+        .and_then(|definition| parse(ruleset, definition, incoming.method, &pairs));
+    let request = match postback {
+        Ok(postback) => Request::Postback(Box::new(postback)),
+        Err(refusal) => unreadable(refusal),
+    };
+    (request, masked_text(&pairs))
 }
 
-/// A body that may carry parameters (R8).
-#[derive(Clone, Copy, Debug)]
-pub enum Body<'a> {
-    /// `application/x-www-form-urlencoded`
-    Form(&'a [u8]),
-    /// `application/json`: a flat object of strings and numbers.
-    Json(&'a [u8]),
+/// The text that a log row keeps of a request, whether it can be decoded or not.
+pub fn logged_text(incoming: &Incoming<'_>) -> String {
+    match decode(incoming) {
+        Ok(pairs) => masked_text(&pairs),
+        Err(_) => masked_raw(incoming),
+    }
 }
 
-/// The parameters of a request, decoded and trimmed, in the order they came; empty values are
-/// left out (R3, R4).
-pub type Pairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
-
-/// Decodes query and body into one list of parameters (rung 1; R3, R4, R8).
+/// Finds the definition that decides (rung 2; R13). Methods from inside are decided by the
+/// built-in definition (R47).
 ///
 /// # Errors
-/// `malformed`.
-pub fn decode<'a>(incoming: &Incoming<'a>) -> Result<Pairs<'a>, Refusal> {
-    let _ = incoming;
-    Err(Refusal::new(Reason::Malformed, "not written yet"))
-}
-
-/// The parameters as one form-encoded text with the secrets masked: what a log row keeps.
-pub fn masked_text(pairs: &Pairs<'_>) -> String {
-    let _ = pairs;
-    String::new()
-}
-
-/// Finds the definition that decides (rung 2; R13).
-///
-/// # Errors
-/// `conflicting_parameters`, `unresolved_macro` and `unknown_postback`.
+/// `conflicting_parameters` (rung 1), `unresolved_macro` where `id` is still a macro, and
+/// `unknown_postback`.
 pub fn select<'r>(
     ruleset: &'r Ruleset,
     incoming: &Incoming<'_>,
     pairs: &Pairs<'_>,
 ) -> Result<&'r PostbackDefinition, Refusal> {
-    let _ = (ruleset, incoming, pairs);
-    Err(Refusal::new(Reason::UnknownPostback, "not written yet"))
+    let parameters = Parameters::gather(pairs)?;
+    if incoming.method.is_internal() {
+        return Ok(ruleset.built_in_postback());
+    }
+    let path = match incoming.dialect {
+        None => None,
+        Some(name) => Some(Dialect::named(name).ok_or_else(|| unknown_dialect(name))?),
+    };
+    match parameters.get(Parameter::Id) {
+        Some(id) => by_id(ruleset, id, path),
+        None => by_default(ruleset, path),
+    }
 }
 
-/// Reads the parameters (rungs 3 to 5).
+fn by_id<'r>(
+    ruleset: &'r Ruleset,
+    id: Given<'_>,
+    path: Option<Dialect>,
+) -> Result<&'r PostbackDefinition, Refusal> {
+    refuse_macro(id)?;
+    let active = || {
+        ruleset
+            .postbacks()
+            .iter()
+            .filter(|definition| definition.active)
+    };
+    let Some(definition) = active().find(|definition| definition.id.as_str() == id.value) else {
+        let message = format!("no active postback has the id `{}`", shown(id.value));
+        let refusal = Refusal::new(Reason::UnknownPostback, message).about(id.name);
+        let known = active().map(|definition| definition.id.as_str());
+        return Err(match nearest(id.value, known) {
+            Some(close) => refusal.hint(format!("did you mean `{close}`?")),
+            None => refusal.hint("leave `id` out to use the global postback"),
+        });
+    };
+    if path.is_some_and(|path| path != definition.dialect) {
+        let message = format!(
+            "the postback `{}` is not of this path's dialect",
+            definition.id
+        );
+        return Err(Refusal::new(Reason::UnknownPostback, message)
+            .about(id.name)
+            .hint(format!(
+                "send it to the path of `{}`",
+                definition.dialect.name()
+            )));
+    }
+    Ok(definition)
+}
+
+fn by_default(ruleset: &Ruleset, path: Option<Dialect>) -> Result<&PostbackDefinition, Refusal> {
+    let mut active = ruleset
+        .postbacks()
+        .iter()
+        .filter(|definition| definition.active);
+    let of_path = path.and_then(|dialect| {
+        active
+            .clone()
+            .find(|definition| definition.dialect == dialect)
+    });
+    let global = || active.find(|definition| definition.id.as_str() == GLOBAL_POSTBACK);
+    of_path.or_else(global).ok_or_else(|| {
+        Refusal::new(
+            Reason::UnknownPostback,
+            "the rules have removed the global postback",
+        )
+        .about("id")
+        .hint("name a postback definition with `id`")
+    })
+}
+
+fn unknown_dialect(name: &str) -> Refusal {
+    let message = format!("no dialect is called `{}`", shown(name));
+    Refusal::new(Reason::UnknownPostback, message).hint("use the path `handle` or `native`")
+}
+
+/// Reads the parameters through the definition's dialect (rungs 3 to 5).
 ///
 /// # Errors
 /// The first refusal in the order of the ladder.
@@ -74,16 +142,360 @@ pub fn parse(
     method: Method,
     pairs: &Pairs<'_>,
 ) -> Result<Postback, Refusal> {
-    let _ = (ruleset, definition, method, pairs);
-    Err(Refusal::new(Reason::Malformed, "not written yet"))
+    let parameters = Parameters::gather(pairs)?;
+    let mut postback = values(definition, method, &parameters)?;
+    postback.definition = ruleset
+        .postbacks()
+        .iter()
+        .position(|known| core::ptr::eq(known, definition));
+    let place = postback
+        .definition
+        .and_then(|place| u32::try_from(place).ok());
+    postback.steps.insert(0, Step::Definition(place));
+    identify(&postback)?;
+    action_and_type(ruleset, definition, &parameters, &mut postback)?;
+    claims(&definition.limits, &postback)?;
+    Ok(postback)
 }
 
-/// All of the above, for callers without authentication of their own between the rungs: the
-/// request, and the text that a log row keeps of it.
-pub fn read(ruleset: &Ruleset, incoming: &Incoming<'_>) -> (Request, String) {
-    let _ = (ruleset, incoming);
-    (
-        Request::Unreadable(Refusal::new(Reason::Malformed, "not written yet").into()),
-        String::new(),
+/// Rung 3: `unresolved_macro`, `invalid_identifier`, `invalid_amount`, `invalid_result`,
+/// `invalid_action`, each over all parameters before the next.
+fn values(
+    definition: &PostbackDefinition,
+    method: Method,
+    parameters: &Parameters<'_>,
+) -> Result<Postback, Refusal> {
+    const IDENTIFIERS: [Parameter; 4] = [
+        Parameter::Pcid,
+        Parameter::AdvertiserId,
+        Parameter::ExternalId,
+        Parameter::CommissionId,
+    ];
+    for given in IDENTIFIERS
+        .into_iter()
+        .filter_map(|identifier| parameters.get(identifier))
+    {
+        refuse_macro(given)?;
+    }
+    let mut postback = Postback {
+        method,
+        definition: None,
+        action: Action::Update,
+        pcid: read_as(
+            parameters,
+            Parameter::Pcid,
+            Reason::InvalidIdentifier,
+            |text| text.parse::<ConversionId>(),
+        )?,
+        advertiser: read_as(
+            parameters,
+            Parameter::AdvertiserId,
+            Reason::InvalidIdentifier,
+            crate::token::AdvertiserId::new,
+        )?,
+        external_id: read_as(
+            parameters,
+            Parameter::ExternalId,
+            Reason::InvalidIdentifier,
+            ExternalId::new,
+        )?,
+        commission_id: read_as(
+            parameters,
+            Parameter::CommissionId,
+            Reason::InvalidIdentifier,
+            crate::token::CommissionId::new,
+        )?,
+        conversion_type: None,
+        value: read_as(
+            parameters,
+            Parameter::Value,
+            Reason::InvalidAmount,
+            str::parse,
+        )?,
+        commission: read_as(
+            parameters,
+            Parameter::Commission,
+            Reason::InvalidAmount,
+            str::parse,
+        )?,
+        price: read_as(
+            parameters,
+            Parameter::Price,
+            Reason::InvalidAmount,
+            str::parse,
+        )?,
+        result: None,
+        currency: parameters
+            .get(Parameter::Currency)
+            .map(|given| given.value.into()),
+        params: Params::new(),
+        notes: Vec::new(),
+        steps: Vec::new(),
+    };
+    others(parameters, &mut postback);
+    if let Some(given) = parameters.get(Parameter::Result) {
+        status(definition, given, &mut postback)?;
+    }
+    if let Some(given) = parameters.get(Parameter::Action) {
+        named_action(given)?;
+    }
+    Ok(postback)
+}
+
+fn read_as<T, E: core::fmt::Display>(
+    parameters: &Parameters<'_>,
+    parameter: Parameter,
+    reason: Reason,
+    read: impl FnOnce(&str) -> Result<T, E>,
+) -> Result<Option<T>, Refusal> {
+    let Some(given) = parameters.get(parameter) else {
+        return Ok(None);
+    };
+    read(given.value).map(Some).map_err(|error| {
+        let message = format!("`{}` cannot be `{}`", given.name, shown(given.value));
+        Refusal::new(reason, message).about(given.name).hint(error)
+    })
+}
+
+/// R6: an identifier that still looks like a macro.
+fn refuse_macro(given: Given<'_>) -> Result<(), Refusal> {
+    if !looks_like_macro(given.value) {
+        return Ok(());
+    }
+    let message = format!(
+        "`{}` is still the macro `{}`",
+        given.name,
+        shown(given.value)
+    );
+    Err(Refusal::new(Reason::UnresolvedMacro, message)
+        .about(given.name)
+        .hint("the sender must replace the macro by a value"))
+}
+
+fn looks_like_macro(value: &str) -> bool {
+    let wrapped = |open: char, close: char| {
+        value.len() > 2 && value.starts_with(open) && value.ends_with(close)
+    };
+    let braces = value
+        .find('{')
+        .is_some_and(|open| value[open..].contains('}'));
+    braces || wrapped('[', ']') || wrapped('#', '#') || wrapped('%', '%')
+}
+
+/// Unknown names are kept; those that come close to a reserved one are noted (R5, `similar_parameter`).
+fn others(parameters: &Parameters<'_>, postback: &mut Postback) {
+    for (name, value) in &parameters.others {
+        postback.params.insert((*name).into(), (*value).into());
+        if let Some(reserved) = similar_name(name) {
+            postback.notes.push(Note::SimilarParameter);
+            let reserved = reserved.into();
+            postback.steps.push(Step::Similar {
+                name: (*name).into(),
+                reserved,
+            });
+        }
+    }
+    for name in &parameters.repeated {
+        postback.notes.push(Note::RepeatedParameter);
+        postback.steps.push(Step::Repeated(name.clone()));
+    }
+}
+
+/// The result, by its own words, the definition's, or the foreign ones that mean a reversal
+/// (R2, R48). The raw word of a translation stays on the conversion.
+fn status(
+    definition: &PostbackDefinition,
+    given: Given<'_>,
+    postback: &mut Postback,
+) -> Result<(), Refusal> {
+    if let Some(result) = TransactionResult::named(given.value) {
+        postback.result = Some(result);
+        return Ok(());
+    }
+    let Some(meaning) = foreign_status(definition, given.value) else {
+        let message = format!("`{}` is no result", shown(given.value));
+        return Err(Refusal::new(Reason::InvalidResult, message)
+            .about(given.name)
+            .hint("send approved, rejected or pending"));
+    };
+    postback.result = meaning.result;
+    postback
+        .conversion_type
+        .clone_from(&meaning.conversion_type);
+    postback
+        .params
+        .insert(RAW_RESULT_PARAM.into(), given.value.into());
+    postback.steps.push(Step::StatusWord {
+        word: given.value.into(),
+        result: meaning.result,
+        conversion_type: meaning.conversion_type,
+    });
+    Ok(())
+}
+
+fn foreign_status(definition: &PostbackDefinition, word: &str) -> Option<StatusMeaning> {
+    const REVERSALS: [&str; 3] = ["reversed", "refund", "chargeback"];
+    let own = definition
+        .status
+        .iter()
+        .find(|(known, _)| known.eq_ignore_ascii_case(word));
+    if let Some((_, meaning)) = own {
+        return Some(meaning.clone());
+    }
+    REVERSALS
+        .iter()
+        .any(|reversal| reversal.eq_ignore_ascii_case(word))
+        .then(|| StatusMeaning {
+            result: Some(TransactionResult::Rejected),
+            conversion_type: None,
+        })
+}
+
+fn named_action(given: Given<'_>) -> Result<Action, Refusal> {
+    if given.value.eq_ignore_ascii_case("create") {
+        return Ok(Action::Create);
+    }
+    if given.value.eq_ignore_ascii_case("update") {
+        return Ok(Action::Update);
+    }
+    let message = format!("`{}` is no action", shown(given.value));
+    Err(Refusal::new(Reason::InvalidAction, message)
+        .about(given.name)
+        .hint("send create or update, or leave it out"))
+}
+
+/// Rung 4 (R14).
+fn identify(postback: &Postback) -> Result<(), Refusal> {
+    match (&postback.pcid, &postback.external_id, &postback.advertiser) {
+        (Some(_), _, _) | (None, Some(_), Some(_)) => Ok(()),
+        (None, Some(_), None) => Err(Refusal::new(
+            Reason::AdvertiserIdRequired,
+            "an external id is unique only together with its advertiser",
+        )
+        .about("advertiser_id")
+        .hint("send `advertiser_id` too, or `pcid`")),
+        (None, None, _) => Err(Refusal::new(
+            Reason::MissingIdentifier,
+            "nothing says which conversion is meant",
+        )
+        .about("pcid")
+        .hint("send `pcid`, or `external_id` with `advertiser_id`")),
+    }
+}
+
+/// Rung 5: R11, then R9.
+fn action_and_type(
+    ruleset: &Ruleset,
+    definition: &PostbackDefinition,
+    parameters: &Parameters<'_>,
+    postback: &mut Postback,
+) -> Result<(), Refusal> {
+    let named = parameters
+        .get(Parameter::Action)
+        .map(named_action)
+        .transpose()?;
+    let type_given = parameters.get(Parameter::Type);
+    let from_status = postback.conversion_type.take();
+    let default = definition
+        .default_type
+        .as_ref()
+        .filter(|_| named != Some(Action::Update));
+    let has_type = type_given.is_some() || from_status.is_some() || default.is_some();
+    postback.action = match (named, has_type) {
+        (Some(Action::Create), false) => return Err(type_required()),
+        (Some(action), _) => action,
+        (None, true) => Action::Create,
+        (None, false) => Action::Update,
+    };
+    postback.conversion_type = match (type_given, from_status, default) {
+        (Some(given), _, _) => Some(known_type(ruleset, given)?),
+        (None, Some(from_status), _) => Some(from_status),
+        (None, None, Some(default)) => {
+            postback.steps.push(Step::DefaultType(default.clone()));
+            Some(default.clone())
+        }
+        (None, None, None) => None,
+    };
+    postback.steps.push(Step::Action {
+        action: postback.action,
+        named: named.is_some(),
+    });
+    match &postback.conversion_type {
+        Some(t) if postback.action == Action::Create && !t.is_trackable() => Err(not_trackable(t)),
+        _ => Ok(()),
+    }
+}
+
+fn type_required() -> Refusal {
+    Refusal::new(
+        Reason::TypeRequired,
+        "a conversion cannot be created without its type",
     )
+    .about("type")
+    .hint("send `type`, for example type=sale")
+}
+
+fn known_type(ruleset: &Ruleset, given: Given<'_>) -> Result<ConversionType, Refusal> {
+    ruleset.conversion_type(given.value).ok_or_else(|| {
+        let message = format!("no conversion type is called `{}`", shown(given.value));
+        let refusal = Refusal::new(Reason::UnknownType, message).about(given.name);
+        let known: Vec<ConversionType> = ruleset.all_types().collect();
+        match nearest(given.value, known.iter().map(ConversionType::name)) {
+            Some(close) => refusal.hint(format!("did you mean `{close}`?")),
+            None => refusal.hint("register it in the rules, or send a built-in type"),
+        }
+    })
+}
+
+fn not_trackable(conversion_type: &ConversionType) -> Refusal {
+    let message = format!("a postback cannot create a `{conversion_type}`");
+    Refusal::new(Reason::TypeNotTrackable, message)
+        .about("type")
+        .hint("it can create lead, prospect, sale and registered types")
+}
+
+/// The end of rung 5: what the definition lets a request claim (R50). Amounts come later, after
+/// conversion; the type of an update that names none is its target's.
+fn claims(limits: &Limits, postback: &Postback) -> Result<(), Refusal> {
+    if let Some(conversion_type) = &postback.conversion_type {
+        allowed_type(limits, conversion_type)?;
+    }
+    if let (Some(results), Some(result)) = (&limits.results, postback.result)
+        && !results.contains(&result)
+    {
+        return Err(not_allowed("result", result.name()));
+    }
+    if let (Some(currencies), Some(code)) = (&limits.currencies, &postback.currency)
+        && !currencies
+            .iter()
+            .any(|currency| currency.code().eq_ignore_ascii_case(code))
+    {
+        return Err(not_allowed("currency", code));
+    }
+    Ok(())
+}
+
+/// Whether a request under these limits may be about this type (R50).
+pub(crate) fn allowed_type(
+    limits: &Limits,
+    conversion_type: &ConversionType,
+) -> Result<(), Refusal> {
+    match &limits.types {
+        Some(types) if !types.contains(conversion_type) => {
+            Err(not_allowed("type", conversion_type.name()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `not_allowed` about a parameter (R50).
+pub(crate) fn not_allowed(parameter: &str, value: impl core::fmt::Display) -> Refusal {
+    let value = format!("{value}");
+    let message = format!(
+        "this postback may not claim the {parameter} `{}`",
+        shown(&value)
+    );
+    Refusal::new(Reason::NotAllowed, message)
+        .about(parameter)
+        .hint("its `limits` in the rules say what it may claim")
 }

@@ -16,7 +16,7 @@ pub struct TimestampError;
 
 impl Timestamp {
     /// The earliest moment that can be written (year -9999).
-    pub const MIN_MS: i64 = -377_705_116_800_000;
+    pub const MIN_MS: i64 = -377_705_023_201_000;
     /// The latest moment that can be written (year 9999).
     pub const MAX_MS: i64 = 253_402_207_200_000;
 

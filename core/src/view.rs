@@ -397,8 +397,9 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// The explanation of a decision. `root` is the conversion's root, where there is one.
-    pub fn of(decision: &Decision, root: Option<&Root>, ruleset: &Ruleset) -> Self {
+    /// The explanation of a decision under the rules that made it.
+    pub fn of(decision: &Decision, ruleset: &Ruleset) -> Self {
+        let root = decision.root.as_deref();
         let refusal = decision.refusal.as_ref();
         let transactions = decision.transactions.as_slice();
         let view = |conversion: &Conversion| {

@@ -1,0 +1,422 @@
+//! From bytes to parameters (R3, R4, R8), and back to the one text that a log row keeps.
+
+use alloc::{
+    borrow::Cow,
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::fmt;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::{
+    conversion::Method,
+    parameter::Parameter,
+    reason::{Reason, Refusal, shown},
+};
+
+/// The most unknown parameters that a request may carry (semantics 2).
+pub const PARAMS_MAX: usize = 100;
+/// The most bytes of a parameter's name.
+pub const NAME_LEN_MAX: usize = 64;
+/// The most bytes of a parameter's value.
+pub const VALUE_LEN_MAX: usize = 2048;
+/// What a log row shows in place of a secret.
+const MASK: &str = "***";
+/// The most bytes of an undecodable request that a log row keeps.
+const RAW_LEN_MAX: usize = 8192;
+
+/// What came in, undecoded.
+#[derive(Clone, Copy, Debug)]
+pub struct Incoming<'a> {
+    /// How it came in.
+    pub method: Method,
+    /// The dialect of the path, where the path names one.
+    pub dialect: Option<&'a str>,
+    /// The query, without the question mark.
+    pub query: &'a str,
+    /// The body, where there is one.
+    pub body: Option<Body<'a>>,
+}
+
+/// A body that may carry parameters (R8).
+#[derive(Clone, Copy, Debug)]
+pub enum Body<'a> {
+    /// `application/x-www-form-urlencoded`
+    Form(&'a [u8]),
+    /// `application/json`: a flat object of strings and numbers.
+    Json(&'a [u8]),
+}
+
+/// The parameters of a request, decoded and trimmed, in the order they came; empty values are
+/// left out (R3, R4).
+pub type Pairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
+
+/// Decodes query and body into one list of parameters (rung 1; R3, R4, R8).
+///
+/// # Errors
+/// `malformed`: a bad escape, invalid UTF-8, NUL, a body that is no flat JSON object, or more or
+/// longer parameters than allowed.
+///
+/// ```
+/// use counterfoil_core::{Incoming, Method, decode};
+/// let incoming = Incoming { method: Method::S2s, dialect: None, query: "a=1+2&b=", body: None };
+/// assert_eq!(decode(&incoming).unwrap(), [("a".into(), "1 2".into())]);
+/// ```
+pub fn decode<'a>(incoming: &Incoming<'a>) -> Result<Pairs<'a>, Refusal> {
+    let mut pairs = Pairs::new();
+    decode_form(incoming.query, &mut pairs)?;
+    match incoming.body {
+        None => {}
+        Some(Body::Form(bytes)) => {
+            let text = core::str::from_utf8(bytes)
+                .map_err(|_| malformed("the body is not valid UTF-8"))?;
+            decode_form(text, &mut pairs)?;
+        }
+        Some(Body::Json(bytes)) => decode_json(bytes, &mut pairs)?,
+    }
+    let unknown = pairs
+        .iter()
+        .filter(|(name, _)| Parameter::named(name).is_none())
+        .count();
+    if unknown > PARAMS_MAX {
+        return Err(
+            malformed(format!("{unknown} parameters beside the known ones"))
+                .hint(format!("send at most {PARAMS_MAX}")),
+        );
+    }
+    Ok(pairs)
+}
+
+fn malformed(message: impl fmt::Display) -> Refusal {
+    Refusal::new(Reason::Malformed, message)
+}
+
+fn decode_form<'a>(text: &'a str, pairs: &mut Pairs<'a>) -> Result<(), Refusal> {
+    for piece in text.split('&').filter(|piece| !piece.is_empty()) {
+        let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
+        push(pairs, decode_piece(name)?, decode_piece(value)?)?;
+    }
+    Ok(())
+}
+
+/// Percent-decodes once; `+` is a space (R3).
+fn decode_piece(piece: &str) -> Result<Cow<'_, str>, Refusal> {
+    if !piece.bytes().any(|b| matches!(b, b'%' | b'+' | 0)) {
+        return Ok(Cow::Borrowed(piece));
+    }
+    if let Some(escape) = bad_escape(piece) {
+        return Err(
+            malformed(format!("`{}` is no percent escape", shown(escape)))
+                .hint("write a percent sign as %25"),
+        );
+    }
+    let spaced = piece.replace('+', " ");
+    let decoded = percent_decode_str(&spaced).decode_utf8();
+    match decoded {
+        Ok(text) if !text.contains('\0') => Ok(Cow::Owned(text.into_owned())),
+        Ok(_) => Err(malformed(format!("`{}` has a NUL character", shown(piece)))),
+        Err(_) => Err(
+            malformed(format!("`{}` does not decode to valid UTF-8", shown(piece)))
+                .hint("encode text as UTF-8 before percent-encoding it"),
+        ),
+    }
+}
+
+/// The first percent sign that two hexadecimal digits do not follow.
+fn bad_escape(piece: &str) -> Option<&str> {
+    piece.match_indices('%').find_map(|(at, _)| {
+        let rest = piece.get(at..).unwrap_or_default();
+        let is_hex = |b: Option<&u8>| b.is_some_and(u8::is_ascii_hexdigit);
+        let bytes = rest.as_bytes();
+        (!is_hex(bytes.get(1)) || !is_hex(bytes.get(2))).then_some(rest)
+    })
+}
+
+fn push<'a>(pairs: &mut Pairs<'a>, name: Cow<'a, str>, value: Cow<'a, str>) -> Result<(), Refusal> {
+    let value = trim(value);
+    if value.is_empty() {
+        return Ok(());
+    }
+    if name.is_empty() {
+        return Err(malformed(format!(
+            "the value `{}` has no name",
+            shown(&value)
+        )));
+    }
+    if name.len() > NAME_LEN_MAX {
+        return Err(
+            malformed(format!("the name `{}` is too long", shown(&name)))
+                .hint(format!("a name has at most {NAME_LEN_MAX} bytes")),
+        );
+    }
+    if value.len() > VALUE_LEN_MAX {
+        return Err(
+            malformed(format!("the value of `{name}` has {} bytes", value.len()))
+                .about(&name)
+                .hint(format!("a value has at most {VALUE_LEN_MAX} bytes")),
+        );
+    }
+    pairs.push((name, value));
+    Ok(())
+}
+
+/// Trims ASCII white space (R4).
+fn trim(value: Cow<'_, str>) -> Cow<'_, str> {
+    let is_space = |c: char| c.is_ascii_whitespace();
+    match value {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim_matches(is_space)),
+        Cow::Owned(text) => Cow::Owned(text.trim_matches(is_space).to_string()),
+    }
+}
+
+/// Reads a flat JSON object of strings and numbers; numbers keep their literal text (R8).
+fn decode_json(bytes: &[u8], pairs: &mut Pairs<'_>) -> Result<(), Refusal> {
+    for (name, raw) in json_members(bytes)? {
+        let Some(text) = json_scalar(raw)? else {
+            continue;
+        };
+        push(pairs, Cow::Owned(name.clone()), Cow::Owned(text)).map_err(|r| r.about(&name))?;
+    }
+    Ok(())
+}
+
+/// The members of a JSON object, repeated names included, values as their literal text.
+pub(crate) fn json_members(bytes: &[u8]) -> Result<Vec<(String, &RawValue)>, Refusal> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let members = Members.deserialize(&mut reader);
+    members
+        .and_then(|members| reader.end().map(|()| members))
+        .map_err(|error| malformed(format!("the body is no flat JSON object: {error}")))
+}
+
+/// The text of a JSON string or number; `None` for null.
+pub(crate) fn json_scalar(raw: &RawValue) -> Result<Option<String>, Refusal> {
+    let literal = raw.get();
+    match literal.as_bytes().first() {
+        Some(b'"') => {
+            let text: String = serde_json::from_str(literal)
+                .map_err(|error| malformed(format!("a JSON string cannot be read: {error}")))?;
+            if text.contains('\0') {
+                return Err(malformed("a JSON string has a NUL character"));
+            }
+            Ok(Some(text))
+        }
+        Some(b'-' | b'0'..=b'9') => Ok(Some(literal.to_string())),
+        Some(b'n') => Ok(None),
+        _ => Err(
+            malformed(format!("`{}` is neither text nor number", shown(literal)))
+                .hint("send a flat JSON object of strings and numbers"),
+        ),
+    }
+}
+
+struct Members;
+
+impl<'de> DeserializeSeed<'de> for Members {
+    type Value = Vec<(String, &'de RawValue)>;
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        from.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Vec<(String, &'de RawValue)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(members)
+    }
+}
+
+/// What stays as it is in a form-encoded text.
+const FORM: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'*');
+
+/// The parameters as one form-encoded text with the secrets masked: what a log row keeps.
+/// Decoding it gives the same parameters again, but for the secrets; different values of one
+/// secret stay different.
+pub fn masked_text(pairs: &Pairs<'_>) -> String {
+    let mut text = String::new();
+    for (at, (name, value)) in pairs.iter().enumerate() {
+        if at > 0 {
+            text.push('&');
+        }
+        text.extend(utf8_percent_encode(name, FORM));
+        text.push('=');
+        if Parameter::named(name).is_some_and(Parameter::is_secret) {
+            text.push_str(&mask(name, value, pairs));
+        } else {
+            text.extend(utf8_percent_encode(value, FORM));
+        }
+    }
+    text
+}
+
+/// The mask of a secret: a second value of the same name gets a mask of its own, so that the
+/// conflict is still one when the row is read again (R5).
+fn mask(name: &str, value: &str, pairs: &Pairs<'_>) -> String {
+    let mut values: Vec<&str> = Vec::new();
+    for (_, other) in pairs.iter().filter(|(other, _)| other == name) {
+        if !values.contains(&&**other) {
+            values.push(other);
+        }
+    }
+    match values.iter().position(|known| *known == value) {
+        None | Some(0) => MASK.to_string(),
+        Some(more) => format!("{MASK}{more}"),
+    }
+}
+
+/// What a log row keeps of a request that cannot be decoded: the text as it came, cut, with
+/// everything masked that follows the name of a secret.
+pub(crate) fn masked_raw(incoming: &Incoming<'_>) -> String {
+    let mut pieces: Vec<String> = incoming.query.split('&').map(mask_piece).collect();
+    match incoming.body {
+        None => {}
+        Some(Body::Form(bytes)) => {
+            pieces.extend(String::from_utf8_lossy(bytes).split('&').map(mask_piece));
+        }
+        // A broken JSON body may hold a secret anywhere: only its length is kept.
+        Some(Body::Json(bytes)) => pieces.push(format!("(JSON body of {} bytes)", bytes.len())),
+    }
+    pieces.retain(|piece| !piece.is_empty());
+    let mut text = pieces.join("&");
+    let mut end = text.len().min(RAW_LEN_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    text.replace('\0', "\u{fffd}")
+}
+
+fn mask_piece(piece: &str) -> String {
+    let (name, _) = piece.split_once('=').unwrap_or((piece, ""));
+    let decoded = percent_decode_str(name).decode_utf8_lossy();
+    if Parameter::named(&decoded).is_some_and(Parameter::is_secret) {
+        return format!("{name}={MASK}");
+    }
+    piece.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(query: &str) -> Incoming<'_> {
+        Incoming {
+            method: Method::S2s,
+            dialect: None,
+            query,
+            body: None,
+        }
+    }
+
+    fn json(body: &str) -> Incoming<'_> {
+        let body = Some(Body::Json(body.as_bytes()));
+        Incoming {
+            method: Method::S2s,
+            dialect: None,
+            query: "",
+            body,
+        }
+    }
+
+    fn decoded(incoming: &Incoming<'_>) -> Vec<(String, String)> {
+        let pairs = decode(incoming).unwrap();
+        pairs
+            .into_iter()
+            .map(|(n, v)| (n.into_owned(), v.into_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn bad_bytes_are_malformed_and_never_replaced() {
+        for bad in [
+            "a=%", "a=%2", "a=%zz", "a=%FF", "a=%00", "%00=a", "a=b\0", "=x", "a=%c3%28",
+        ] {
+            assert_eq!(
+                decode(&query(bad)).unwrap_err().reason,
+                Reason::Malformed,
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn good_text_decodes_once() {
+        let got = decoded(&query(
+            "a=%2525&b=x+y&c=%2B&d&e=&&f=%20%20&g=%E2%82%AC&h=1;i=2",
+        ));
+        let want = [
+            ("a", "%25"),
+            ("b", "x y"),
+            ("c", "+"),
+            ("g", "€"),
+            ("h", "1;i=2"),
+        ];
+        assert_eq!(got, want.map(|(n, v)| (n.to_string(), v.to_string())));
+    }
+
+    #[test]
+    fn json_numbers_keep_their_text() {
+        let got = decoded(&json(
+            r#"{"value": 1.10, "n": null, "big": 1e400, "s": "a\u0062"}"#,
+        ));
+        let want = [("value", "1.10"), ("big", "1e400"), ("s", "ab")];
+        assert_eq!(got, want.map(|(n, v)| (n.to_string(), v.to_string())));
+        let deep = format!("{}1{}", "[".repeat(5000), "]".repeat(5000));
+        let deep = format!("{{\"a\":{deep}}}");
+        for bad in [
+            "",
+            "[]",
+            "1",
+            r#"{"a":true}"#,
+            r#"{"a":{}}"#,
+            r#"{"a":[1]}"#,
+            "{",
+            &deep,
+            r#"{"a":"\u0000"}"#,
+            r#"{"a":1} x"#,
+        ] {
+            assert_eq!(
+                decode(&json(bad)).unwrap_err().reason,
+                Reason::Malformed,
+                "{bad:.40}"
+            );
+        }
+    }
+
+    #[test]
+    fn limits_hold_at_their_edge() {
+        let many = |n: usize| (0..n).map(|i| format!("p{i}=1&")).collect::<String>();
+        assert!(decode(&query(&many(PARAMS_MAX))).is_ok());
+        assert!(decode(&query(&many(PARAMS_MAX + 1))).is_err());
+        let long =
+            |name: usize, value: usize| format!("{}={}", "n".repeat(name), "v".repeat(value));
+        assert!(decode(&query(&long(NAME_LEN_MAX, VALUE_LEN_MAX))).is_ok());
+        assert!(decode(&query(&long(NAME_LEN_MAX + 1, 1))).is_err());
+        assert!(decode(&query(&long(1, VALUE_LEN_MAX + 1))).is_err());
+    }
+
+    #[test]
+    fn secrets_are_masked_and_conflicts_survive() {
+        let text = masked_text(&decode(&query("token=abc&x=1&token=def&token=abc&sig=s")).unwrap());
+        assert_eq!(text, "token=***&x=1&token=***1&token=***&sig=***");
+        let raw = masked_raw(&query("token=abc&x=%zz&%74oken=abc"));
+        assert_eq!(raw, "token=***&x=%zz&%74oken=***");
+    }
+}

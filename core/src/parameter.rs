@@ -1,0 +1,259 @@
+//! The parameters that have a meaning (semantics 2), their names, and R5: one parameter, one value.
+
+use alloc::{boxed::Box, format, vec::Vec};
+
+use crate::{
+    conversion::ConversionType,
+    decode::Pairs,
+    ids::ConversionId,
+    money::Amount,
+    nearest::edit_distance,
+    reason::{Reason, Refusal, shown},
+};
+
+/// A parameter with a meaning of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Parameter {
+    Pcid,
+    AdvertiserId,
+    ExternalId,
+    CommissionId,
+    Type,
+    Value,
+    Commission,
+    Price,
+    Result,
+    Action,
+    Currency,
+    Id,
+    Token,
+    Ts,
+    Sig,
+}
+
+/// All names, the first of each parameter being its own.
+const NAMES: [(&str, Parameter); 20] = [
+    ("pcid", Parameter::Pcid),
+    ("eid", Parameter::Pcid),
+    ("pldk_conversion_id", Parameter::Pcid),
+    ("advertiser_id", Parameter::AdvertiserId),
+    ("advertiser", Parameter::AdvertiserId),
+    ("external_id", Parameter::ExternalId),
+    ("advertiser_custom_id", Parameter::ExternalId),
+    ("advertiser_external_id", Parameter::ExternalId),
+    ("commission_id", Parameter::CommissionId),
+    ("type", Parameter::Type),
+    ("value", Parameter::Value),
+    ("commission", Parameter::Commission),
+    ("price", Parameter::Price),
+    ("result", Parameter::Result),
+    ("action", Parameter::Action),
+    ("currency", Parameter::Currency),
+    ("id", Parameter::Id),
+    ("token", Parameter::Token),
+    ("ts", Parameter::Ts),
+    ("sig", Parameter::Sig),
+];
+
+/// How many parameters there are.
+const COUNT: usize = Parameter::Sig as usize + 1;
+
+impl Parameter {
+    /// The parameter of this name, case-sensitive (R2).
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        NAMES
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, parameter)| *parameter)
+    }
+
+    /// Whether its value is masked wherever it is kept.
+    pub(crate) const fn is_secret(self) -> bool {
+        matches!(self, Self::Token | Self::Ts | Self::Sig)
+    }
+
+    /// Whether two values mean the same after normalising (R5).
+    fn is_same(self, one: &str, other: &str) -> bool {
+        if one == other {
+            return true;
+        }
+        match self {
+            Self::Pcid => equal(one.parse::<ConversionId>(), other.parse()),
+            Self::Value | Self::Commission | Self::Price => {
+                equal(one.parse::<Amount>(), other.parse())
+            }
+            Self::Result | Self::Action | Self::Currency => one.eq_ignore_ascii_case(other),
+            Self::Type => {
+                let built_in = ConversionType::built_in(one);
+                built_in.is_some() && built_in == ConversionType::built_in(other)
+            }
+            _ => false,
+        }
+    }
+}
+
+fn equal<T: PartialEq, E>(one: Result<T, E>, other: Result<T, E>) -> bool {
+    matches!((one, other), (Ok(one), Ok(other)) if one == other)
+}
+
+/// The reserved name that an unknown one was perhaps meant to be: it differs only in case, or,
+/// from four letters on, by one edit, from eight letters on by two.
+pub(crate) fn similar_name(unknown: &str) -> Option<&'static str> {
+    let folded = unknown.to_ascii_lowercase();
+    let distance_max = |name: &str| match name.len() {
+        0..4 => 0,
+        4..8 => 1,
+        _ => 2,
+    };
+    let close = NAMES.iter().filter_map(|(name, _)| {
+        let most = distance_max(name);
+        if name.len().abs_diff(folded.len()) > most {
+            return None;
+        }
+        let distance = edit_distance(name, &folded);
+        (distance <= most).then_some((distance, *name))
+    });
+    close
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+/// A value with the name under which it came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Given<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) value: &'a str,
+}
+
+/// The parameters of a request, each once (R5).
+pub(crate) struct Parameters<'a> {
+    given: [Option<Given<'a>>; COUNT],
+    /// Unknown names with their first values, in the order they came.
+    pub(crate) others: Vec<(&'a str, &'a str)>,
+    /// Unknown names that came more than once.
+    pub(crate) repeated: Vec<Box<str>>,
+}
+
+impl<'a> Parameters<'a> {
+    /// Gathers the decoded pairs.
+    ///
+    /// # Errors
+    /// `conflicting_parameters` where one parameter has two values (R5).
+    pub(crate) fn gather(pairs: &'a Pairs<'_>) -> Result<Self, Refusal> {
+        let mut gathered = Self {
+            given: [None; COUNT],
+            others: Vec::new(),
+            repeated: Vec::new(),
+        };
+        for (name, value) in pairs {
+            match Parameter::named(name) {
+                Some(parameter) => gathered.put(parameter, Given { name, value })?,
+                None => gathered.put_other(name, value),
+            }
+        }
+        Ok(gathered)
+    }
+
+    /// The value of a parameter.
+    pub(crate) fn get(&self, parameter: Parameter) -> Option<Given<'a>> {
+        self.given.get(parameter as usize).copied().flatten()
+    }
+
+    fn put(&mut self, parameter: Parameter, new: Given<'a>) -> Result<(), Refusal> {
+        let Some(slot) = self.given.get_mut(parameter as usize) else {
+            return Ok(());
+        };
+        match slot {
+            None => *slot = Some(new),
+            Some(old) if parameter.is_same(old.value, new.value) => {}
+            Some(old) => return Err(conflict(parameter, *old, new)),
+        }
+        Ok(())
+    }
+
+    fn put_other(&mut self, name: &'a str, value: &'a str) {
+        if !self.others.iter().any(|(known, _)| *known == name) {
+            self.others.push((name, value));
+        } else if !self.repeated.iter().any(|known| **known == *name) {
+            self.repeated.push(name.into());
+        }
+    }
+}
+
+fn conflict(parameter: Parameter, old: Given<'_>, new: Given<'_>) -> Refusal {
+    let message = if parameter.is_secret() {
+        format!("`{}` has two different values", new.name)
+    } else if old.name == new.name {
+        format!(
+            "`{}` is both `{}` and `{}`",
+            new.name,
+            shown(old.value),
+            shown(new.value)
+        )
+    } else {
+        format!(
+            "`{}` is `{}`, but `{}`, another name of it, is `{}`",
+            old.name,
+            shown(old.value),
+            new.name,
+            shown(new.value)
+        )
+    };
+    Refusal::new(Reason::ConflictingParameters, message)
+        .about(new.name)
+        .hint("send it once")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn similar_names_by_length() {
+        let table = [
+            ("Type", Some("type")),
+            ("PCID", Some("pcid")),
+            ("extenal_id", Some("external_id")),
+            ("exernal_d", Some("external_id")),
+            ("pcidd", Some("pcid")),
+            ("ID", Some("id")),
+            ("ie", None),
+            ("eic", None),
+            ("typo_", None),
+            ("click", None),
+            ("campaign", None),
+            ("valeu", Some("value")),
+        ];
+        for (name, want) in table {
+            assert_eq!(similar_name(name), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn equal_after_normalising_is_one() {
+        let table = [
+            ("value", "1.50", "1.5", true),
+            ("value", "x", "y", false),
+            (
+                "pcid",
+                "01930000-0000-7ABC-8def-0123456789ab",
+                "0193000000007abc8def0123456789ab",
+                true,
+            ),
+            ("type", "Sale", "sale", true),
+            ("type", "Deposit", "deposit", false),
+            ("result", "APPROVED", "approved", true),
+            ("external_id", "A", "a", false),
+            ("currency", "eur", "EUR", true),
+        ];
+        for (name, one, other, same) in table {
+            let pairs: Pairs<'_> =
+                alloc::vec![(name.into(), one.into()), (name.into(), other.into())];
+            assert_eq!(
+                Parameters::gather(&pairs).is_ok(),
+                same,
+                "{name} {one} {other}"
+            );
+        }
+    }
+}
