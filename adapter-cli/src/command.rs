@@ -1,9 +1,18 @@
 //! The commands: one file each.
 
+mod backup;
 mod check;
+mod click;
 mod completions;
+mod conversions;
 mod help;
+mod list;
 mod man;
+mod replay;
+mod requests;
+mod send;
+mod transactions;
+mod write;
 
 use clap::Subcommand;
 
@@ -13,6 +22,13 @@ use crate::{exit_code::ExitCode, failure::Failure};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Check(check::Arguments),
+    Click(click::Arguments),
+    Send(send::Arguments),
+    Conversions(conversions::Arguments),
+    Transactions(transactions::Arguments),
+    Requests(requests::Arguments),
+    Replay(replay::Arguments),
+    Backup(backup::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
     Help(help::Arguments),
@@ -26,6 +42,13 @@ impl Command {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         match self {
             Self::Check(arguments) => check::run(&arguments),
+            Self::Click(arguments) => click::run(&arguments),
+            Self::Send(arguments) => send::run(&arguments),
+            Self::Conversions(arguments) => conversions::run(&arguments),
+            Self::Transactions(arguments) => transactions::run(&arguments),
+            Self::Requests(arguments) => requests::run(&arguments),
+            Self::Replay(arguments) => replay::run(&arguments),
+            Self::Backup(arguments) => backup::run(&arguments),
             Self::Completions(arguments) => completions::run(&arguments),
             Self::Man(arguments) => man::run(&arguments),
             Self::Help(arguments) => help::run(&arguments),

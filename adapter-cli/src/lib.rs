@@ -6,15 +6,22 @@
 //! behind the server's port, `output` prints. Data goes to stdout, everything else to stderr.
 #![forbid(unsafe_code)]
 
+mod address;
 mod arguments;
+mod auto_sets;
+mod clock;
 mod command;
+mod database;
 mod exit_code;
+mod explained;
 mod failure;
 mod output;
 mod rules_files;
 mod secrets;
+mod store;
 
 pub use exit_code::ExitCode;
+pub use store::EmbeddedStore;
 
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {

@@ -27,15 +27,6 @@ pub(crate) struct RulesFile {
     pub(crate) issues: Vec<Issue>,
 }
 
-/// Rules without mistakes, and the text that they were read from.
-#[derive(Clone, Debug)]
-pub(crate) struct Rules {
-    /// The rules.
-    pub(crate) ruleset: Ruleset,
-    /// What a store keeps of them.
-    pub(crate) text: String,
-}
-
 /// Reads all rules files of `paths`: files as they are, folders for their `.toml` and `.json`.
 ///
 /// # Errors
@@ -59,20 +50,14 @@ pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<RulesFile>, Failure> {
 ///
 /// # Errors
 /// As [`read`], and where there are mistakes.
-pub(crate) fn load(paths: &[PathBuf]) -> Result<Vec<Rules>, Failure> {
+pub(crate) fn load(paths: &[PathBuf]) -> Result<Vec<RulesFile>, Failure> {
     let files = read(paths)?;
     for file in &files {
         file.lines().iter().for_each(output::tell);
     }
-    let errors = files.iter().map(RulesFile::errors).sum();
-    let rules = |file: RulesFile| {
-        let ruleset = file.ruleset?;
-        let text = file.text;
-        Some(Rules { ruleset, text })
-    };
-    match files.into_iter().map(rules).collect() {
-        Some(all) if errors == 0 => Ok(all),
-        _ => Err(Failure::invalid_rules(errors)),
+    match files.iter().map(RulesFile::errors).sum() {
+        0 => Ok(files),
+        errors => Err(Failure::invalid_rules(errors)),
     }
 }
 
@@ -197,7 +182,8 @@ fn refuse_shared_tenants(files: &mut [RulesFile]) {
     }
 }
 
-fn is_json(path: &Path) -> bool {
+/// Whether a rules file is JSON; all others are TOML.
+pub(crate) fn is_json(path: &Path) -> bool {
     has_extension(path, "json")
 }
 
