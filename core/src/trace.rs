@@ -261,6 +261,25 @@ pub enum Verdict {
     NoLongerValid,
 }
 
+impl Verdict {
+    /// The verdict in words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Candidate => "all its conditions hold",
+            Self::Inactive => "it is not active",
+            Self::Type => "it pays another conversion type",
+            Self::Offer => "it does not pay this offer",
+            Self::Advertiser => "it does not pay this advertiser",
+            Self::Affiliate => "it does not pay this affiliate",
+            Self::Group => "it does not pay this affiliate's group",
+            Self::Source => "it does not pay this source",
+            Self::Channel => "it does not pay this channel",
+            Self::NotYetValid => "the conversion was made before it is valid",
+            Self::NoLongerValid => "the conversion was made when it was valid no more",
+        }
+    }
+}
+
 /// So many commissions in a row with the same verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerdictRun {
