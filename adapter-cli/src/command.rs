@@ -11,6 +11,7 @@ mod man;
 mod replay;
 mod requests;
 mod send;
+mod serve;
 mod transactions;
 mod write;
 
@@ -21,6 +22,7 @@ use crate::{exit_code::ExitCode, failure::Failure};
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Serve(serve::Arguments),
     Check(check::Arguments),
     Click(click::Arguments),
     Send(send::Arguments),
@@ -41,6 +43,7 @@ impl Command {
     /// What could not be done, and what to try.
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         match self {
+            Self::Serve(arguments) => serve::run(&arguments),
             Self::Check(arguments) => check::run(&arguments),
             Self::Click(arguments) => click::run(&arguments),
             Self::Send(arguments) => send::run(&arguments),

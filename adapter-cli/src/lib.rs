@@ -18,6 +18,7 @@ mod failure;
 mod output;
 mod rules_files;
 mod secrets;
+mod signals;
 mod store;
 
 pub use exit_code::ExitCode;

@@ -21,8 +21,7 @@ pub(crate) struct RulesFile {
     pub(crate) path: PathBuf,
     /// What is in it.
     pub(crate) text: String,
-    /// The rules, unless there are mistakes.
-    pub(crate) ruleset: Option<Ruleset>,
+    ruleset: Option<Ruleset>,
     /// Mistakes and warnings.
     pub(crate) issues: Vec<Issue>,
 }
@@ -62,6 +61,11 @@ pub(crate) fn load(paths: &[PathBuf]) -> Result<Vec<RulesFile>, Failure> {
 }
 
 impl RulesFile {
+    /// The rules, unless there are mistakes.
+    pub(crate) fn rules(&self) -> Option<&Ruleset> {
+        self.ruleset.as_ref()
+    }
+
     /// How many mistakes there are.
     pub(crate) fn errors(&self) -> usize {
         self.count(Severity::Error)

@@ -9,8 +9,12 @@ use std::{
 
 use counterfoil_core::SecretName;
 
+use crate::failure::Failure;
+
 /// The variable in which a service manager names the folder of credentials.
 const CREDENTIALS_FOLDER: &str = "CREDENTIALS_DIRECTORY";
+/// The secret that administrators show.
+const ADMIN_TOKEN: &str = "admin_token";
 const VARIABLE_PREFIX: &str = "COUNTERFOIL_SECRET_";
 
 /// Why a secret cannot be had.
@@ -87,6 +91,16 @@ impl Secrets {
         Ok(value.to_owned())
     }
 
+    /// The token of the admin listener, where there is one.
+    pub(crate) fn admin_token(&self) -> Result<Option<String>, Failure> {
+        let name = SecretName::new(ADMIN_TOKEN).map_err(Failure::could_not)?;
+        match self.value(&name) {
+            Ok(value) => Ok(Some(value)),
+            Err(SecretError::Missing { .. }) => Ok(None),
+            Err(error) => Err(Failure::could_not(&error).hint(error.hint())),
+        }
+    }
+
     /// Everything that is wrong with the secrets of these names.
     pub(crate) fn problems<'a>(
         &self,
@@ -140,6 +154,13 @@ impl Secrets {
         let name = name.clone();
         SecretError::Missing { name, hint }
     }
+}
+
+/// A token that nobody can guess: 128 random bits in hexadecimal digits.
+pub(crate) fn random_token() -> Result<String, Failure> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(Failure::could_not)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The variable of a secret: upper case, `-` and `.` as `_`.
