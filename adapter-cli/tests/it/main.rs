@@ -1,0 +1,1 @@
+//! The command line from outside: real processes, real files, real sockets.

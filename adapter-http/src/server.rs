@@ -1,0 +1,143 @@
+//! The server: two listeners, one runtime, one way to stop.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::{runtime, sync::watch};
+
+use crate::{config::Config, store::Store};
+
+/// Both listeners, bound but not served yet: a client that connects now waits.
+pub struct Server {
+    config: Config,
+    store: Arc<dyn Store>,
+    public: TcpListener,
+    admin: TcpListener,
+    stop: watch::Sender<bool>,
+}
+
+/// Stops a server, from any thread. Clones stop the same server.
+#[derive(Clone, Debug)]
+pub struct ServerHandle {
+    stop: watch::Sender<bool>,
+}
+
+/// How a server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// Whether connections were cut because they did not end within
+    /// [`crate::Limits::stop`].
+    pub cut: bool,
+}
+
+/// Why a server could not listen.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on `{address}`: {source}")]
+pub struct BindError {
+    /// The address.
+    pub address: SocketAddr,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+impl Server {
+    /// Takes both addresses. Nothing is served before [`Server::run`].
+    ///
+    /// # Errors
+    /// Where an address is taken or is none of this machine.
+    pub fn bind(config: Config, store: Arc<dyn Store>) -> Result<Self, BindError> {
+        let public = listen(config.listen)?;
+        let admin = listen(config.admin_listen)?;
+        let (stop, _) = watch::channel(false);
+        Ok(Self {
+            config,
+            store,
+            public,
+            admin,
+            stop,
+        })
+    }
+
+    /// Where senders and visitors come in.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn public_addr(&self) -> io::Result<SocketAddr> {
+        self.public.local_addr()
+    }
+
+    /// Where administrators come in.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn admin_addr(&self) -> io::Result<SocketAddr> {
+        self.admin.local_addr()
+    }
+
+    /// What stops this server.
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle {
+            stop: self.stop.clone(),
+        }
+    }
+
+    /// Serves on this thread (and on more, where [`Config::workers`] says so) until `shutdown`
+    /// ends or a handle stops it. Then it accepts no more, closes idle connections and finishes
+    /// what runs (P11), within [`crate::Limits::stop`]. When it returns, nothing more is
+    /// submitted: the store may be flushed and closed.
+    ///
+    /// `shutdown` runs on the server's runtime, so it may wait for signals.
+    ///
+    /// # Errors
+    /// Where the system gives no threads or no event queue.
+    pub fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<Stopped> {
+        let runtime = match self.config.workers {
+            0 | 1 => runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?,
+            workers => runtime::Builder::new_multi_thread()
+                .worker_threads(workers)
+                .enable_all()
+                .build()?,
+        };
+        let stopped = runtime.block_on(self.serve(shutdown));
+        runtime.shutdown_background();
+        stopped
+    }
+
+    async fn serve(self, shutdown: impl Future<Output = ()>) -> io::Result<Stopped> {
+        let _ = (self.store, self.public, self.admin);
+        shutdown.await;
+        Ok(Stopped { cut: false })
+    }
+}
+
+impl ServerHandle {
+    /// Asks the server to stop; it goes on until what runs has ended.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, BindError> {
+    let bind = || {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
+    };
+    bind().map_err(|source| BindError { address, source })
+}
+
+/// Connections that may wait to be accepted; the system may hold it lower.
+const BACKLOG: i32 = 1024;
