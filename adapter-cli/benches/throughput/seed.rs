@@ -138,7 +138,8 @@ impl Database {
             .arg(self.folder.path().join(RULES_FILE))
             .arg("--db")
             .arg(self.folder.path().join(DATABASE))
-            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .args(["--log", "error"]);
         command
     }
 }
