@@ -1,6 +1,8 @@
 //! Counts of latencies in buckets of equal relative width: 128 to each doubling, so that every
 //! percentile is read within 0.8 % of the exact one, whatever the number of samples.
 
+use std::time::Duration;
+
 /// Buckets to a doubling, as a power of two.
 const WIDTH_BITS: u32 = 7;
 const WIDTH: u64 = 1 << WIDTH_BITS;
@@ -22,7 +24,9 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    pub(crate) fn record(&mut self, nanoseconds: u64) {
+    pub(crate) fn record(&mut self, latency: Duration) {
+        // Beyond the type are five hundred years.
+        let nanoseconds = latency.as_nanos() as u64;
         if let Some(bucket) = self.buckets.get_mut(bucket_of(nanoseconds)) {
             *bucket += 1;
             self.count += 1;

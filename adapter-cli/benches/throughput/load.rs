@@ -1,7 +1,7 @@
 //! The load generator: one thread, keep-alive connections, one request at a time on each. A
 //! *closed* loop sends the next request when the answer is there and finds the most that a server
 //! takes; an *open* loop sends at a fixed rate and counts latency from the moment at which the
-//! request was meant to leave, so that a stalled server cannot hide its stall.
+//! request was meant to leave, so that a stalled server cannot hide its stall ([`open_loop`]).
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -10,12 +10,11 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::Result;
 use crate::histogram::Histogram;
 use crate::workload::Workload;
+use crate::{Result, open_loop};
 
 /// How requests follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +53,21 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    /// Counts an answer and looks whether it is the expected one.
+    pub(crate) fn take(&mut self, answer: &Answer<'_>, workload: &Workload) {
+        self.answered += 1;
+        let as_expected = answer.status == workload.expected_status()
+            && answer.body.starts_with(workload.expected_body());
+        if as_expected {
+            return;
+        }
+        if self.unexpected == 0 {
+            let body = String::from_utf8_lossy(answer.body);
+            self.first_unexpected = format!("{} {body}", answer.status);
+        }
+        self.unexpected += 1;
+    }
+
     /// A figure made of wrong answers would mean nothing.
     pub(crate) fn all_as_expected(&self) -> Result<()> {
         if self.unexpected == 0 {
@@ -78,10 +92,13 @@ pub(crate) enum Edge {
 /// Runs a load. A connection that breaks is an error, but for one that breaks after the observer
 /// has seen the end of the window: it may have killed the server.
 pub(crate) fn drive(load: Load, observe: impl FnMut(Edge) -> Result<()>) -> Result<Tally> {
+    if let Pace::Open(rate) = load.pace {
+        return open_loop::drive(&load, rate, observe);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(run(load, observe))
+    runtime.block_on(closed_loop(load, observe))
 }
 
 struct Shared {
@@ -90,11 +107,9 @@ struct Shared {
     next: AtomicU64,
     counting: AtomicBool,
     stopping: AtomicBool,
-    slots: Semaphore,
-    begin: Instant,
 }
 
-async fn run(load: Load, mut observe: impl FnMut(Edge) -> Result<()>) -> Result<Tally> {
+async fn closed_loop(load: Load, mut observe: impl FnMut(Edge) -> Result<()>) -> Result<Tally> {
     let mut connections = Vec::new();
     for _ in 0..load.connections {
         let stream = TcpStream::connect(load.address).await?;
@@ -107,10 +122,7 @@ async fn run(load: Load, mut observe: impl FnMut(Edge) -> Result<()>) -> Result<
         next: AtomicU64::new(0),
         counting: AtomicBool::new(false),
         stopping: AtomicBool::new(false),
-        slots: Semaphore::new(0),
-        begin: Instant::now(),
     });
-    let pacer = start_pacer(&shared);
     let mut tasks = JoinSet::new();
     for stream in connections {
         tasks.spawn(converse(shared.clone(), stream));
@@ -126,11 +138,7 @@ async fn run(load: Load, mut observe: impl FnMut(Edge) -> Result<()>) -> Result<
     shared.stopping.store(true, Relaxed);
     observe(Edge::End)?;
 
-    shared.slots.close();
     while tasks.join_next().await.is_some() {}
-    if let Some(pacer) = pacer {
-        pacer.join().map_err(|_| "the pacer ended badly")?;
-    }
     let mut tally = std::mem::take(&mut *lock(&shared.tally));
     tally.window = window;
     tally.sent = shared.next.load(Relaxed).min(shared.load.requests_max);
@@ -150,98 +158,53 @@ async fn all_ended(tasks: &mut JoinSet<Result<()>>, patience: Duration) -> Resul
         .unwrap_or(Ok(()))
 }
 
-/// Timers of the runtime are too coarse for an open loop: a thread sleeps to each slot.
-fn start_pacer(shared: &Arc<Shared>) -> Option<std::thread::JoinHandle<()>> {
-    let Pace::Open(rate) = shared.load.pace else {
-        return None;
-    };
-    let shared = shared.clone();
-    Some(std::thread::spawn(move || {
-        let mut released = 0;
-        while !shared.stopping.load(Relaxed) {
-            let due = slots_due(shared.begin.elapsed(), rate);
-            shared.slots.add_permits((due - released) as usize);
-            released = due;
-            let next = shared.begin + slot_time(released, rate);
-            std::thread::sleep(next.saturating_duration_since(Instant::now()));
-        }
-    }))
-}
-
-fn slots_due(elapsed: Duration, rate: u64) -> u64 {
-    (elapsed.as_nanos() * u128::from(rate) / 1_000_000_000) as u64
-}
-
-fn slot_time(slot: u64, rate: u64) -> Duration {
-    Duration::from_nanos((u128::from(slot) * 1_000_000_000 / u128::from(rate)) as u64)
-}
-
 async fn converse(shared: Arc<Shared>, mut stream: TcpStream) -> Result<()> {
+    let workload = &shared.load.workload;
     let mut request = Vec::with_capacity(1024);
-    let mut answer = Vec::with_capacity(16 * 1024);
-    loop {
-        if let Pace::Open(_) = shared.load.pace {
-            match shared.slots.acquire().await {
-                Ok(slot) => slot.forget(),
-                Err(_) => return Ok(()),
-            }
-        }
-        if shared.stopping.load(Relaxed) {
-            return Ok(());
-        }
+    let mut buffer = Vec::with_capacity(16 * 1024);
+    while !shared.stopping.load(Relaxed) {
         let number = shared.next.fetch_add(1, Relaxed);
         if number >= shared.load.requests_max {
-            return Ok(());
+            break;
         }
-        let begin = match shared.load.pace {
-            Pace::Closed => Instant::now(),
-            Pace::Open(rate) => shared.begin + slot_time(number, rate),
-        };
+        let begin = Instant::now();
         request.clear();
-        shared.load.workload.write(number, &mut request)?;
+        workload.write(number, &mut request)?;
         stream.write_all(&request).await?;
-        let (status, body_start) = read_answer(&mut stream, &mut answer).await?;
-        let body = answer.get(body_start..).unwrap_or_default();
-        shared.count(begin.elapsed(), status, body);
-    }
-}
-
-impl Shared {
-    fn count(&self, latency: Duration, status: u16, body: &[u8]) {
-        let workload = &self.load.workload;
-        let mut tally = lock(&self.tally);
-        tally.answered += 1;
-        if status != workload.expected_status() || !body.starts_with(workload.expected_body()) {
-            if tally.unexpected == 0 {
-                tally.first_unexpected = format!("{status} {}", String::from_utf8_lossy(body));
+        buffer.clear();
+        let answer = loop {
+            if stream.read_buf(&mut buffer).await? == 0 {
+                return Err("the server closed a connection".into());
             }
-            tally.unexpected += 1;
-        }
-        if self.counting.load(Relaxed) {
-            tally.latencies.record(latency.as_nanos() as u64);
-        }
-    }
-}
-
-/// Reads one answer into `buffer`: its status, and where its body starts.
-async fn read_answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<(u16, usize)> {
-    buffer.clear();
-    loop {
-        if stream.read_buf(buffer).await? == 0 {
-            return Err("the server closed a connection".into());
-        }
-        let Some(head_end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") else {
-            continue;
+            if let Some(answer) = Answer::read(&buffer)? {
+                break answer;
+            }
         };
-        let head = buffer.get(..head_end).unwrap_or_default();
-        let body_start = head_end + 4;
-        let (status, body_length) = read_head(head)?;
-        while buffer.len() < body_start + body_length {
-            if stream.read_buf(buffer).await? == 0 {
-                return Err("the server closed a connection within an answer".into());
-            }
+        let mut tally = lock(&shared.tally);
+        tally.take(&answer, workload);
+        if shared.counting.load(Relaxed) {
+            tally.latencies.record(begin.elapsed());
         }
-        return Ok((status, body_start));
+    }
+    Ok(())
+}
+
+/// An answer on a keep-alive connection.
+pub(crate) struct Answer<'a> {
+    status: u16,
+    body: &'a [u8],
+}
+
+impl<'a> Answer<'a> {
+    /// The answer that these bytes are; none as long as they are only its beginning.
+    pub(crate) fn read(bytes: &'a [u8]) -> Result<Option<Self>> {
+        let Some(head_end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
+            return Ok(None);
+        };
+        let (head, rest) = bytes.split_at(head_end);
+        let (status, body_length) = read_head(head)?;
+        let body = rest.get(4..4 + body_length);
+        Ok(body.map(|body| Self { status, body }))
     }
 }
 

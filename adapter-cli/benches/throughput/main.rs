@@ -19,6 +19,7 @@ mod bare;
 mod cases;
 mod histogram;
 mod load;
+mod open_loop;
 mod process;
 mod report;
 mod restart;
