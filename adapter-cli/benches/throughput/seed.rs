@@ -82,12 +82,18 @@ pub(crate) fn folder() -> Result<PathBuf> {
 }
 
 impl Seeds {
-    /// The databases that earlier runs have left; with `reseed` none of them.
+    /// The databases that earlier runs have prepared; with `reseed` none of them.
     pub(crate) fn open(reseed: bool) -> Result<Self> {
         let folder = folder()?;
-        if reseed {
-            fs::remove_dir_all(&folder)?;
-            fs::create_dir_all(&folder)?;
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let is_left_over = [UNFINISHED, COPY]
+                .iter()
+                .any(|prefix| name.to_string_lossy().starts_with(prefix));
+            if entry.file_type()?.is_dir() && (reseed || is_left_over) {
+                fs::remove_dir_all(entry.path())?;
+            }
         }
         Ok(Self { folder })
     }
@@ -100,11 +106,11 @@ impl Seeds {
             .join(format!("{}-{}", seed.clicks, seed.conversions));
         if !prepared.is_dir() {
             eprintln!("preparing the database: {seed}");
-            let unfinished = TempDir::with_prefix_in("unfinished-", &self.folder)?;
+            let unfinished = TempDir::with_prefix_in(UNFINISHED, &self.folder)?;
             prepare(seed, unfinished.path())?;
             fs::rename(unfinished.keep(), &prepared)?;
         }
-        let copy = TempDir::with_prefix_in("copy-", &self.folder)?;
+        let copy = TempDir::with_prefix_in(COPY, &self.folder)?;
         let database = copy.path().join(DATABASE);
         fs::copy(prepared.join(DATABASE), &database)?;
         File::open(&database)?.sync_all()?;
@@ -117,6 +123,10 @@ impl Seeds {
         })
     }
 }
+
+/// Folders that a run removes; one that was interrupted leaves them to the next.
+const UNFINISHED: &str = "unfinished-";
+const COPY: &str = "copy-";
 
 const DATABASE: &str = "counterfoil.db";
 const RULES_FILE: &str = "rules.toml";
