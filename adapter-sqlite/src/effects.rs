@@ -9,7 +9,6 @@ use crate::{
     codes::Coded,
     fault::Fault,
     rows::{self, value},
-    text,
 };
 
 /// Where the rows of a decision belong.
@@ -61,26 +60,8 @@ fn insert_conversion(db: &Connection, place: Place, stored: &Stored) -> Result<(
 }
 
 fn update_conversion(db: &Connection, place: Place, stored: &Stored) -> Result<(), Fault> {
-    let conversion = &stored.conversion;
-    if conversion.method == Method::Link && conversion.is_root() {
-        keep_first_state(db, place, &conversion.id)?;
-    }
-    rows::update_conversion(db, conversion, stored.pair.as_ref())?;
+    rows::update_conversion(db, &stored.conversion, stored.pair.as_ref())?;
     hold_key(db, place, stored)
-}
-
-/// A click has no log row: before it changes for the first time, what made it is written down.
-fn keep_first_state(db: &Connection, place: Place, id: &ConversionId) -> Result<(), Fault> {
-    let Some(before) = rows::conversion(db, place.tenant, id)? else {
-        return Ok(());
-    };
-    if let Some(made_from) = text::of_click(&before) {
-        db.prepare_cached(
-            "UPDATE conversions SET made_from = ?2 WHERE id = ?1 AND made_from IS NULL",
-        )?
-        .execute(params![id.as_bytes(), made_from])?;
-    }
-    Ok(())
 }
 
 fn hold_key(db: &Connection, place: Place, stored: &Stored) -> Result<(), Fault> {
@@ -111,7 +92,6 @@ fn log(
     receipt: Receipt,
     decision: &Decision,
 ) -> Result<(), Fault> {
-    let own_text = text::of_request(&arrival.request);
     db.prepare_cached(
         "INSERT INTO requests (id, tenant, received_at, method, dialect, remote_addr, query, \
          ruleset, outcome, reason, conversion, more) \
@@ -124,7 +104,7 @@ fn log(
         arrival.method.stored(),
         arrival.dialect.as_deref(),
         arrival.remote_addr.as_deref(),
-        own_text.as_deref().unwrap_or(&arrival.query),
+        arrival.query,
         place.ruleset,
         decision.outcome.stored(),
         decision

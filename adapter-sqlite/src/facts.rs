@@ -23,11 +23,12 @@ pub(crate) fn fetch(
 ) -> Result<Facts, Fault> {
     let fetch = Fetch { db, tenant };
     let mut facts = Facts::default();
-    if let Some(id) = &query.transaction {
-        facts.of_transaction = fetch.of_transaction(id)?;
-        if let Some(found) = &facts.of_transaction {
-            facts.root = Some(fetch.root(&found.conversion.root_id)?);
-        }
+    if let Some(id) = query.transaction {
+        facts.of_transaction = fetch.found(conversion_of(db, tenant, &id)?)?;
+        facts.transaction = facts.of_transaction.as_ref().map(|_| id);
+    }
+    if let Some(key) = &query.holder {
+        facts.first = fetch.holder(key)?;
     }
     if let Some(pcid) = &query.pcid {
         fetch.by_pcid(pcid, query.target.is_some(), known, &mut facts)?;
@@ -262,10 +263,6 @@ impl Fetch<'_> {
         let sql = "SELECT conversion FROM repeat_keys WHERE tenant = ?1 AND key = ?2";
         let holder = value(self.db, sql, params![self.tenant, key.as_bytes()])?;
         self.found(holder.map(ConversionId::from_bytes))
-    }
-
-    fn of_transaction(&self, id: &TransactionId) -> Result<Option<Found>, Fault> {
-        self.found(conversion_of(self.db, self.tenant, id)?)
     }
 
     fn found(&self, id: Option<ConversionId>) -> Result<Option<Found>, Fault> {

@@ -9,6 +9,7 @@
 //! them, and [`Reader::replay`] proves it.
 #![forbid(unsafe_code)]
 
+mod again;
 mod backup;
 mod blobs;
 mod codes;
@@ -25,7 +26,6 @@ mod rows;
 mod rules;
 mod schema;
 mod store;
-mod text;
 mod writer;
 
 pub use backup::{BackupError, BackupReport};

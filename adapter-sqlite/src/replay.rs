@@ -6,12 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use counterfoil_core::{Arrival, ConversionId, Method, Outcome, Receipt, Request, RequestId};
+use counterfoil_core::{Arrival, ConversionId, Method, Outcome, Receipt, Request, RequestId, RootRequest};
 use rusqlite::{Connection, Row, Rows, types::Value};
 
 use crate::{
     ReadError, Reader,
-    blobs::RequestMore,
+    again::{self, Logged},
+    blobs::{self, RequestMore},
     codes::Coded,
     fault::{Fault, bad},
     ids,
@@ -19,7 +20,6 @@ use crate::{
     rows::{self, CONVERSION},
     rules::{self, Rules},
     schema,
-    text::{self, Logged},
     writer,
 };
 
@@ -153,7 +153,7 @@ impl Replay<'_> {
             .prepare(&format!("SELECT {REQUEST} FROM requests ORDER BY id"))?;
         let mut requests = requests.query([])?;
         let mut clicks = self.stored.prepare(&format!(
-            "SELECT {CONVERSION}, tenant, ruleset, made_from FROM conversions \
+            "SELECT {CONVERSION}, tenant, ruleset, first_more FROM conversions \
              WHERE method = {} ORDER BY id",
             Method::Link.stored()
         ))?;
@@ -205,13 +205,7 @@ impl Replay<'_> {
             query: &logged.query,
             refusal: refusal.as_ref(),
         };
-        let request = match text::read(&rules.ruleset, &form) {
-            Ok(request) => request,
-            Err(why) => {
-                self.report.differs(logged.id, "request", logged.query, why);
-                return Ok(());
-            }
-        };
+        let request = again::read(&rules.ruleset, &form);
         let receipt = Receipt {
             id: logged.id,
             at: logged.received_at,
@@ -358,27 +352,25 @@ fn next_click(rows: &mut Rows<'_>) -> Result<Option<Click>, Fault> {
 
 /// A click from its row: what made it is in the row, or, where it was changed since, beside it.
 fn read_click(row: &Row<'_>) -> Result<Click, Fault> {
-    let conversion = rows::read_conversion(row)?;
-    let made_from: Option<String> = row.get(20)?;
-    let request = match &made_from {
-        Some(query) => text::read_inside(Method::Link, query).map_err(Fault::Row)?,
-        None => {
-            let root = text::root_request(&conversion).ok_or_else(|| bad("root", conversion.id))?;
-            Request::Root(Box::new(root))
-        }
-    };
+    let mut click = rows::read_conversion(row)?;
+    let first_more: Option<Vec<u8>> = row.get(20)?;
+    if let Some(first) = first_more {
+        let first = Some(first.as_slice()).filter(|blob| !blob.is_empty());
+        click.params = blobs::decode_conversion(first)?.params.into_owned();
+    }
+    let root = RootRequest::of_click(&click).ok_or_else(|| bad("root", click.id))?;
     Ok(Click {
-        id: ids::maker_of(&conversion.id),
+        id: ids::maker_of(&click.id),
         tenant: row.get(18)?,
         ruleset: row.get(19)?,
         arrival: Arrival {
-            request,
+            request: Request::Root(Box::new(root)),
             method: Method::Link,
             dialect: None,
             query: String::new(),
             remote_addr: None,
         },
-        at: conversion.created_at,
+        at: click.created_at,
     })
 }
 

@@ -74,8 +74,9 @@ pub(crate) fn update_conversion(
     let rows = db
         .prepare_cached(
             "UPDATE conversions SET type = ?2, external_id = ?3, value = ?4, price = ?5, \
-         currency = ?6, more = ?7, updated_at = ?8, revision = ?9, pair = ifnull(?10, pair) \
-         WHERE id = ?1",
+         currency = ?6, more = ?7, updated_at = ?8, revision = ?9, pair = ifnull(?10, pair), \
+                 first_more = iif(method = 8 AND revision = 1, ifnull(more, x''), first_more) \
+                 WHERE id = ?1",
         )?
         .execute(params![
             conversion.id.as_bytes(),

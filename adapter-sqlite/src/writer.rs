@@ -28,6 +28,7 @@ use counterfoil_core::{
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::{
+    again,
     effects::{self, Place},
     facts,
     fault::Fault,
@@ -35,7 +36,6 @@ use crate::{
     open::{self, Lock, OpenError, Options},
     rules::{self, InstallError, Installed, Rules, RulesFormat},
     store::{Decided, Reply, Shared, Submission, SubmitError},
-    text,
 };
 
 /// How often a store that cannot write tries again while nobody asks, and how long it refuses
@@ -350,7 +350,7 @@ fn decide_one(
         return finish(db, rules, arrival, receipt, decision, facts);
     }
     let mut arrival = arrival.clone();
-    arrival.request = text::reread(&rules.ruleset, &arrival).map_err(Fault::Row)?;
+    arrival.request = again::reread(&rules.ruleset, &arrival);
     let (decision, facts) = consider(db, &rules, &arrival.request, known.as_ref(), receipt)?;
     finish(db, rules, &arrival, receipt, decision, facts)
 }

@@ -49,17 +49,17 @@ CREATE TABLE conversions (
     revision    INTEGER NOT NULL,
     -- The version of the rules that made it.
     ruleset     INTEGER NOT NULL,
-    -- Only on clicks that were changed later: the request that made them, since they have no
-    -- log row.
-    made_from   TEXT
+    -- Only on clicks that were changed: `more` as it was made, empty for NULL. Clicks have no log
+    -- row; with this the request that made one can be told.
+    first_more  BLOB
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX conversions_under_root ON conversions (root, type) WHERE root IS NOT NULL;
 
 CREATE INDEX conversions_of_pair ON conversions (tenant, pair, type) WHERE pair IS NOT NULL;
 
--- The oldest root is found without its conversions: one pair may be carried by very many.
-CREATE INDEX conversions_pair_root ON conversions (tenant, pair, ifnull(root, id))
+-- By root too: one pair may be carried by very many.
+CREATE INDEX conversions_pair_root ON conversions (tenant, pair, ifnull(root, id), type)
     WHERE pair IS NOT NULL;
 
 CREATE TABLE repeat_keys (
