@@ -163,7 +163,12 @@ impl Fetch<'_> {
             facts.root = Some(self.root(oldest)?);
         }
         if let Some(target) = &query.target {
-            let newest = self.newest_of_pair(&pair, target.conversion_type.as_ref())?;
+            let under = facts
+                .root
+                .as_ref()
+                .filter(|_| asked.under_root)
+                .map(|root| &root.id);
+            let newest = self.newest_of_pair(&pair, under, target.conversion_type.as_ref())?;
             facts.newest_of_pair = self.found(newest)?;
         }
         Ok(PairFound::Some)
@@ -183,32 +188,39 @@ impl Fetch<'_> {
         Ok(oldest.map(ConversionId::from_bytes))
     }
 
-    /// The newest conversion that carries the pair, of the type where one is given (R21 a).
+    /// The newest conversion that carries the pair, under the root and of the type where these are
+    /// given (R21 a).
     fn newest_of_pair(
         &self,
         pair: &PairKey,
+        root: Option<&ConversionId>,
         conversion_type: Option<&ConversionType>,
     ) -> Result<Option<ConversionId>, Fault> {
-        let by_key: Option<Option<[u8; 16]>> = match conversion_type {
-            Some(known) => {
-                let sql = "SELECT conversion FROM repeat_keys WHERE tenant = ?1 AND key = ?2";
-                let key = pair.with_type(known);
-                value(self.db, sql, params![self.tenant, key.as_bytes()])?
-            }
-            None => {
-                let (from, to) = key_range(pair);
-                let sql = "SELECT max(conversion) FROM repeat_keys \
-                           WHERE tenant = ?1 AND key BETWEEN ?2 AND ?3";
-                value(self.db, sql, params![self.tenant, from, to])?
-            }
-        };
-        let by_row = self.newest(
-            "tenant = ?1 AND pair = ?2",
-            params![self.tenant, pair.as_bytes()],
-            conversion_type,
-        )?;
+        let (from, to) = key_range(pair);
+        let sql = "SELECT max(k.conversion) FROM repeat_keys k \
+                   JOIN conversions c ON c.id = k.conversion \
+                   WHERE k.tenant = ?1 AND k.key BETWEEN ?2 AND ?3 \
+                   AND (?4 IS NULL OR ifnull(c.root, c.id) = ?4) \
+                   AND (?5 IS NULL OR c.type = ?5)";
+        let root = root.map(ConversionId::as_bytes);
+        let type_name = conversion_type.map(ConversionType::name);
+        let given = params![self.tenant, from, to, root, type_name];
+        let by_key: Option<Option<[u8; 16]>> = value(self.db, sql, given)?;
         let by_key = by_key.flatten().map(ConversionId::from_bytes);
-        Ok([by_key, by_row].into_iter().flatten().max())
+        let pair = pair.as_bytes();
+        let by_row = match root {
+            Some(root) => self.newest(
+                "tenant = ?1 AND pair = ?2 AND ifnull(root, id) = ?3",
+                params![self.tenant, pair, root],
+                conversion_type,
+            ),
+            None => self.newest(
+                "tenant = ?1 AND pair = ?2",
+                params![self.tenant, pair],
+                conversion_type,
+            ),
+        }?;
+        Ok(by_key.max(by_row))
     }
 
     /// The newest conversion under a root, of the type where one is given (R21 c, d).
@@ -269,9 +281,15 @@ impl Fetch<'_> {
         let Some(id) = id else {
             return Ok(None);
         };
+        let conversion = self.conversion(&id)?;
+        let root = match conversion.as_root() {
+            Some(root) => root,
+            None => self.root(&conversion.root_id)?,
+        };
         let transactions = rows::transactions(self.db, &id)?;
         Ok(Some(Found {
-            conversion: self.conversion(&id)?,
+            root,
+            conversion,
             transactions,
         }))
     }

@@ -257,10 +257,6 @@ impl Reader {
         })
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Reads with a connection of its own.
     pub(crate) fn with<T>(
         &self,

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use counterfoil_core::{Arrival, ConversionId, Method, Outcome, Receipt, Request, RequestId, RootRequest};
+use counterfoil_core::{
+    Arrival, ConversionId, Method, Outcome, Receipt, Request, RequestId, RootRequest,
+};
 use rusqlite::{Connection, Row, Rows, types::Value};
 
 use crate::{
@@ -19,8 +21,7 @@ use crate::{
     log::{self, LogRow, REQUEST},
     rows::{self, CONVERSION},
     rules::{self, Rules},
-    schema,
-    writer,
+    schema, writer,
 };
 
 /// What replaying found.
