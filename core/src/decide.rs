@@ -1,78 +1,355 @@
-//! The ladder.
+//! The ladder (semantics 5): flat, one early return a rung, in the order that is contract.
+//!
+//! Rungs 1 to 5 are in `read`. Here [`query`] says which facts the rest needs, and [`decide`] climbs
+//! rungs 6 to 9, which settle what the request pairs with and whether it is a repeat; rungs 10 to 12
+//! are `create` and `update`.
+
+use alloc::{format, vec::Vec};
 
 use crate::{
+    conversion::{ConversionType, Root},
+    create::{add_transaction, create},
     decision::{Decision, Outcome, Receipt},
-    edit::Edit,
-    facts::{FactQuery, Facts},
-    ids::TransactionId,
-    postback::Postback,
-    reason::{Reason, Refusal},
-    root::RootRequest,
-    ruleset::Ruleset,
-    trace::Trace,
+    draft::Journal,
+    facts::{FactQuery, Facts, Found, KeyQuery, PairQuery, TargetQuery},
+    postback::{Action, Postback},
+    reason::{Reason, Refusal, shown},
+    ruleset::{KeyKind, OnRepeat, PostbackDefinition, Ruleset},
+    token::CommissionId,
+    trace::{Condition, PairedBy, Step},
+    update::{Manner, update},
 };
 
-/// Which facts the decision about a postback needs.
+/// Which facts the decision about a postback needs. Deciding on these equals deciding on all.
 pub fn query(ruleset: &Ruleset, postback: &Postback) -> FactQuery {
-    let _ = (ruleset, postback);
-    FactQuery::default()
-}
-
-/// Which facts making a root needs.
-pub fn query_root(ruleset: &Ruleset, root: &RootRequest) -> FactQuery {
-    let _ = (ruleset, root);
-    FactQuery::default()
-}
-
-/// Which facts an auto-set or an edit needs.
-pub fn query_transaction(id: TransactionId) -> FactQuery {
+    let kind = definition_of(ruleset, postback).dedup.key;
+    let is_update = postback.action == Action::Update;
+    // Under other keys an external id beside a pcid never pairs (R18); an update still looks for
+    // its target by it, under that root only.
+    let pairs = postback.pcid.is_none() || kind == KeyKind::External;
+    let pair = postback.external_id.as_ref().filter(|_| pairs || is_update);
+    let key = KeyQuery {
+        kind,
+        external_id: postback.external_id.clone(),
+        conversion_type: postback.conversion_type.clone(),
+    };
+    let brings_key = kind == KeyKind::ClickExternal && postback.external_id.is_some();
     FactQuery {
-        transaction: Some(id),
-        ..FactQuery::default()
+        pcid: postback.pcid,
+        pair: pair.map(|external_id| PairQuery {
+            advertiser: postback.advertiser.clone(),
+            external_id: external_id.clone(),
+            under_root: !pairs,
+        }),
+        key: (!is_update || brings_key).then_some(key),
+        holder: None,
+        target: is_update.then(|| TargetQuery {
+            conversion_type: postback.conversion_type.clone(),
+        }),
+        counters: counters(
+            ruleset,
+            postback.commission_id.as_ref(),
+            postback.conversion_type.as_ref(),
+        ),
+        transaction: None,
     }
 }
 
-/// Decides about a postback. Total: it always answers.
-pub fn decide(ruleset: &Ruleset, postback: &Postback, facts: &Facts, receipt: Receipt) -> Decision {
-    let _ = (ruleset, postback, facts);
-    refuse(Refusal::new(Reason::Malformed, "not written yet"), receipt)
-}
-
-/// Makes a root (R51).
-pub fn create_root(
+/// The commissions with a recurrence limit that the request may come to (R27).
+pub(crate) fn counters(
     ruleset: &Ruleset,
-    root: &RootRequest,
-    facts: &Facts,
-    receipt: Receipt,
-) -> Decision {
-    let _ = (ruleset, root, facts);
-    refuse(Refusal::new(Reason::Malformed, "not written yet"), receipt)
+    named: Option<&CommissionId>,
+    conversion_type: Option<&ConversionType>,
+) -> Vec<CommissionId> {
+    let limited = ruleset
+        .commissions()
+        .iter()
+        .filter(|commission| commission.recurrence.is_some());
+    limited
+        .filter(|commission| match (named, conversion_type) {
+            (Some(id), _) => commission.id == *id,
+            (None, Some(conversion_type)) => commission.conversion_type == *conversion_type,
+            (None, None) => true,
+        })
+        .map(|commission| commission.id.clone())
+        .collect()
 }
 
-/// Sets a result that is due (R35).
-pub fn auto_set(ruleset: &Ruleset, facts: &Facts, receipt: Receipt) -> Decision {
-    let _ = (ruleset, facts);
-    refuse(Refusal::new(Reason::Malformed, "not written yet"), receipt)
+/// What every rung looks at.
+#[derive(Clone, Copy)]
+pub(crate) struct Case<'a> {
+    pub(crate) ruleset: &'a Ruleset,
+    pub(crate) definition: &'a PostbackDefinition,
+    pub(crate) postback: &'a Postback,
+    pub(crate) facts: &'a Facts,
+    pub(crate) receipt: Receipt,
 }
 
-/// Applies an administrator's edit.
-pub fn edit(ruleset: &Ruleset, edit: &Edit, facts: &Facts, receipt: Receipt) -> Decision {
-    let _ = (ruleset, edit, facts);
-    refuse(Refusal::new(Reason::Malformed, "not written yet"), receipt)
+/// Decides about a postback. Total: it always answers, and it does nothing.
+pub fn decide(ruleset: &Ruleset, postback: &Postback, facts: &Facts, receipt: Receipt) -> Decision {
+    let definition = definition_of(ruleset, postback);
+    let case = Case {
+        ruleset,
+        definition,
+        postback,
+        facts,
+        receipt,
+    };
+    let mut journal = Journal {
+        steps: postback.steps.clone(),
+        notes: postback.notes.iter().copied().collect(),
+    };
+    match climb(case, &mut journal) {
+        Ok(decision) => decision,
+        Err(refusal) => journal.refused(refusal),
+    }
 }
 
 /// What could not be read is a decision too: logged, answered, replayed.
-pub fn refuse(refusal: Refusal, receipt: Receipt) -> Decision {
-    let _ = receipt;
-    Decision {
-        outcome: Outcome::Refused,
-        refusal: Some(refusal),
-        effects: alloc::vec![],
-        events: alloc::vec![],
-        notes: alloc::vec![],
-        conversion: None,
-        root: None,
-        transactions: alloc::vec![],
-        trace: Trace::default(),
+pub fn refuse(refusal: Refusal, _receipt: Receipt) -> Decision {
+    Journal::default().refused(refusal)
+}
+
+fn definition_of<'r>(ruleset: &'r Ruleset, postback: &Postback) -> &'r PostbackDefinition {
+    let place = postback.definition;
+    place
+        .and_then(|place| ruleset.postbacks().get(place))
+        .unwrap_or_else(|| ruleset.built_in_postback())
+}
+
+/// Rungs 6 to 9.
+fn climb(case: Case<'_>, journal: &mut Journal) -> Result<Decision, Refusal> {
+    let root = paired(case, journal)?;
+    conditions_hold(case, root, journal)?;
+    if case.postback.action == Action::Update {
+        pairing_agrees(case, root)?;
+        return update(case, root, Manner::Asked, journal);
     }
+    let Some(first) = repeated(case, root, journal) else {
+        pairing_agrees(case, root)?;
+        window_is_open(case, root)?;
+        return create(case, root, journal);
+    };
+    match case.definition.dedup.on_repeat {
+        OnRepeat::Refuse => refuse_repeat(case, root, first, journal),
+        reaction => {
+            journal.steps.push(Step::Repeat(reaction));
+            pairing_agrees(case, root)?;
+            update(
+                case,
+                root,
+                Manner::Repeat {
+                    first,
+                    add: reaction == OnRepeat::Add,
+                },
+                journal,
+            )
+        }
+    }
+}
+
+/// Rung 6: the root (R15 to R17).
+fn paired<'a>(case: Case<'a>, journal: &mut Journal) -> Result<&'a Root, Refusal> {
+    let Some(root) = &case.facts.root else {
+        return Err(pairing_failed(case.postback));
+    };
+    let by = match case.postback.pcid {
+        None => PairedBy::Pair,
+        Some(pcid) if pcid == root.id => PairedBy::Pcid,
+        Some(_) => PairedBy::PcidUnderRoot,
+    };
+    journal.steps.push(Step::Paired { root: root.id, by });
+    match &case.postback.advertiser {
+        Some(advertiser) if *advertiser != root.origin.advertiser => {
+            let message = format!("the conversion is not of the advertiser `{advertiser}`");
+            Err(Refusal::new(Reason::AdvertiserMismatch, message)
+                .about("advertiser_id")
+                .hint("leave `advertiser_id` out beside `pcid`, or correct it"))
+        }
+        _ => Ok(root),
+    }
+}
+
+fn pairing_failed(postback: &Postback) -> Refusal {
+    match (postback.pcid, &postback.external_id) {
+        (None, Some(external_id)) => {
+            let message = format!(
+                "no conversion carries the external id `{}`",
+                shown(external_id.as_str())
+            );
+            Refusal::new(Reason::PairingFailed, message).about("external_id").hint(
+                "the lead must be handed in with this external id first, or send the click's `pcid`",
+            )
+        }
+        (pcid, _) => {
+            let pcid = pcid.map(|pcid| format!("{pcid}")).unwrap_or_default();
+            let message = format!("no conversion has the pcid `{pcid}`");
+            Refusal::new(Reason::PairingFailed, message)
+                .about("pcid")
+                .hint("send back the value that the click's `{pcid}` macro gave, unchanged")
+        }
+    }
+}
+
+/// Rung 7: the conditions of the definition (R19). Without a type the type condition is left to
+/// the target.
+fn conditions_hold(case: Case<'_>, root: &Root, journal: &mut Journal) -> Result<(), Refusal> {
+    let conditions = &case.definition.conditions;
+    let origin = &root.origin;
+    let conversion_type = case.postback.conversion_type.as_ref();
+    let tests = [
+        (
+            Condition::Source,
+            allows(&conditions.sources, &origin.source),
+        ),
+        (
+            Condition::Type,
+            conversion_type.is_none_or(|t| allows(&conditions.types, t)),
+        ),
+        (
+            Condition::Affiliate,
+            allows(&conditions.affiliates, &origin.affiliate),
+        ),
+        (
+            Condition::Advertiser,
+            allows(&conditions.advertisers, &origin.advertiser),
+        ),
+        (Condition::Offer, allows(&conditions.offers, &origin.offer)),
+    ];
+    match tests.into_iter().find(|(_, holds)| !holds) {
+        None => {
+            journal.steps.push(Step::ConditionsHold);
+            Ok(())
+        }
+        Some((condition, _)) => Err(condition_failed(case.definition, condition, journal)),
+    }
+}
+
+fn allows<T: Ord>(set: &Option<alloc::collections::BTreeSet<T>>, value: &T) -> bool {
+    set.as_ref().is_none_or(|set| set.contains(value))
+}
+
+fn condition_failed(
+    definition: &PostbackDefinition,
+    condition: Condition,
+    journal: &mut Journal,
+) -> Refusal {
+    journal.steps.push(Step::ConditionFailed(condition));
+    let id = &definition.id;
+    let message = format!(
+        "the condition `{}` of the postback `{id}` does not hold",
+        condition.name()
+    );
+    Refusal::new(Reason::ConditionsNotMet, message)
+        .hint("another postback definition may accept it: name one with `id`")
+}
+
+/// The type condition and the allowed types of a definition, on the target of an update that
+/// names no type (end of rung 10).
+pub(crate) fn type_is_accepted(
+    case: Case<'_>,
+    conversion_type: &ConversionType,
+    journal: &mut Journal,
+) -> Result<(), Refusal> {
+    if !allows(&case.definition.conditions.types, conversion_type) {
+        return Err(condition_failed(case.definition, Condition::Type, journal));
+    }
+    crate::read::allowed_type(&case.definition.limits, conversion_type)
+}
+
+/// Rung 8: who holds the repeat key (R20, R47).
+fn repeated<'a>(case: Case<'a>, root: &Root, journal: &mut Journal) -> Option<&'a Found> {
+    let kind = case.definition.dedup.key;
+    let postback = case.postback;
+    let key = crate::dedup::DedupKey::of(
+        kind,
+        root,
+        postback.external_id.as_ref(),
+        postback.conversion_type.as_ref(),
+    );
+    if key.is_none() {
+        journal.steps.push(Step::NoKey(kind));
+        return None;
+    }
+    let first = case.facts.first.as_ref();
+    journal.steps.push(Step::Key {
+        kind,
+        first: first.map(|found| found.conversion.id),
+    });
+    first
+}
+
+/// R20: a repeat changes nothing, except that a commission named by it which has no transaction
+/// there yet, and was not stopped by its recurrence limit before, adds its transaction.
+fn refuse_repeat(
+    case: Case<'_>,
+    root: &Root,
+    first: &Found,
+    journal: &mut Journal,
+) -> Result<Decision, Refusal> {
+    let adds = case.postback.commission_id.as_ref().filter(|id| {
+        let has = first
+            .transactions
+            .iter()
+            .any(|transaction| transaction.commission_id == **id);
+        !has && !first.conversion.exhausted.contains(id) && first.root.id == root.id
+    });
+    let Some(commission_id) = adds else {
+        return Ok(duplicate(first.clone(), journal));
+    };
+    journal
+        .steps
+        .push(Step::AddsTransaction(commission_id.clone()));
+    window_is_open(case, root)?;
+    add_transaction(case, first, commission_id, journal)
+}
+
+/// The answer to a repeat: the first conversion, unchanged (R20).
+pub(crate) fn duplicate(first: Found, journal: &mut Journal) -> Decision {
+    let refusal = duplicate_of(&first);
+    journal.found(Outcome::Duplicate, Some(refusal), first)
+}
+
+/// Why a repeat is refused (R20).
+pub(crate) fn duplicate_of(first: &Found) -> Refusal {
+    let message = format!(
+        "the conversion `{}` was made by the same claim",
+        first.conversion.id
+    );
+    Refusal::new(Reason::Duplicate, message).hint("to change it, send `action=update`")
+}
+
+/// Rung 9: pcid and external id lead to the same root (R18).
+fn pairing_agrees(case: Case<'_>, root: &Root) -> Result<(), Refusal> {
+    let both = case.postback.pcid.is_some() && case.postback.external_id.is_some();
+    if !both || case.definition.dedup.key != KeyKind::External {
+        return Ok(());
+    }
+    match case.facts.pair_root {
+        Some(other) if other != root.id => {
+            let message =
+                format!("the external id belongs to the root `{other}`, not to the pcid's");
+            Err(Refusal::new(Reason::PairingConflict, message)
+                .about("external_id")
+                .hint("send `pcid` and `external_id` of the same visitor"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Rung 9: a click has an end (R52).
+fn window_is_open(case: Case<'_>, root: &Root) -> Result<(), Refusal> {
+    let offer = case.ruleset.offer(root.origin.offer.as_str());
+    let Some(window) = offer.and_then(|offer| offer.click_window) else {
+        return Ok(());
+    };
+    let age = case.receipt.at.since(root.created_at);
+    if root.conversion_type != ConversionType::Click || age <= window {
+        return Ok(());
+    }
+    let message = format!(
+        "the click of {} is older than the offer's {window}",
+        root.created_at
+    );
+    Err(Refusal::new(Reason::ClickExpired, message).about("pcid"))
 }

@@ -87,6 +87,32 @@ impl DedupKey {
     }
 }
 
+/// What a conversion is found by from now on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Holds {
+    /// Its repeat key.
+    pub(crate) key: Option<DedupKey>,
+    /// The pair that it carries, where the key does not tell.
+    pub(crate) pair: Option<PairKey>,
+}
+
+impl Holds {
+    /// What a conversion of this type holds under a kind of key (R47).
+    pub(crate) fn of(
+        kind: KeyKind,
+        root: &Root,
+        external_id: Option<&ExternalId>,
+        conversion_type: &ConversionType,
+    ) -> Self {
+        let key = DedupKey::of(kind, root, external_id, Some(conversion_type));
+        let untold = external_id.filter(|_| kind != KeyKind::External);
+        Self {
+            key,
+            pair: untold.map(|id| PairKey::of(&root.origin.advertiser, id)),
+        }
+    }
+}
+
 /// The first bytes of SHA-256 over the parts, each preceded by its length.
 fn hash<const LEN: usize>(parts: &[&[u8]]) -> [u8; LEN] {
     let mut hasher = Sha256::new();

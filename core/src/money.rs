@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::currency::Currency;
 
 /// Digits after the dot that an amount may have (R7).
-pub const AMOUNT_FRACTION_MAX: u32 = 6;
+pub(crate) const AMOUNT_FRACTION_MAX: u32 = 6;
 /// Digits before the dot that an amount may have (R7).
-pub const AMOUNT_DIGITS_MAX: usize = 12;
+pub(crate) const AMOUNT_DIGITS_MAX: usize = 12;
 /// Micro-units in one unit of a currency: how amounts are stored.
 const MICROS_PER_UNIT: i64 = 1_000_000;
 /// The first amount that is too large: 10^12 units (R7).

@@ -5,10 +5,12 @@ use alloc::{boxed::Box, string::String};
 use crate::{
     conversion::Method,
     decision::{Decision, Receipt},
-    edit::Edit,
+    decode::{Incoming, decode},
+    edit::{Edit, transaction_id},
     facts::{FactQuery, Facts},
     ids::TransactionId,
     postback::Postback,
+    read::read,
     reason::Refusal,
     root::RootRequest,
     ruleset::Ruleset,
@@ -46,6 +48,42 @@ pub struct Arrival {
 }
 
 impl Request {
+    /// Reads a request again from what its log row kept, for a replay. `undecodable` is the refusal
+    /// of a request that could not be decoded: what it was is lost, and its refusal stands.
+    pub fn of_log(
+        ruleset: &Ruleset,
+        method: Method,
+        dialect: Option<&str>,
+        query: &str,
+        undecodable: Option<Refusal>,
+    ) -> Self {
+        if let Some(refusal) = undecodable {
+            return Self::Unreadable(Box::new(refusal));
+        }
+        let incoming = Incoming {
+            method,
+            dialect,
+            query,
+            body: None,
+        };
+        let inside = match method {
+            Method::Api | Method::Link => decode(&incoming)
+                .and_then(|pairs| RootRequest::read(ruleset, method, &pairs))
+                .map(|root| Self::Root(Box::new(root))),
+            Method::Admin => decode(&incoming)
+                .and_then(|pairs| Edit::read(&pairs))
+                .map(|edit| Self::Edit(Box::new(edit))),
+            Method::AutoSet => decode(&incoming).and_then(|pairs| {
+                let id = pairs.first().map(|(_, id)| &**id).unwrap_or_default();
+                transaction_id(id).map(Self::AutoSet)
+            }),
+            Method::S2s | Method::Pixel | Method::Import | Method::Step | Method::TrackingApi => {
+                Ok(read(ruleset, &incoming).0)
+            }
+        };
+        inside.unwrap_or_else(|refusal| Self::Unreadable(Box::new(refusal)))
+    }
+
     /// The facts that the decision needs.
     pub fn query(&self, ruleset: &Ruleset) -> FactQuery {
         match self {

@@ -1,14 +1,18 @@
 //! Making a root (R51): an affiliate link's click, or what is handed in over the API.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, format, string::String, vec::Vec};
 
 use crate::{
-    conversion::{ConversionType, ExternalId, Method, Params, Source},
+    conversion::{Conversion, ConversionType, ExternalId, Method, Origin, Params, Source},
+    decode::{Pairs, VALUE_LEN_MAX, json_members, json_scalar},
     money::Amount,
-    token::{AffiliateId, Channel, Integration, OfferId},
+    nearest::nearest,
+    reason::{Reason, Refusal, shown},
+    ruleset::Ruleset,
+    token::{AffiliateId, Channel, Integration, OfferId, TokenError},
 };
 
-/// A root to be made, read and typed. Offer and affiliate exist in the rules.
+/// A root to be made, read and typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RootRequest {
     /// How it came in: `link` or `api`.
@@ -35,4 +39,336 @@ pub struct RootRequest {
     pub value: Option<Amount>,
     /// Everything else.
     pub params: Params,
+}
+
+/// The fields of a root over the API, beside `affs1` to `affs10` and `param.NAME`.
+const FIELDS: [&str; 9] = [
+    "type",
+    "source",
+    "offer_id",
+    "affiliate_id",
+    "channel",
+    "integration",
+    "external_id",
+    "value",
+    "affiliate_click_id",
+];
+
+/// What stands before the name of a param in the parameters of a root.
+const PARAM: &str = "param.";
+
+/// The number of the sub id that `affsN` names, 1 to 10.
+fn aff_number(name: &str) -> Option<u8> {
+    (1..=10).find(|number| name.strip_prefix("affs") == Some(&*format!("{number}")))
+}
+
+/// The parameters of a root from a JSON object; `params` and `affs` may be objects of their own.
+///
+/// # Errors
+/// `malformed`.
+pub fn root_pairs(json: &[u8]) -> Result<Pairs<'static>, Refusal> {
+    let mut pairs = Pairs::new();
+    for (name, raw) in json_members(json)? {
+        let prefix = match name.as_str() {
+            "params" => PARAM,
+            "affs" => "",
+            _ => {
+                let value = json_scalar(raw).map_err(|refusal| refusal.about(&name))?;
+                pairs.extend(
+                    value
+                        .and_then(kept)
+                        .map(|value| (name.into(), value.into())),
+                );
+                continue;
+            }
+        };
+        for (inner, raw) in json_members(raw.get().as_bytes()).map_err(|r| r.about(&name))? {
+            let value = json_scalar(raw).map_err(|refusal| refusal.about(&inner))?;
+            let full = format!("{prefix}{inner}");
+            pairs.extend(
+                value
+                    .and_then(kept)
+                    .map(|value| (full.into(), value.into())),
+            );
+        }
+    }
+    Ok(pairs)
+}
+
+/// The value without surrounding white space, where anything remains (R4).
+fn kept(value: String) -> Option<String> {
+    let trimmed = value.trim_matches(|c: char| c.is_ascii_whitespace());
+    (!trimmed.is_empty()).then(|| trimmed.into())
+}
+
+impl RootRequest {
+    /// Reads a root from the parameters of [`root_pairs`], or from what a log row kept of them.
+    ///
+    /// # Errors
+    /// `malformed`, `conflicting_parameters`, `invalid_parameter`, `invalid_identifier`,
+    /// `invalid_amount`, `type_required`, `unknown_type`, `unknown_offer`, `unknown_affiliate`,
+    /// `type_not_root`.
+    pub fn read(ruleset: &Ruleset, method: Method, pairs: &Pairs<'_>) -> Result<Self, Refusal> {
+        let (affs, params) = open_fields(pairs)?;
+        let field = |name: &'static str| {
+            pairs
+                .iter()
+                .find(|(known, _)| known == name)
+                .map(|(_, value)| &**value)
+        };
+        let needed = |name: &'static str| {
+            field(name).ok_or_else(|| {
+                Refusal::new(Reason::InvalidParameter, format!("a root needs `{name}`")).about(name)
+            })
+        };
+        let source = source(needed("source")?)?;
+        let type_name = field("type").ok_or_else(|| {
+            Refusal::new(Reason::TypeRequired, "a root needs its type")
+                .about("type")
+                .hint("send click, lead, view or send")
+        })?;
+        let root = Self {
+            method,
+            conversion_type: root_type(ruleset, type_name)?,
+            source,
+            offer: token("offer_id", needed("offer_id")?, OfferId::new)?,
+            affiliate: token("affiliate_id", needed("affiliate_id")?, AffiliateId::new)?,
+            channel: field("channel")
+                .map(|text| token("channel", text, Channel::new))
+                .transpose()?,
+            integration: field("integration")
+                .map(|text| token("integration", text, Integration::new))
+                .transpose()?,
+            affs,
+            affiliate_click_id: field("affiliate_click_id").map(Box::from),
+            external_id: field("external_id").map(external_id).transpose()?,
+            value: field("value").map(value).transpose()?,
+            params,
+        };
+        root.origin(ruleset)?;
+        Ok(root)
+    }
+
+    /// A visitor's click on an affiliate link. What the link's query says wrongly is no reason to
+    /// turn a visitor away: a channel or an integration that is no token stays as a param.
+    ///
+    /// # Errors
+    /// `unknown_offer`, `unknown_affiliate`.
+    pub fn click(
+        ruleset: &Ruleset,
+        offer: &str,
+        affiliate: &str,
+        pairs: &Pairs<'_>,
+    ) -> Result<Self, Refusal> {
+        let mut click = Self {
+            method: Method::Link,
+            conversion_type: ConversionType::Click,
+            source: Source::Link,
+            offer: OfferId::new(offer).map_err(|_| unknown_offer(ruleset, offer))?,
+            affiliate: AffiliateId::new(affiliate)
+                .map_err(|_| unknown_affiliate(ruleset, affiliate))?,
+            channel: None,
+            integration: None,
+            affs: Vec::new(),
+            affiliate_click_id: None,
+            external_id: None,
+            value: None,
+            params: Params::new(),
+        };
+        click.origin(ruleset)?;
+        for (name, value) in pairs {
+            click.take(name, value);
+        }
+        click.affs.sort_by_key(|(number, _)| *number);
+        Ok(click)
+    }
+
+    fn take(&mut self, name: &str, value: &str) {
+        if let Some(number) = aff_number(name) {
+            if !self.affs.iter().any(|(known, _)| *known == number) {
+                self.affs.push((number, value.into()));
+            }
+            return;
+        }
+        match name {
+            "affiliate_click_id" | "affiliateClickId" => {
+                self.affiliate_click_id.get_or_insert_with(|| value.into());
+            }
+            "channel" => match Channel::new(value) {
+                Ok(channel) => self.channel = Some(channel),
+                Err(_) => drop(self.params.insert(name.into(), value.into())),
+            },
+            "integration" => match Integration::new(value) {
+                Ok(integration) => self.integration = Some(integration),
+                Err(_) => drop(self.params.insert(name.into(), value.into())),
+            },
+            _ => {}
+        }
+    }
+
+    /// The request that made a click, as the click itself remembers it.
+    pub fn of_click(click: &Conversion) -> Option<Self> {
+        let origin = click.origin.clone()?;
+        Some(Self {
+            method: click.method,
+            conversion_type: click.conversion_type.clone(),
+            source: origin.source,
+            offer: origin.offer,
+            affiliate: origin.affiliate,
+            channel: origin.channel,
+            integration: origin.integration,
+            affs: origin.affs,
+            affiliate_click_id: origin.affiliate_click_id,
+            external_id: None,
+            value: None,
+            params: click.params.clone(),
+        })
+    }
+
+    /// Where the visitor comes from, by the rules of now.
+    ///
+    /// # Errors
+    /// `unknown_offer`, `unknown_affiliate`.
+    pub(crate) fn origin(&self, ruleset: &Ruleset) -> Result<Origin, Refusal> {
+        let offer = ruleset
+            .offer(self.offer.as_str())
+            .ok_or_else(|| unknown_offer(ruleset, self.offer.as_str()))?;
+        if ruleset.affiliate(self.affiliate.as_str()).is_none() {
+            return Err(unknown_affiliate(ruleset, self.affiliate.as_str()));
+        }
+        Ok(Origin {
+            source: self.source,
+            offer: self.offer.clone(),
+            advertiser: offer.advertiser.clone(),
+            affiliate: self.affiliate.clone(),
+            channel: self.channel.clone(),
+            integration: self.integration.clone(),
+            affs: self.affs.clone(),
+            affiliate_click_id: self.affiliate_click_id.clone(),
+        })
+    }
+}
+
+/// Sub ids by number.
+type Affs = Vec<(u8, Box<str>)>;
+
+/// The sub ids and the params of a root; any other field must be known, and come once.
+fn open_fields(pairs: &Pairs<'_>) -> Result<(Affs, Params), Refusal> {
+    let mut affs = Vec::new();
+    let mut params = Params::new();
+    for (at, (name, value)) in pairs.iter().enumerate() {
+        if pairs
+            .iter()
+            .take(at)
+            .any(|(earlier, other)| earlier == name && other != value)
+        {
+            let message = format!("`{}` has two different values", shown(name));
+            return Err(Refusal::new(Reason::ConflictingParameters, message).about(name));
+        }
+        if value.len() > VALUE_LEN_MAX {
+            let message = format!("the value of `{}` has {} bytes", shown(name), value.len());
+            return Err(Refusal::new(Reason::Malformed, message).about(name));
+        }
+        if let Some(number) = aff_number(name) {
+            affs.retain(|(known, _)| *known != number);
+            affs.push((number, (**value).into()));
+        } else if let Some(param) = name.strip_prefix(PARAM).filter(|param| !param.is_empty()) {
+            params.insert(param.into(), (**value).into());
+        } else if !FIELDS.contains(&&**name) {
+            return Err(unknown_field(name));
+        }
+    }
+    affs.sort_by_key(|(number, _)| *number);
+    Ok((affs, params))
+}
+
+fn unknown_field(name: &str) -> Refusal {
+    let message = format!("a root has no `{}`", shown(name));
+    let refusal = Refusal::new(Reason::InvalidParameter, message).about(name);
+    match nearest(name, FIELDS) {
+        Some(close) => refusal.hint(format!("did you mean `{close}`?")),
+        None => refusal.hint("put what is your own under `params`"),
+    }
+}
+
+fn source(text: &str) -> Result<Source, Refusal> {
+    Source::named(text)
+        .filter(|source| *source != Source::Link)
+        .ok_or_else(|| {
+            let message = format!("`source` cannot be `{}`", shown(text));
+            Refusal::new(Reason::InvalidParameter, message)
+                .about("source")
+                .hint("send iframe or api")
+        })
+}
+
+fn root_type(ruleset: &Ruleset, name: &str) -> Result<ConversionType, Refusal> {
+    match ruleset.conversion_type(name) {
+        Some(conversion_type) if conversion_type.may_be_root() => Ok(conversion_type),
+        Some(other) => {
+            let message = format!("a `{other}` cannot be a root");
+            Err(Refusal::new(Reason::TypeNotRoot, message)
+                .about("type")
+                .hint("roots are click, lead, view and send; send others as postbacks"))
+        }
+        None => {
+            let message = format!("no conversion type is called `{}`", shown(name));
+            Err(Refusal::new(Reason::UnknownType, message).about("type"))
+        }
+    }
+}
+
+fn token<T>(
+    name: &str,
+    text: &str,
+    make: impl FnOnce(&str) -> Result<T, TokenError>,
+) -> Result<T, Refusal> {
+    make(text).map_err(|error| {
+        let message = format!("`{name}` cannot be `{}`", shown(text));
+        Refusal::new(Reason::InvalidIdentifier, message)
+            .about(name)
+            .hint(error)
+    })
+}
+
+fn external_id(text: &str) -> Result<ExternalId, Refusal> {
+    ExternalId::new(text).map_err(|error| {
+        let message = format!("`external_id` cannot be `{}`", shown(text));
+        Refusal::new(Reason::InvalidIdentifier, message)
+            .about("external_id")
+            .hint(error)
+    })
+}
+
+fn value(text: &str) -> Result<Amount, Refusal> {
+    text.parse().map_err(|error| {
+        let message = format!("`value` cannot be `{}`", shown(text));
+        Refusal::new(Reason::InvalidAmount, message)
+            .about("value")
+            .hint(error)
+    })
+}
+
+fn unknown_offer(ruleset: &Ruleset, id: &str) -> Refusal {
+    let known = ruleset.offers().map(|offer| offer.id.as_str());
+    unknown(Reason::UnknownOffer, "offer", id, nearest(id, known))
+}
+
+fn unknown_affiliate(ruleset: &Ruleset, id: &str) -> Refusal {
+    let known = ruleset.affiliates().map(|affiliate| affiliate.id.as_str());
+    unknown(
+        Reason::UnknownAffiliate,
+        "affiliate",
+        id,
+        nearest(id, known),
+    )
+}
+
+fn unknown(reason: Reason, what: &str, id: &str, close: Option<&str>) -> Refusal {
+    let message = format!("the rules have no {what} `{}`", shown(id));
+    let refusal = Refusal::new(reason, message).about(&format!("{what}_id"));
+    match close {
+        Some(close) => refusal.hint(format!("did you mean `{close}`?")),
+        None => refusal.hint(format!("add it to the rules as [[{what}]]")),
+    }
 }

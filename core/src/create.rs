@@ -1,0 +1,296 @@
+//! Creating (rungs 10 to 12): a conversion under a root, a root itself (R51), and the transaction
+//! that a repeat adds (R20).
+
+use alloc::{vec, vec::Vec};
+
+use crate::{
+    amount::{Amounts, RawAmounts, convert, currency_of},
+    conversion::{Conversion, Params, Root},
+    decide::{Case, duplicate, duplicate_of},
+    decision::{Decision, Effect, Event, Outcome, Receipt},
+    dedup::{Holds, PairKey},
+    draft::{Birth, Draft, Journal},
+    facts::{FactQuery, Facts, Found},
+    limits::amounts_allowed,
+    reason::{Note, Refusal},
+    root::RootRequest,
+    ruleset::{KeyKind, Ruleset},
+    token::CommissionId,
+    trace::Step,
+};
+
+/// Creates a conversion under its root.
+pub(crate) fn create(
+    case: Case<'_>,
+    root: &Root,
+    journal: &mut Journal,
+) -> Result<Decision, Refusal> {
+    let postback = case.postback;
+    // Rung 5 refuses a create without a type.
+    let Some(conversion_type) = &postback.conversion_type else {
+        return Err(Refusal::new(crate::Reason::TypeRequired, "a create has a type").about("type"));
+    };
+    let conversion = Conversion {
+        id: case.receipt.id.conversion_id(),
+        root_id: root.id,
+        conversion_type: conversion_type.clone(),
+        method: postback.method,
+        origin: None,
+        external_id: postback.external_id.clone(),
+        value: None,
+        price: None,
+        untaken_commission: None,
+        currency: case.ruleset.currency(),
+        rates: Vec::new(),
+        params: postback.params.clone(),
+        exhausted: Vec::new(),
+        created_at: case.receipt.at,
+        updated_at: case.receipt.at,
+        revision: 1,
+    };
+    let found = Found {
+        root: root.clone(),
+        conversion,
+        transactions: Vec::new(),
+    };
+    let mut draft = Draft::new(case.ruleset, case.receipt, found, journal);
+    draft.holds = Holds::of(
+        case.definition.dedup.key,
+        root,
+        postback.external_id.as_ref(),
+        conversion_type,
+    );
+    let birth = Birth {
+        method: postback.method,
+        result: postback.result,
+        by_update: false,
+    };
+    let made = Making {
+        commission_id: postback.commission_id.as_ref(),
+        raw: raw_amounts(case),
+        facts: case.facts,
+        birth,
+    };
+    let amounts = born(&mut draft, &made)?;
+    amounts_allowed(&case.definition.limits, amounts.value, amounts.commission)?;
+    Ok(created(draft))
+}
+
+/// The amounts of a postback as they came.
+pub(crate) fn raw_amounts<'a>(case: Case<'a>) -> RawAmounts<'a> {
+    let postback = case.postback;
+    RawAmounts {
+        value: postback.value,
+        commission: postback.commission,
+        price: postback.price,
+        currency: postback.currency.as_deref(),
+    }
+}
+
+/// What a new conversion is made with.
+struct Making<'a> {
+    commission_id: Option<&'a CommissionId>,
+    raw: RawAmounts<'a>,
+    facts: &'a Facts,
+    birth: Birth,
+}
+
+/// Rungs 10 and 11 of a new conversion: its commission, its amounts, its transaction.
+fn born(draft: &mut Draft<'_>, making: &Making<'_>) -> Result<Amounts, Refusal> {
+    let chosen = draft.select(making.commission_id)?;
+    if let Some(currency) = currency_of(making.raw.currency)? {
+        draft.conversion.currency = currency;
+    }
+    let amounts = convert(
+        draft.ruleset,
+        making.raw,
+        &mut draft.conversion,
+        &mut draft.journal.steps,
+    )?;
+    draft.conversion.value = amounts.value;
+    draft.conversion.price = amounts.price;
+    let Some(chosen) = chosen else {
+        draft.journal.notes.insert(Note::NoMatchingCommission);
+        draft.conversion.untaken_commission = amounts.commission;
+        return Ok(amounts);
+    };
+    let made_before = making
+        .facts
+        .counters
+        .get(&chosen.commission.id)
+        .copied()
+        .unwrap_or(0);
+    let value = amounts.value.map(|received| received.amount);
+    let direct = amounts.commission.map(|received| received.amount);
+    let made = draft.make_transaction(chosen, made_before, value, direct, &making.birth)?;
+    if made.is_none() {
+        draft.conversion.untaken_commission = amounts.commission;
+    }
+    Ok(amounts)
+}
+
+/// Rung 12 of a new conversion (R36).
+fn created(draft: Draft<'_>) -> Decision {
+    let mut events = vec![Event::ConversionCreated];
+    events.extend(
+        draft
+            .lines
+            .iter()
+            .map(|line| Event::TransactionCreated(line.transaction.id)),
+    );
+    draft.into_decision(Outcome::Created, Some(Effect::InsertConversion), events)
+}
+
+/// R20: the transaction that a repeat adds to the first conversion. The conversion itself does not
+/// change; the amount uses the request's value, else the conversion's.
+pub(crate) fn add_transaction(
+    case: Case<'_>,
+    first: &Found,
+    commission_id: &CommissionId,
+    journal: &mut Journal,
+) -> Result<Decision, Refusal> {
+    let mut draft = Draft::new(case.ruleset, case.receipt, first.clone(), journal);
+    let chosen = draft.select(Some(commission_id))?;
+    let Some(chosen) = chosen else {
+        return Ok(duplicate(first.clone(), journal));
+    };
+    let mut priced = first.conversion.clone();
+    let amounts = convert(
+        case.ruleset,
+        raw_amounts(case),
+        &mut priced,
+        &mut draft.journal.steps,
+    )?;
+    let value = amounts
+        .value
+        .or(first.conversion.value)
+        .map(|received| received.amount);
+    let direct = amounts.commission.map(|received| received.amount);
+    let made_before = case.facts.counters.get(commission_id).copied().unwrap_or(0);
+    let birth = Birth {
+        method: case.postback.method,
+        result: case.postback.result,
+        by_update: false,
+    };
+    let made = draft.make_transaction(chosen, made_before, value, direct, &birth)?;
+    amounts_allowed(&case.definition.limits, amounts.value, amounts.commission)?;
+    let Some(made) = made.and_then(|place| draft.lines.get(place)) else {
+        // The limit stopped it: a repeat like any other, but it is remembered that it failed, so
+        // that a later change of the limit does not turn a resend into money.
+        let mut decision = draft.into_decision(
+            Outcome::Duplicate,
+            Some(Effect::UpdateConversion),
+            Vec::new(),
+        );
+        decision.refusal = Some(duplicate_of(first));
+        return Ok(decision);
+    };
+    let events = vec![Event::TransactionCreated(made.transaction.id)];
+    Ok(draft.into_decision(Outcome::Updated, None, events))
+}
+
+/// Which facts making a root needs: who holds its repeat key (R20, R51).
+pub fn query_root(ruleset: &Ruleset, root: &RootRequest) -> FactQuery {
+    let offer = ruleset.offer(root.offer.as_str());
+    let holder = offer
+        .zip(root.external_id.as_ref())
+        .map(|(offer, external_id)| {
+            PairKey::of(&offer.advertiser, external_id).with_type(&root.conversion_type)
+        });
+    // Under a new root every counter stands at zero.
+    FactQuery {
+        holder,
+        ..FactQuery::default()
+    }
+}
+
+/// Makes a root (R51): a create step like any other.
+pub fn create_root(
+    ruleset: &Ruleset,
+    request: &RootRequest,
+    facts: &Facts,
+    receipt: Receipt,
+) -> Decision {
+    let mut journal = Journal::default();
+    match make_root(ruleset, request, facts, receipt, &mut journal) {
+        Ok(decision) => decision,
+        Err(refusal) => journal.refused(refusal),
+    }
+}
+
+fn make_root(
+    ruleset: &Ruleset,
+    request: &RootRequest,
+    facts: &Facts,
+    receipt: Receipt,
+    journal: &mut Journal,
+) -> Result<Decision, Refusal> {
+    journal.steps.push(Step::MakesRoot(request.method));
+    let origin = request.origin(ruleset)?;
+    let id = receipt.id.conversion_id();
+    let conversion_type = request.conversion_type.clone();
+    let root = Root {
+        id,
+        conversion_type,
+        origin,
+        created_at: receipt.at,
+    };
+    if request.external_id.is_some() {
+        let first = facts.first.as_ref();
+        let id = first.map(|found| found.conversion.id);
+        journal.steps.push(Step::Key {
+            kind: KeyKind::External,
+            first: id,
+        });
+        if let Some(first) = first {
+            return Ok(duplicate(first.clone(), journal));
+        }
+    }
+    let conversion = Conversion {
+        id,
+        root_id: id,
+        conversion_type: request.conversion_type.clone(),
+        method: request.method,
+        origin: Some(root.origin.clone()),
+        external_id: request.external_id.clone(),
+        value: None,
+        price: None,
+        untaken_commission: None,
+        currency: ruleset.currency(),
+        rates: Vec::new(),
+        params: Params::clone(&request.params),
+        exhausted: Vec::new(),
+        created_at: receipt.at,
+        updated_at: receipt.at,
+        revision: 1,
+    };
+    let kind = KeyKind::External;
+    let holds = Holds::of(
+        kind,
+        &root,
+        request.external_id.as_ref(),
+        &request.conversion_type,
+    );
+    let found = Found {
+        root,
+        conversion,
+        transactions: Vec::new(),
+    };
+    let mut draft = Draft::new(ruleset, receipt, found, journal);
+    draft.holds = holds;
+    let making = Making {
+        commission_id: None,
+        raw: RawAmounts {
+            value: request.value,
+            ..RawAmounts::default()
+        },
+        facts,
+        birth: Birth {
+            method: request.method,
+            result: None,
+            by_update: false,
+        },
+    };
+    born(&mut draft, &making)?;
+    Ok(created(draft))
+}
