@@ -11,11 +11,7 @@ use counterfoil_core::{Arrival, Timestamp};
 use hyper::{Request, body::Incoming, http::request::Parts};
 use matchit::Params;
 use serde::de::DeserializeOwned;
-use tokio::{
-    sync::oneshot,
-    task::spawn_blocking,
-    time::timeout,
-};
+use tokio::{sync::oneshot, task::spawn_blocking, time::timeout};
 
 use crate::{
     answer::Answer,

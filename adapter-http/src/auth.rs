@@ -115,7 +115,9 @@ impl Failures {
     }
 
     fn are_too_many(&self, peer: IpAddr) -> bool {
-        self.within(self.second(), |window| *window.of(peer) >= self.per_second_max)
+        self.within(self.second(), |window| {
+            *window.of(peer) >= self.per_second_max
+        })
     }
 
     fn count(&self, peer: IpAddr) {

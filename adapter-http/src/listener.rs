@@ -43,7 +43,7 @@ pub(crate) async fn accept(
     loop {
         let accepted = tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => return,
+            () = stopped(&mut stop) => return,
             accepted = listener.accept() => accepted,
         };
         let (stream, peer) = match accepted {
@@ -70,7 +70,12 @@ pub(crate) async fn accept(
 /// What one client did to its own connection is no reason to wait; a lack of descriptors is.
 async fn pause_after(error: &io::Error) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    let of_one_client = [ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted];
+    let of_one_client = [
+        ConnectionAborted,
+        ConnectionRefused,
+        ConnectionReset,
+        Interrupted,
+    ];
     if of_one_client.contains(&error.kind()) {
         return;
     }
@@ -98,11 +103,12 @@ async fn drive(
     http: &http1::Builder,
     mut stop: watch::Receiver<bool>,
 ) {
-    let first_byte = timeout(app.limits.first_byte, stream.peek(&mut [0]));
+    let mut byte = [0];
+    let first_byte = timeout(app.limits.first_byte, stream.peek(&mut byte));
     let began = tokio::select! {
         biased;
         began = first_byte => matches!(began, Ok(Ok(1))),
-        _ = stop.wait_for(|stop| *stop) => false,
+        () = stopped(&mut stop) => false,
     };
     if !began || stream.set_nodelay(true).is_err() {
         return;
@@ -116,7 +122,7 @@ async fn drive(
     let ended = tokio::select! {
         biased;
         ended = connection.as_mut() => ended,
-        _ = stop.wait_for(|stop| *stop) => {
+        () = stopped(&mut stop) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -124,6 +130,11 @@ async fn drive(
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke");
     }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // Where nobody is left who could say so, it is over as well.
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// Who holds how many connections of one listener.
@@ -217,7 +228,11 @@ mod tests {
         ];
         for (address, expected) in cases {
             let address: IpAddr = address.parse().unwrap();
-            assert_eq!(holder(address), expected.parse::<IpAddr>().unwrap(), "{address}");
+            assert_eq!(
+                holder(address),
+                expected.parse::<IpAddr>().unwrap(),
+                "{address}"
+            );
         }
     }
 

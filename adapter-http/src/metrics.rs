@@ -66,7 +66,11 @@ impl Metrics {
         let open = "Open connections";
         registry.register("connections", open, self.connections.clone());
         let refused = "Connections closed at once for a limit";
-        registry.register("connections_refused", refused, self.connections_refused.clone());
+        registry.register(
+            "connections_refused",
+            refused,
+            self.connections_refused.clone(),
+        );
         let ready = "1 where requests can be acknowledged";
         registry.register("ready", ready, self.ready.clone());
         let depth = "Requests that wait for the writer";
@@ -113,7 +117,9 @@ impl Metrics {
         self.ready.set(i64::from(health.not_ready.is_none()));
         self.queue_depth.set(gauge(health.queue_depth));
         self.batch_len_max.set(gauge(health.batch_len_max));
-        self.batches.inner().store(health.batches, Ordering::Relaxed);
+        self.batches
+            .inner()
+            .store(health.batches, Ordering::Relaxed);
         self.batched_requests
             .inner()
             .store(health.batched_requests, Ordering::Relaxed);

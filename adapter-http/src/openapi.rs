@@ -15,7 +15,7 @@ pub(crate) fn document() -> Value {
             .entry(operation.path)
             .or_insert_with(|| path_item(operation.path));
         if let Some(path) = path.as_object_mut() {
-            let method = operation.method.as_str().to_ascii_lowercase();
+            let method = operation.verb.name().to_ascii_lowercase();
             path.insert(method, described(operation));
         }
     }
@@ -55,7 +55,7 @@ fn parameter(name: &str, place: &str, required: bool) -> Value {
 fn described(operation: &Operation) -> Value {
     let id = format!("{:?}", operation.endpoint);
     let mut described = json!({
-        "operationId": format!("{}{id}", operation.method.as_str().to_ascii_lowercase()),
+        "operationId": format!("{}{id}", operation.verb.name().to_ascii_lowercase()),
         "summary": operation.summary,
         "tags": [operation.listener.name()],
         "responses": responses(operation),
@@ -231,7 +231,7 @@ mod tests {
             .collect();
         let routed: BTreeSet<(String, String)> = OPERATIONS
             .iter()
-            .map(|operation| (operation.path.to_owned(), operation.method.to_string()))
+            .map(|operation| (operation.path.to_owned(), operation.verb.name().to_owned()))
             .collect();
         assert_eq!(documented, routed);
     }

@@ -3,9 +3,9 @@
 
 use std::{borrow::Cow, time::SystemTime};
 
-use counterfoil_core::{Issue, Reason, Refusal, RequestId, Severity};
+use counterfoil_core::{Issue, Reason, Refusal, Severity, view::Refused};
 use hyper::{
-    Method, StatusCode,
+    StatusCode,
     header::{ALLOW, CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use serde::Serialize;
@@ -14,6 +14,7 @@ use uuid::{NoContext, Uuid};
 use crate::{
     answer::{Answer, json_bytes},
     store::{PutRulesError, ReadError, SubmitError},
+    table::Verb,
 };
 
 /// Seconds after which a sender should come again where the fault is ours.
@@ -71,11 +72,7 @@ struct Body<'a> {
 }
 
 impl Problem {
-    fn new(
-        status: StatusCode,
-        code: &'static str,
-        detail: impl Into<Cow<'static, str>>,
-    ) -> Self {
+    fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             status,
             code,
@@ -111,11 +108,19 @@ impl Problem {
     }
 
     pub(crate) fn unknown_path() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "unknown_path", "nothing answers to this path")
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "unknown_path",
+            "nothing answers to this path",
+        )
     }
 
     pub(crate) fn unknown_tenant() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "unknown_tenant", "there is no such tenant")
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "unknown_tenant",
+            "there is no such tenant",
+        )
     }
 
     /// A row, offer or affiliate that does not exist.
@@ -123,8 +128,8 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not_found", detail)
     }
 
-    pub(crate) fn method_not_allowed<'m>(allowed: impl Iterator<Item = &'m Method>) -> Self {
-        let allowed: Vec<&str> = allowed.map(Method::as_str).collect();
+    pub(crate) fn method_not_allowed(allowed: impl Iterator<Item = Verb>) -> Self {
+        let allowed: Vec<&str> = allowed.map(Verb::name).collect();
         let mut problem = Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",
@@ -166,8 +171,12 @@ impl Problem {
 
     /// One answer for every failure, so that it tells nothing.
     pub(crate) fn unauthorized() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "a valid bearer token is needed")
-            .with(WWW_AUTHENTICATE, "Bearer")
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "a valid bearer token is needed",
+        )
+        .with(WWW_AUTHENTICATE, "Bearer")
     }
 
     pub(crate) fn too_many_failures() -> Self {
@@ -180,10 +189,7 @@ impl Problem {
     }
 
     /// What an administrator sent cannot be understood.
-    pub(crate) fn bad_request(
-        code: &'static str,
-        detail: impl Into<Cow<'static, str>>,
-    ) -> Self {
+    pub(crate) fn bad_request(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, detail)
     }
 
@@ -200,15 +206,27 @@ impl Problem {
     }
 
     /// A refusal where 200 would mislead: of a root, a link, an edit (R51).
-    pub(crate) fn refused(refusal: &Refusal, request_id: RequestId) -> Self {
-        let status = match refusal.reason {
+    pub(crate) fn refused(refused: Refused) -> Self {
+        let status = match refused.reason {
             Reason::ConversionNotFound => StatusCode::NOT_FOUND,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
-        let mut problem = Self::new(status, refusal.reason.code(), refusal.message.to_string());
-        problem.about.request_id = Some(request_id.to_string());
-        problem.about.parameter.clone_from(&refusal.parameter);
-        problem.about.hint.clone_from(&refusal.hint);
+        let mut problem = Self::new(status, refused.reason.code(), refused.message.into_string());
+        problem.about = About {
+            request_id: Some(refused.request_id.to_string()),
+            parameter: refused.parameter,
+            hint: refused.hint,
+            issues: Vec::new(),
+        };
+        problem
+    }
+
+    /// What an administrator sent was understood and refused before it was submitted.
+    pub(crate) fn unread(refusal: Refusal) -> Self {
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        let mut problem = Self::new(status, refusal.reason.code(), refusal.message.into_string());
+        problem.about.parameter = refusal.parameter;
+        problem.about.hint = refusal.hint;
         problem
     }
 

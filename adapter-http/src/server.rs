@@ -115,7 +115,12 @@ impl Server {
         let stop_within = self.config.limits.stop;
         let app = Arc::new(App::new(self.config, self.store));
         let mut stopping = self.stop.subscribe();
-        tokio::spawn(accept(public, Listener::Public, app.clone(), self.stop.subscribe()));
+        tokio::spawn(accept(
+            public,
+            Listener::Public,
+            app.clone(),
+            self.stop.subscribe(),
+        ));
         tokio::spawn(accept(admin, Listener::Admin, app, self.stop.subscribe()));
         tokio::select! {
             () = shutdown => {}

@@ -25,6 +25,24 @@ impl Listener {
     }
 }
 
+/// A method that some path knows. HEAD is none of them: it never has effects, and is answered 405.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Get,
+    Post,
+    Put,
+}
+
+impl Verb {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+        }
+    }
+}
+
 /// What answers an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
@@ -101,7 +119,7 @@ pub(crate) enum Content {
 pub(crate) struct Operation {
     pub(crate) endpoint: Endpoint,
     pub(crate) listener: Listener,
-    pub(crate) method: Method,
+    pub(crate) verb: Verb,
     pub(crate) path: &'static str,
     pub(crate) access: Access,
     pub(crate) summary: &'static str,
@@ -114,17 +132,15 @@ pub(crate) struct Operation {
 const OK: StatusCode = StatusCode::OK;
 const NOT_FOUND: (StatusCode, Content) = (StatusCode::NOT_FOUND, Content::Problem);
 const BAD_REQUEST: (StatusCode, Content) = (StatusCode::BAD_REQUEST, Content::Problem);
-const UNPROCESSABLE: (StatusCode, Content) =
-    (StatusCode::UNPROCESSABLE_ENTITY, Content::Problem);
-const STRICT: (StatusCode, Content) =
-    (StatusCode::UNPROCESSABLE_ENTITY, Content::Json("Answer"));
+const UNPROCESSABLE: (StatusCode, Content) = (StatusCode::UNPROCESSABLE_ENTITY, Content::Problem);
+const STRICT: (StatusCode, Content) = (StatusCode::UNPROCESSABLE_ENTITY, Content::Json("Answer"));
 const ANSWERED: (StatusCode, Content) = (OK, Content::Json("Answer"));
 
-const fn public(endpoint: Endpoint, method: Method, path: &'static str) -> Operation {
+const fn public(endpoint: Endpoint, verb: Verb, path: &'static str) -> Operation {
     Operation {
         endpoint,
         listener: Listener::Public,
-        method,
+        verb,
         path,
         access: Access::Open,
         summary: "",
@@ -134,8 +150,8 @@ const fn public(endpoint: Endpoint, method: Method, path: &'static str) -> Opera
     }
 }
 
-const fn admin(endpoint: Endpoint, method: Method, path: &'static str) -> Operation {
-    let mut operation = public(endpoint, method, path);
+const fn admin(endpoint: Endpoint, verb: Verb, path: &'static str) -> Operation {
+    let mut operation = public(endpoint, verb, path);
     operation.listener = Listener::Admin;
     operation.access = Access::Admin;
     operation
@@ -147,39 +163,59 @@ pub(crate) static OPERATIONS: &[Operation] = &[
         summary: "An inbound postback",
         query: Query::Postback,
         answers: &[ANSWERED, STRICT, NOT_FOUND],
-        ..public(Endpoint::Handle, Method::GET, "/api/{tenant}/postbacks/handle")
+        ..public(
+            Endpoint::Handle,
+            Verb::Get,
+            "/api/{tenant}/postbacks/handle",
+        )
     },
     Operation {
         summary: "An inbound postback; query and body are one set of parameters",
         query: Query::Postback,
         body: Content::Parameters,
         answers: &[ANSWERED, STRICT, NOT_FOUND],
-        ..public(Endpoint::Handle, Method::POST, "/api/{tenant}/postbacks/handle")
+        ..public(
+            Endpoint::Handle,
+            Verb::Post,
+            "/api/{tenant}/postbacks/handle",
+        )
     },
     Operation {
         summary: "An inbound postback in a dialect",
         query: Query::Postback,
         answers: &[ANSWERED, STRICT, NOT_FOUND],
-        ..public(Endpoint::Dialect, Method::GET, "/api/{tenant}/postbacks/{dialect}")
+        ..public(
+            Endpoint::Dialect,
+            Verb::Get,
+            "/api/{tenant}/postbacks/{dialect}",
+        )
     },
     Operation {
         summary: "An inbound postback in a dialect; query and body are one set of parameters",
         query: Query::Postback,
         body: Content::Parameters,
         answers: &[ANSWERED, STRICT, NOT_FOUND],
-        ..public(Endpoint::Dialect, Method::POST, "/api/{tenant}/postbacks/{dialect}")
+        ..public(
+            Endpoint::Dialect,
+            Verb::Post,
+            "/api/{tenant}/postbacks/{dialect}",
+        )
     },
     Operation {
         summary: "An inbound postback by a pixel: a picture whatever the outcome",
         query: Query::Postback,
         answers: &[(OK, Content::Gif), NOT_FOUND],
-        ..public(Endpoint::Pixel, Method::GET, "/api/{tenant}/pixel.gif")
+        ..public(Endpoint::Pixel, Verb::Get, "/api/{tenant}/pixel.gif")
     },
     Operation {
         summary: "An affiliate link: stores a click and leads to the offer",
         query: Query::Link,
-        answers: &[(StatusCode::FOUND, Content::Empty), NOT_FOUND, UNPROCESSABLE],
-        ..public(Endpoint::Link, Method::GET, "/c/{tenant}/{offer}/{affiliate}")
+        answers: &[
+            (StatusCode::FOUND, Content::Empty),
+            NOT_FOUND,
+            UNPROCESSABLE,
+        ],
+        ..public(Endpoint::Link, Verb::Get, "/c/{tenant}/{offer}/{affiliate}")
     },
     Operation {
         access: Access::Tenant,
@@ -191,99 +227,127 @@ pub(crate) static OPERATIONS: &[Operation] = &[
             UNPROCESSABLE,
             NOT_FOUND,
         ],
-        ..public(Endpoint::MakeRoot, Method::POST, "/api/{tenant}/conversions")
+        ..public(Endpoint::MakeRoot, Verb::Post, "/api/{tenant}/conversions")
     },
     Operation {
         access: Access::Open,
         summary: "Whether the process lives",
         answers: &[(OK, Content::Text("text/plain"))],
-        ..admin(Endpoint::Alive, Method::GET, "/healthz")
+        ..admin(Endpoint::Alive, Verb::Get, "/healthz")
     },
     Operation {
         access: Access::Open,
         summary: "Whether requests can be acknowledged now",
         answers: &[(OK, Content::Text("text/plain"))],
-        ..admin(Endpoint::Ready, Method::GET, "/readyz")
+        ..admin(Endpoint::Ready, Verb::Get, "/readyz")
     },
     Operation {
         access: Access::Open,
         summary: "Metrics for Prometheus",
         answers: &[(OK, Content::Text("application/openmetrics-text"))],
-        ..admin(Endpoint::Metrics, Method::GET, "/metrics")
+        ..admin(Endpoint::Metrics, Verb::Get, "/metrics")
     },
     Operation {
         access: Access::Open,
         summary: "The version that runs",
         answers: &[(OK, Content::Json("Version"))],
-        ..admin(Endpoint::Version, Method::GET, "/version")
+        ..admin(Endpoint::Version, Verb::Get, "/version")
     },
     Operation {
         access: Access::Open,
         summary: "This document",
         answers: &[(OK, Content::Json("Document"))],
-        ..admin(Endpoint::OpenApi, Method::GET, "/openapi.json")
+        ..admin(Endpoint::OpenApi, Verb::Get, "/openapi.json")
     },
     Operation {
         summary: "Decides about a postback without writing, and says why",
         body: Content::Json("ExplainRequest"),
         answers: &[(OK, Content::Json("Explanation")), BAD_REQUEST, NOT_FOUND],
-        ..admin(Endpoint::Explain, Method::POST, "/api/{tenant}/explain")
+        ..admin(Endpoint::Explain, Verb::Post, "/api/{tenant}/explain")
     },
     Operation {
         summary: "Conversions, newest first",
         query: Query::Filters(CONVERSION_FILTERS),
         answers: &[(OK, Content::Page("Conversion")), BAD_REQUEST, NOT_FOUND],
-        ..admin(Endpoint::Conversions, Method::GET, "/api/{tenant}/conversions")
+        ..admin(
+            Endpoint::Conversions,
+            Verb::Get,
+            "/api/{tenant}/conversions",
+        )
     },
     Operation {
         summary: "One conversion",
         answers: &[(OK, Content::Json("Conversion")), NOT_FOUND],
-        ..admin(Endpoint::Conversion, Method::GET, "/api/{tenant}/conversions/{id}")
+        ..admin(
+            Endpoint::Conversion,
+            Verb::Get,
+            "/api/{tenant}/conversions/{id}",
+        )
     },
     Operation {
         summary: "Transactions, newest first",
         query: Query::Filters(TRANSACTION_FILTERS),
         answers: &[(OK, Content::Page("Transaction")), BAD_REQUEST, NOT_FOUND],
-        ..admin(Endpoint::Transactions, Method::GET, "/api/{tenant}/transactions")
+        ..admin(
+            Endpoint::Transactions,
+            Verb::Get,
+            "/api/{tenant}/transactions",
+        )
     },
     Operation {
         summary: "One transaction",
         answers: &[(OK, Content::Json("Transaction")), NOT_FOUND],
-        ..admin(Endpoint::Transaction, Method::GET, "/api/{tenant}/transactions/{id}")
+        ..admin(
+            Endpoint::Transaction,
+            Verb::Get,
+            "/api/{tenant}/transactions/{id}",
+        )
     },
     Operation {
         summary: "Edits a transaction; amounts stand until the next edit that names them",
         body: Content::Json("Edit"),
         answers: &[ANSWERED, BAD_REQUEST, NOT_FOUND, UNPROCESSABLE],
-        ..admin(Endpoint::EditTransaction, Method::POST, "/api/{tenant}/transactions/{id}")
+        ..admin(
+            Endpoint::EditTransaction,
+            Verb::Post,
+            "/api/{tenant}/transactions/{id}",
+        )
     },
     Operation {
         summary: "The request log, newest first",
         query: Query::Filters(REQUEST_FILTERS),
         answers: &[(OK, Content::Page("Request")), BAD_REQUEST, NOT_FOUND],
-        ..admin(Endpoint::Requests, Method::GET, "/api/{tenant}/requests")
+        ..admin(Endpoint::Requests, Verb::Get, "/api/{tenant}/requests")
     },
     Operation {
         summary: "One request of the log",
         answers: &[(OK, Content::Json("Request")), NOT_FOUND],
-        ..admin(Endpoint::Request, Method::GET, "/api/{tenant}/requests/{id}")
+        ..admin(Endpoint::Request, Verb::Get, "/api/{tenant}/requests/{id}")
     },
     Operation {
         summary: "The inbound postback definitions",
         query: Query::Filters(POSTBACK_FILTERS),
-        answers: &[(OK, Content::Page("PostbackDefinition")), BAD_REQUEST, NOT_FOUND],
-        ..admin(Endpoint::Postbacks, Method::GET, "/api/{tenant}/postbacks")
+        answers: &[
+            (OK, Content::Page("PostbackDefinition")),
+            BAD_REQUEST,
+            NOT_FOUND,
+        ],
+        ..admin(Endpoint::Postbacks, Verb::Get, "/api/{tenant}/postbacks")
     },
     Operation {
         summary: "Replaces the rules, after checking them; each version is kept",
         body: Content::Rules,
-        answers: &[(OK, Content::Json("RulesAccepted")), NOT_FOUND, UNPROCESSABLE],
-        ..admin(Endpoint::PutRules, Method::PUT, "/api/{tenant}/rules")
+        answers: &[
+            (OK, Content::Json("RulesAccepted")),
+            NOT_FOUND,
+            UNPROCESSABLE,
+        ],
+        ..admin(Endpoint::PutRules, Verb::Put, "/api/{tenant}/rules")
     },
     Operation {
         summary: "The running rules as they were handed in",
         answers: &[(OK, Content::Rules), NOT_FOUND],
-        ..admin(Endpoint::GetRules, Method::GET, "/api/{tenant}/rules")
+        ..admin(Endpoint::GetRules, Verb::Get, "/api/{tenant}/rules")
     },
 ];
 
@@ -321,10 +385,11 @@ impl Table {
     ) -> Result<(&'static Operation, Params<'t, 'p>), Problem> {
         let found = self.router.at(path).map_err(|_| Problem::unknown_path())?;
         let operations = found.value;
-        match operations.iter().find(|operation| operation.method == *method) {
+        let asked = |operation: &&&Operation| operation.verb.name() == method.as_str();
+        match operations.iter().find(asked) {
             Some(operation) => Ok((operation, found.params)),
             None => Err(Problem::method_not_allowed(
-                operations.iter().map(|operation| &operation.method),
+                operations.iter().map(|operation| operation.verb),
             )),
         }
     }
@@ -341,7 +406,7 @@ mod tests {
             let find = |listener| {
                 let table = Table::of(listener);
                 table
-                    .find(&operation.method, &path)
+                    .find(&operation.verb.name().parse().unwrap(), &path)
                     .map(|(found, _)| (found.endpoint, found.path))
                     .ok()
             };

@@ -1,10 +1,7 @@
 //! POST `/api/{tenant}/transactions/{id}`: an administrator's edit.
 
-use std::{borrow::Cow, str::FromStr};
-
 use counterfoil_core::{
-    Amount, Arrival, Edit, Method, Pairs, Request, TransactionId, TransactionResult, masked_text,
-    view,
+    Arrival, Edit, Method, Pairs, Request, TransactionId, VALUE_LEN_MAX, view::Answer as Told,
 };
 use hyper::{StatusCode, body};
 use serde::Deserialize;
@@ -14,9 +11,6 @@ use crate::{
     app::Call,
     problem::Problem,
 };
-
-/// The most bytes of the reason.
-const REASON_LEN_MAX: usize = 1024;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -34,77 +28,38 @@ pub(crate) async fn transaction(call: &Call<'_>, body: body::Incoming) -> Result
         .parse()
         .map_err(|_| Problem::not_found("nothing has this id"))?;
     let fields: Fields = call.json(body).await?;
-    let edit = read(id, &fields)?;
+    let edit = read(id, fields)?;
     let arrival = Arrival {
-        request: Request::Edit(edit.into()),
         method: Method::Admin,
         dialect: None,
-        query: text(id, &fields),
+        query: edit.logged_text(),
         remote_addr: Some(call.peer.to_string().into()),
+        request: Request::Edit(edit.into()),
     };
     let decided = call.submit(rules, arrival).await?;
-    let decision = &decided.decision;
-    match (&decision.conversion, &decision.refusal) {
-        (None, Some(refusal)) => Err(Problem::refused(refusal, decided.request_id)),
-        _ => {
-            let told = view::Answer::of(decision, decided.request_id);
-            Ok(answer::json(StatusCode::OK, &told))
-        }
+    match Told::of(&decided.decision, decided.request_id) {
+        Told::Refused(refused) => Err(Problem::refused(refused)),
+        accepted @ Told::Accepted(_) => Ok(answer::json(StatusCode::OK, &accepted)),
     }
 }
 
-fn read(transaction_id: TransactionId, fields: &Fields) -> Result<Edit, Problem> {
-    let reason = fields.reason.trim();
-    if reason.is_empty() || reason.len() > REASON_LEN_MAX {
-        let detail = format!("`reason` must have 1 to {REASON_LEN_MAX} bytes");
-        return Err(Problem::bad_request("bad_body", detail).about("reason"));
-    }
-    let edit = Edit {
-        transaction_id,
-        result: field("result", fields.result.as_deref(), TransactionResult::named)?,
-        revenue: field("revenue", fields.revenue.as_deref(), amount)?,
-        payout: field("payout", fields.payout.as_deref(), amount)?,
-        reason: reason.into(),
-    };
-    if (edit.result, edit.revenue, edit.payout) == (None, None, None) {
-        let detail = "an edit names a result, a revenue or a payout";
-        return Err(Problem::bad_request("bad_body", detail));
-    }
-    Ok(edit)
-}
-
-fn amount(text: &str) -> Option<Amount> {
-    Amount::from_str(text).ok()
-}
-
-fn field<T>(
-    name: &str,
-    value: Option<&str>,
-    read: impl FnOnce(&str) -> Option<T>,
-) -> Result<Option<T>, Problem> {
-    let Some(value) = value else {
-        return Ok(None);
-    };
-    let bad = || {
-        let detail = format!("`{name}` cannot be `{value}`");
-        Problem::bad_request("bad_body", detail).about(name)
-    };
-    read(value).map(Some).ok_or_else(bad)
-}
-
-/// What the log row keeps: the fields as one form-encoded text.
-fn text(id: TransactionId, fields: &Fields) -> String {
-    let id = id.to_string();
+fn read(id: TransactionId, fields: Fields) -> Result<Edit, Problem> {
     let given = [
-        ("transaction_id", Some(&id)),
-        ("result", fields.result.as_ref()),
-        ("revenue", fields.revenue.as_ref()),
-        ("payout", fields.payout.as_ref()),
-        ("reason", Some(&fields.reason)),
+        ("transaction_id", Some(id.to_string())),
+        ("result", fields.result),
+        ("revenue", fields.revenue),
+        ("payout", fields.payout),
+        ("reason", Some(fields.reason.trim().to_owned())),
     ];
     let pairs: Pairs<'_> = given
         .into_iter()
-        .filter_map(|(name, value)| Some((Cow::from(name), Cow::from(value?))))
+        .filter_map(|(name, value)| Some((name.into(), value?.into())))
+        .filter(|(_, value): &(_, std::borrow::Cow<'_, str>)| !value.is_empty())
         .collect();
-    masked_text(&pairs)
+    // A log row must be readable again, and reading has this limit.
+    if let Some((name, _)) = pairs.iter().find(|(_, value)| value.len() > VALUE_LEN_MAX) {
+        let detail = format!("`{name}` has more than {VALUE_LEN_MAX} bytes");
+        return Err(Problem::bad_request("bad_body", detail).about(name));
+    }
+    Edit::read(&pairs).map_err(Problem::unread)
 }

@@ -18,17 +18,36 @@ use crate::{
 
 /// The filters of conversions.
 pub(crate) const CONVERSION_FILTERS: &[&str] = &[
-    "id", "external_id", "type", "result", "affiliate", "offer", "advertiser", "since", "until",
-    "limit", "cursor",
+    "id",
+    "external_id",
+    "type",
+    "result",
+    "affiliate",
+    "offer",
+    "advertiser",
+    "since",
+    "until",
+    "limit",
+    "cursor",
 ];
 /// The filters of transactions.
 pub(crate) const TRANSACTION_FILTERS: &[&str] = &[
-    "id", "external_id", "type", "result", "affiliate", "offer", "advertiser", "since", "until",
-    "limit", "cursor",
+    "id",
+    "external_id",
+    "type",
+    "result",
+    "affiliate",
+    "offer",
+    "advertiser",
+    "since",
+    "until",
+    "limit",
+    "cursor",
 ];
 /// The filters of the request log.
-pub(crate) const REQUEST_FILTERS: &[&str] =
-    &["id", "outcome", "reason", "since", "until", "limit", "cursor"];
+pub(crate) const REQUEST_FILTERS: &[&str] = &[
+    "id", "outcome", "reason", "since", "until", "limit", "cursor",
+];
 /// The filters of the definitions.
 pub(crate) const POSTBACK_FILTERS: &[&str] = &["owner"];
 
@@ -185,7 +204,10 @@ fn filters<'q>(call: &'q Call<'_>, known: &[&str]) -> Result<Given<'q>, Problem>
         }
         let before = given.iter().take(place);
         if before.into_iter().any(|(earlier, _)| earlier == name) {
-            return Err(bad(name, format!("the filter `{name}` comes more than once")));
+            return Err(bad(
+                name,
+                format!("the filter `{name}` comes more than once"),
+            ));
         }
     }
     Ok(given)

@@ -2,8 +2,7 @@
 
 use counterfoil_core::{
     AnswerStyle, Arrival, Incoming, Method, Outcome, Refusal, Request, Ruleset, decode,
-    logged_text, masked_text, parse, select,
-    view,
+    logged_text, masked_text, parse, select, view,
 };
 use hyper::{StatusCode, body};
 

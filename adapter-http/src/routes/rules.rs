@@ -35,7 +35,11 @@ pub(crate) async fn put(call: &Call<'_>, body: body::Incoming) -> Result<Answer,
     let accepted = call
         .ask(move |store, tenant| store.put_rules(tenant, &text, format))
         .await?;
-    tracing::info!(tenant = call.tenant(), version = accepted.version, "rules were replaced");
+    tracing::info!(
+        tenant = call.tenant(),
+        version = accepted.version,
+        "rules were replaced"
+    );
     let accepted = Accepted {
         version: accepted.version,
         warnings: accepted.warnings.into_iter().map(IssueText::of).collect(),
