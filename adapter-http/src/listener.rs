@@ -238,9 +238,11 @@ mod tests {
 
     #[test]
     fn connections_are_counted_and_counted_back() {
-        let mut limits = Limits::default();
-        limits.connections_max = 3;
-        limits.connections_per_address_max = 2;
+        let limits = Limits {
+            connections_max: 3,
+            connections_per_address_max: 2,
+            ..Limits::default()
+        };
         let counts = Arc::new(Counts::new(&limits));
         let one: IpAddr = [192, 0, 2, 1].into();
         let other: IpAddr = [192, 0, 2, 2].into();
