@@ -89,7 +89,9 @@ fn protocol(limits: &Limits) -> http1::Builder {
         .header_read_timeout(limits.head)
         .max_buf_size(limits.head_len_max.max(BUFFER_LEN_MIN))
         .max_header_size(limits.head_len_max)
-        .max_headers(limits.headers_max);
+        .max_headers(limits.headers_max)
+        // Some senders close their half once they have asked; they wait for the answer all the same.
+        .half_close(true);
     http
 }
 

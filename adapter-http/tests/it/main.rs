@@ -17,4 +17,5 @@ mod memory;
 mod postbacks;
 mod process;
 mod roots;
+mod secrecy;
 mod stopping;
