@@ -4,12 +4,22 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     sync::Arc,
+    time::Duration,
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::{runtime, sync::watch};
+use tokio::{runtime, sync::watch, time::timeout};
 
-use crate::{config::Config, store::Store};
+use crate::{app::App, config::Config, listener::accept, store::Store, table::Listener};
+
+/// Reads of administrators that run at once; more wait.
+const READS_MAX: usize = 16;
+
+/// How long reads that run are waited for when everything else has ended.
+const CUT_WITHIN: Duration = Duration::from_secs(1);
+
+/// Connections that may wait to be accepted; the system may hold it lower.
+const BACKLOG: i32 = 1024;
 
 /// Both listeners, bound but not served yet: a client that connects now waits.
 pub struct Server {
@@ -95,24 +105,48 @@ impl Server {
     /// # Errors
     /// Where the system gives no threads or no event queue.
     pub fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<Stopped> {
-        let runtime = match self.config.workers {
-            0 | 1 => runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?,
-            workers => runtime::Builder::new_multi_thread()
-                .worker_threads(workers)
-                .enable_all()
-                .build()?,
+        let mut builder = match self.config.workers {
+            0 | 1 => runtime::Builder::new_current_thread(),
+            workers => {
+                let mut builder = runtime::Builder::new_multi_thread();
+                builder.worker_threads(workers);
+                builder
+            }
         };
+        builder.enable_all().max_blocking_threads(READS_MAX);
+        let runtime = builder.build()?;
         let stopped = runtime.block_on(self.serve(shutdown));
-        runtime.shutdown_background();
+        // Ends what was cut, so that nothing of it is submitted after this returns.
+        runtime.shutdown_timeout(CUT_WITHIN);
         stopped
     }
 
     async fn serve(self, shutdown: impl Future<Output = ()>) -> io::Result<Stopped> {
-        let _ = (self.store, self.public, self.admin);
-        shutdown.await;
-        Ok(Stopped { cut: false })
+        let public = tokio::net::TcpListener::from_std(self.public)?;
+        let admin = tokio::net::TcpListener::from_std(self.admin)?;
+        let stop_within = self.config.limits.stop;
+        let app = Arc::new(App::new(self.config, self.store));
+        let mut stopping = self.stop.subscribe();
+        tokio::spawn(accept(
+            public,
+            Listener::Public,
+            app.clone(),
+            self.stop.subscribe(),
+        ));
+        tokio::spawn(accept(admin, Listener::Admin, app, self.stop.subscribe()));
+        tokio::select! {
+            () = shutdown => {}
+            _ = stopping.wait_for(|stop| *stop) => {}
+        }
+        self.stop.send_replace(true);
+        drop(stopping);
+        tracing::info!("stopping: no more connections are accepted");
+        // Listeners and connections hold a receiver each for as long as they live.
+        let cut = timeout(stop_within, self.stop.closed()).await.is_err();
+        if cut {
+            tracing::warn!("connections were cut: they did not end in time");
+        }
+        Ok(Stopped { cut })
     }
 }
 
@@ -138,6 +172,3 @@ fn listen(address: SocketAddr) -> Result<TcpListener, BindError> {
     };
     bind().map_err(|source| BindError { address, source })
 }
-
-/// Connections that may wait to be accepted; the system may hold it lower.
-const BACKLOG: i32 = 1024;
