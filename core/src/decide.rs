@@ -120,8 +120,7 @@ fn definition_of<'r>(ruleset: &'r Ruleset, postback: &Postback) -> &'r PostbackD
 /// Rungs 6 to 9.
 fn climb(case: Case<'_>, journal: &mut Journal) -> Result<Decision, Refusal> {
     let root = paired(case, journal)?;
-    conditions_hold(case, root, case.postback.conversion_type.as_ref())?;
-    journal.steps.push(Step::ConditionsHold);
+    conditions_hold(case, root, journal)?;
     if case.postback.action == Action::Update {
         pairing_agrees(case, root)?;
         return update(case, root, Manner::Asked, journal);
@@ -194,29 +193,35 @@ fn pairing_failed(postback: &Postback) -> Refusal {
 
 /// Rung 7: the conditions of the definition (R19). Without a type the type condition is left to
 /// the target.
-fn conditions_hold(
-    case: Case<'_>,
-    root: &Root,
-    conversion_type: Option<&ConversionType>,
-) -> Result<(), Refusal> {
+fn conditions_hold(case: Case<'_>, root: &Root, journal: &mut Journal) -> Result<(), Refusal> {
     let conditions = &case.definition.conditions;
     let origin = &root.origin;
-    let fails = if !allows(&conditions.sources, &origin.source) {
-        Some((Condition::Source, origin.source.name()))
-    } else if let Some(other) = conversion_type.filter(|t| !allows(&conditions.types, *t)) {
-        Some((Condition::Type, other.name()))
-    } else if !allows(&conditions.affiliates, &origin.affiliate) {
-        Some((Condition::Affiliate, origin.affiliate.as_str()))
-    } else if !allows(&conditions.advertisers, &origin.advertiser) {
-        Some((Condition::Advertiser, origin.advertiser.as_str()))
-    } else if !allows(&conditions.offers, &origin.offer) {
-        Some((Condition::Offer, origin.offer.as_str()))
-    } else {
-        None
-    };
-    match fails {
-        None => Ok(()),
-        Some((condition, _)) => Err(condition_failed(case.definition, condition)),
+    let conversion_type = case.postback.conversion_type.as_ref();
+    let tests = [
+        (
+            Condition::Source,
+            allows(&conditions.sources, &origin.source),
+        ),
+        (
+            Condition::Type,
+            conversion_type.is_none_or(|t| allows(&conditions.types, t)),
+        ),
+        (
+            Condition::Affiliate,
+            allows(&conditions.affiliates, &origin.affiliate),
+        ),
+        (
+            Condition::Advertiser,
+            allows(&conditions.advertisers, &origin.advertiser),
+        ),
+        (Condition::Offer, allows(&conditions.offers, &origin.offer)),
+    ];
+    match tests.into_iter().find(|(_, holds)| !holds) {
+        None => {
+            journal.steps.push(Step::ConditionsHold);
+            Ok(())
+        }
+        Some((condition, _)) => Err(condition_failed(case.definition, condition, journal)),
     }
 }
 
@@ -224,7 +229,12 @@ fn allows<T: Ord>(set: &Option<alloc::collections::BTreeSet<T>>, value: &T) -> b
     set.as_ref().is_none_or(|set| set.contains(value))
 }
 
-fn condition_failed(definition: &PostbackDefinition, condition: Condition) -> Refusal {
+fn condition_failed(
+    definition: &PostbackDefinition,
+    condition: Condition,
+    journal: &mut Journal,
+) -> Refusal {
+    journal.steps.push(Step::ConditionFailed(condition));
     let id = &definition.id;
     let message = format!(
         "the condition `{}` of the postback `{id}` does not hold",
@@ -239,9 +249,10 @@ fn condition_failed(definition: &PostbackDefinition, condition: Condition) -> Re
 pub(crate) fn type_is_accepted(
     case: Case<'_>,
     conversion_type: &ConversionType,
+    journal: &mut Journal,
 ) -> Result<(), Refusal> {
     if !allows(&case.definition.conditions.types, conversion_type) {
-        return Err(condition_failed(case.definition, Condition::Type));
+        return Err(condition_failed(case.definition, Condition::Type, journal));
     }
     crate::read::allowed_type(&case.definition.limits, conversion_type)
 }

@@ -1,4 +1,32 @@
 //! Counterfoil's core: what a postback means, as pure functions.
+//!
+//! A postback is an HTTP call that says "click X became sale Y worth Z". This crate reads it, pairs
+//! it with its click, finds out whether it is a repeat, selects the commission, computes what is
+//! owed, and says why, step by step. It does nothing else: no I/O, no clock, no randomness.
+//!
+//! ```
+//! use counterfoil_core::{Facts, Incoming, Method, Outcome, Reason, Receipt, Ruleset, RulesetSpec};
+//!
+//! let rules = RulesetSpec::from_toml("tenant = \"acme\"\ncurrency = \"EUR\"").unwrap();
+//! let (ruleset, _warnings) = Ruleset::check(rules).unwrap();
+//! let query = "pcid=01930000-0000-7000-8000-000000000000&type=sale&value=100";
+//! let incoming = Incoming { method: Method::S2s, dialect: None, query, body: None };
+//! let (request, _logged) = counterfoil_core::read(&ruleset, &incoming);
+//!
+//! let asked = request.query(&ruleset);       // which rows matter, as data
+//! assert!(asked.pcid.is_some());
+//! let facts = Facts::default();              // a store would answer; here nothing is stored
+//! let receipt = Receipt {
+//!     id: "01930000-0000-7000-8000-000000000001".parse().unwrap(),
+//!     at: "2026-01-31T12:00:00Z".parse().unwrap(),
+//! };
+//! let decision = request.decide(&ruleset, &facts, receipt);
+//! assert_eq!(decision.outcome, Outcome::Refused);
+//! assert_eq!(decision.refusal.unwrap().reason, Reason::PairingFailed);
+//! ```
+//!
+//! The guides of this crate: [what a postback means](guide::semantics) and
+//! [how Counterfoil is built](guide::architecture).
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -28,12 +56,14 @@ mod request;
 mod root;
 mod rules;
 mod ruleset;
+mod select;
 mod time;
 mod token;
 mod trace;
 mod transaction;
 mod update;
 pub mod view;
+mod words;
 
 pub use conversion::{
     Conversion, ConversionType, ExternalId, ExternalIdError, Method, Origin, Params,
@@ -52,15 +82,24 @@ pub use facts::{FactQuery, Facts, Found, KeyQuery, PairQuery, TargetQuery};
 pub use ids::{ConversionId, IdError, RequestId, TransactionId};
 pub use money::{Amount, AmountError, OutOfRange, Percent, PercentError, Rate, RateError};
 pub use postback::{Action, Postback};
-pub use read::{logged_text, parse, read, select};
+pub use read::{logged_text, parse, read};
 pub use reason::{Note, Reason, Refusal};
 pub use request::{Arrival, Request};
 pub use root::{RootRequest, root_pairs};
 pub use rules::{Issue, RulesetSpec, Severity};
 pub use ruleset::*;
+pub use select::select;
 pub use time::{Period, PeriodError, Timestamp, TimestampError};
 pub use token::*;
 pub use trace::*;
 pub use transaction::{
     AutoSet, DueResult, PayoutTerm, RevenueTerm, Terms, Transaction, TransactionResult,
 };
+
+/// Guides for users.
+pub mod guide {
+    #[doc = include_str!("../docs/semantics.md")]
+    pub mod semantics {}
+    #[doc = include_str!("../docs/architecture.md")]
+    pub mod architecture {}
+}

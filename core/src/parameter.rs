@@ -72,6 +72,11 @@ impl Parameter {
         matches!(self, Self::Token | Self::Ts | Self::Sig)
     }
 
+    /// Whether it says which conversion is meant (R14).
+    pub(crate) const fn identifies(self) -> bool {
+        matches!(self, Self::Pcid | Self::AdvertiserId | Self::ExternalId)
+    }
+
     /// Whether two values mean the same after normalising (R5).
     fn is_same(self, one: &str, other: &str) -> bool {
         if one == other {
@@ -123,6 +128,32 @@ pub(crate) fn similar_name(unknown: &str) -> Option<&'static str> {
 pub(crate) struct Given<'a> {
     pub(crate) name: &'a str,
     pub(crate) value: &'a str,
+}
+
+impl Given<'_> {
+    /// R6: an identifier that still looks like a macro.
+    ///
+    /// # Errors
+    /// `unresolved_macro`.
+    pub(crate) fn refuse_macro(self) -> Result<(), Refusal> {
+        if !looks_like_macro(self.value) {
+            return Ok(());
+        }
+        let message = format!("`{}` is still the macro `{}`", self.name, shown(self.value));
+        Err(Refusal::new(Reason::UnresolvedMacro, message)
+            .about(self.name)
+            .hint("the sender must replace the macro by a value"))
+    }
+}
+
+fn looks_like_macro(value: &str) -> bool {
+    let wrapped = |open: char, close: char| {
+        value.len() > 2 && value.starts_with(open) && value.ends_with(close)
+    };
+    let braces = value
+        .find('{')
+        .is_some_and(|open| value[open..].contains('}'));
+    braces || wrapped('[', ']') || wrapped('#', '#') || wrapped('%', '%')
 }
 
 /// The parameters of a request, each once (R5).
@@ -207,6 +238,16 @@ fn conflict(parameter: Parameter, old: Given<'_>, new: Given<'_>) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn macros_are_told_from_values() {
+        for text in ["{x}", "{{x}}", "[x]", "#x#", "%x%", "${x}", "a{b}c", "{}"] {
+            assert!(looks_like_macro(text), "{text}");
+        }
+        for text in ["x", "[x", "#1", "100%", "{", "}{", "[]", "a#b#c", "%%"] {
+            assert!(!looks_like_macro(text), "{text}");
+        }
+    }
 
     #[test]
     fn similar_names_by_length() {

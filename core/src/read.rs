@@ -1,7 +1,7 @@
 //! Reading a request (rungs 1 to 5 of the ladder): parameters become a typed [`Postback`], or the
 //! first refusal.
 //!
-//! `decode` gives the parameters, [`select`] finds the definition that decides, and [`parse`] does
+//! `decode` gives the parameters, `select` finds the definition that decides, and [`parse`] does
 //! the rest. Whoever authenticates requests does so between `select` and `parse`; whoever does not
 //! calls [`read`].
 
@@ -16,7 +16,8 @@ use crate::{
     postback::{Action, Postback},
     reason::{Note, Reason, Refusal, shown},
     request::Request,
-    ruleset::{Dialect, GLOBAL_POSTBACK, Limits, PostbackDefinition, Ruleset, StatusMeaning},
+    ruleset::{Limits, PostbackDefinition, Ruleset, StatusMeaning},
+    select::select,
     trace::Step,
     transaction::TransactionResult,
 };
@@ -43,93 +44,6 @@ pub fn logged_text(incoming: &Incoming<'_>) -> String {
         Ok(pairs) => masked_text(&pairs),
         Err(_) => masked_raw(incoming),
     }
-}
-
-/// Finds the definition that decides (rung 2; R13). Methods from inside are decided by the
-/// built-in definition (R47).
-///
-/// # Errors
-/// `conflicting_parameters` (rung 1), `unresolved_macro` where `id` is still a macro, and
-/// `unknown_postback`.
-pub fn select<'r>(
-    ruleset: &'r Ruleset,
-    incoming: &Incoming<'_>,
-    pairs: &Pairs<'_>,
-) -> Result<&'r PostbackDefinition, Refusal> {
-    let parameters = Parameters::gather(pairs)?;
-    if incoming.method.is_internal() {
-        return Ok(ruleset.built_in_postback());
-    }
-    let path = match incoming.dialect {
-        None => None,
-        Some(name) => Some(Dialect::named(name).ok_or_else(|| unknown_dialect(name))?),
-    };
-    match parameters.get(Parameter::Id) {
-        Some(id) => by_id(ruleset, id, path),
-        None => by_default(ruleset, path),
-    }
-}
-
-fn by_id<'r>(
-    ruleset: &'r Ruleset,
-    id: Given<'_>,
-    path: Option<Dialect>,
-) -> Result<&'r PostbackDefinition, Refusal> {
-    refuse_macro(id)?;
-    let active = || {
-        ruleset
-            .postbacks()
-            .iter()
-            .filter(|definition| definition.active)
-    };
-    let Some(definition) = active().find(|definition| definition.id.as_str() == id.value) else {
-        let message = format!("no active postback has the id `{}`", shown(id.value));
-        let refusal = Refusal::new(Reason::UnknownPostback, message).about(id.name);
-        let known = active().map(|definition| definition.id.as_str());
-        return Err(match nearest(id.value, known) {
-            Some(close) => refusal.hint(format!("did you mean `{close}`?")),
-            None => refusal.hint("leave `id` out to use the global postback"),
-        });
-    };
-    if path.is_some_and(|path| path != definition.dialect) {
-        let message = format!(
-            "the postback `{}` is not of this path's dialect",
-            definition.id
-        );
-        return Err(Refusal::new(Reason::UnknownPostback, message)
-            .about(id.name)
-            .hint(format!(
-                "send it to the path of `{}`",
-                definition.dialect.name()
-            )));
-    }
-    Ok(definition)
-}
-
-fn by_default(ruleset: &Ruleset, path: Option<Dialect>) -> Result<&PostbackDefinition, Refusal> {
-    let mut active = ruleset
-        .postbacks()
-        .iter()
-        .filter(|definition| definition.active);
-    let of_path = path.and_then(|dialect| {
-        active
-            .clone()
-            .find(|definition| definition.dialect == dialect)
-    });
-    let global = || active.find(|definition| definition.id.as_str() == GLOBAL_POSTBACK);
-    of_path.or_else(global).ok_or_else(|| {
-        Refusal::new(
-            Reason::UnknownPostback,
-            "the rules have removed the global postback",
-        )
-        .about("id")
-        .hint("name a postback definition with `id`")
-    })
-}
-
-fn unknown_dialect(name: &str) -> Refusal {
-    let message = format!("no dialect is called `{}`", shown(name));
-    Refusal::new(Reason::UnknownPostback, message).hint("use the path `handle` or `native`")
 }
 
 /// Reads the parameters through the definition's dialect (rungs 3 to 5).
@@ -175,7 +89,7 @@ fn values(
         .into_iter()
         .filter_map(|identifier| parameters.get(identifier))
     {
-        refuse_macro(given)?;
+        given.refuse_macro()?;
     }
     let mut postback = Postback {
         method,
@@ -257,31 +171,6 @@ fn read_as<T, E: core::fmt::Display>(
     })
 }
 
-/// R6: an identifier that still looks like a macro.
-fn refuse_macro(given: Given<'_>) -> Result<(), Refusal> {
-    if !looks_like_macro(given.value) {
-        return Ok(());
-    }
-    let message = format!(
-        "`{}` is still the macro `{}`",
-        given.name,
-        shown(given.value)
-    );
-    Err(Refusal::new(Reason::UnresolvedMacro, message)
-        .about(given.name)
-        .hint("the sender must replace the macro by a value"))
-}
-
-fn looks_like_macro(value: &str) -> bool {
-    let wrapped = |open: char, close: char| {
-        value.len() > 2 && value.starts_with(open) && value.ends_with(close)
-    };
-    let braces = value
-        .find('{')
-        .is_some_and(|open| value[open..].contains('}'));
-    braces || wrapped('[', ']') || wrapped('#', '#') || wrapped('%', '%')
-}
-
 /// Unknown names are kept; those that come close to a reserved one are noted (R5, `similar_parameter`).
 fn others(parameters: &Parameters<'_>, postback: &mut Postback) {
     for (name, value) in &parameters.others {
@@ -342,13 +231,14 @@ fn foreign_status(definition: &PostbackDefinition, word: &str) -> Option<StatusM
     if let Some((_, meaning)) = own {
         return Some(meaning.clone());
     }
-    REVERSALS
+    let is_reversal = REVERSALS
         .iter()
-        .any(|reversal| reversal.eq_ignore_ascii_case(word))
-        .then(|| StatusMeaning {
-            result: Some(TransactionResult::Rejected),
-            conversion_type: None,
-        })
+        .any(|reversal| reversal.eq_ignore_ascii_case(word));
+    let rejected = StatusMeaning {
+        result: Some(TransactionResult::Rejected),
+        conversion_type: None,
+    };
+    is_reversal.then_some(rejected)
 }
 
 fn named_action(given: Given<'_>) -> Result<Action, Refusal> {
@@ -366,21 +256,37 @@ fn named_action(given: Given<'_>) -> Result<Action, Refusal> {
 
 /// Rung 4 (R14).
 fn identify(postback: &Postback) -> Result<(), Refusal> {
-    match (&postback.pcid, &postback.external_id, &postback.advertiser) {
-        (Some(_), _, _) | (None, Some(_), Some(_)) => Ok(()),
-        (None, Some(_), None) => Err(Refusal::new(
+    if postback.pcid.is_some() {
+        return Ok(());
+    }
+    let refusal = match (&postback.external_id, &postback.advertiser) {
+        (Some(_), Some(_)) => return Ok(()),
+        (Some(_), None) => Refusal::new(
             Reason::AdvertiserIdRequired,
             "an external id is unique only together with its advertiser",
         )
-        .about("advertiser_id")
-        .hint("send `advertiser_id` too, or `pcid`")),
-        (None, None, _) => Err(Refusal::new(
+        .about("advertiser_id"),
+        (None, _) => Refusal::new(
             Reason::MissingIdentifier,
             "nothing says which conversion is meant",
         )
-        .about("pcid")
-        .hint("send `pcid`, or `external_id` with `advertiser_id`")),
-    }
+        .about("pcid"),
+    };
+    Err(match meant_identifier(postback) {
+        Some((name, reserved)) => refusal.hint(format!("is `{name}` meant to be `{reserved}`?")),
+        None => refusal.hint("send `pcid`, or `external_id` with `advertiser_id`"),
+    })
+}
+
+/// An unknown parameter that was perhaps meant to identify.
+fn meant_identifier(postback: &Postback) -> Option<(&str, &str)> {
+    postback.steps.iter().find_map(|step| match step {
+        Step::Similar { name, reserved } => {
+            let identifies = Parameter::named(reserved).is_some_and(Parameter::identifies);
+            identifies.then_some((&**name, &**reserved))
+        }
+        _ => None,
+    })
 }
 
 /// Rung 5: R11, then R9.

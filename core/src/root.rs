@@ -249,8 +249,11 @@ impl RootRequest {
     }
 }
 
+/// Sub ids by number.
+type Affs = Vec<(u8, Box<str>)>;
+
 /// The sub ids and the params of a root; any other field must be known, and come once.
-fn open_fields(pairs: &Pairs<'_>) -> Result<(Vec<(u8, Box<str>)>, Params), Refusal> {
+fn open_fields(pairs: &Pairs<'_>) -> Result<(Affs, Params), Refusal> {
     let mut affs = Vec::new();
     let mut params = Params::new();
     for (at, (name, value)) in pairs.iter().enumerate() {

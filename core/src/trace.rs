@@ -1,8 +1,7 @@
 //! The trace of a decision: each rung as data. It is stored in a compact binary form and turned
 //! into words only when someone reads it.
 
-use alloc::{boxed::Box, format, string::String, vec::Vec};
-use core::fmt;
+use alloc::{boxed::Box, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +11,7 @@ use crate::{
     ids::{ConversionId, TransactionId},
     money::{Amount, Percent, Rate},
     postback::Action,
-    ruleset::{KeyKind, OnRepeat, Ruleset},
+    ruleset::{KeyKind, OnRepeat},
     time::Timestamp,
     token::CommissionId,
     transaction::TransactionResult,
@@ -300,17 +299,6 @@ pub enum AmountParameter {
     Price,
 }
 
-impl AmountParameter {
-    /// The name of the parameter.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Value => "value",
-            Self::Commission => "commission",
-            Self::Price => "price",
-        }
-    }
-}
-
 /// A leg of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Leg {
@@ -369,28 +357,4 @@ pub enum Field {
     Type(ConversionType),
     /// A param.
     Param(Box<str>),
-}
-
-impl Trace {
-    /// The trace in words: a line for each step, with the names that `ruleset` gives. Pass the
-    /// version of the rules that decided.
-    pub fn lines(&self, ruleset: &Ruleset) -> Vec<String> {
-        self.steps
-            .iter()
-            .map(|step| format!("{}", Worded { step, ruleset }))
-            .collect()
-    }
-}
-
-/// A step with the rules that give the names.
-struct Worded<'a> {
-    step: &'a Step,
-    ruleset: &'a Ruleset,
-}
-
-impl fmt::Display for Worded<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let _ = self.ruleset;
-        write!(f, "{:?}", self.step)
-    }
 }

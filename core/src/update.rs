@@ -55,7 +55,7 @@ pub(crate) fn update(
     };
     let brings_id = brings_external_id(case, target)?;
     if case.postback.conversion_type.is_none() {
-        type_is_accepted(case, &target.conversion.conversion_type)?;
+        type_is_accepted(case, &target.conversion.conversion_type, journal)?;
     }
     commission_fits(case, manner, target)?;
     let add = matches!(manner, Manner::Repeat { add: true, .. });

@@ -1,0 +1,395 @@
+//! The trace in words: one line a step, for people.
+
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::fmt::{self, Display};
+
+use crate::{
+    conversion::{ConversionType, Method},
+    money::Amount,
+    postback::Action,
+    ruleset::{OnRepeat, Ruleset},
+    trace::{
+        AmountParameter, BornBecause, Field, Formula, Leg, PairedBy, Step, TargetBy, Trace,
+        Verdict, VerdictRun,
+    },
+};
+
+impl Trace {
+    /// The trace in words: a line for each step, with the names that `ruleset` gives. Pass the
+    /// version of the rules that decided.
+    pub fn lines(&self, ruleset: &Ruleset) -> Vec<String> {
+        let mut lines = Vec::with_capacity(self.steps.len());
+        for step in &self.steps {
+            lines.push(Worded { step, ruleset }.to_string());
+            if let Step::Candidates {
+                verdicts, chosen, ..
+            } = step
+            {
+                lines.extend(verdict_lines(ruleset, verdicts, *chosen));
+            }
+        }
+        lines
+    }
+}
+
+/// The most commissions that are named one by one; of the others only the number is told.
+const NAMED_MAX: usize = 20;
+
+/// One line a commission: why it lost, or that it was taken. Runs of the same verdict beyond the
+/// first few are told together.
+fn verdict_lines(ruleset: &Ruleset, verdicts: &[VerdictRun], chosen: Option<u32>) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut place = 0_u32;
+    for run in verdicts {
+        for at in place..place.saturating_add(run.count) {
+            if lines.len() >= NAMED_MAX && chosen != Some(at) {
+                continue;
+            }
+            let id = commission_name(ruleset, at);
+            let why = match (run.verdict, chosen) {
+                (Verdict::Candidate, Some(taken)) if taken == at => "taken",
+                (Verdict::Candidate, _) => "a candidate, but another comes first or is named",
+                (verdict, _) => verdict.words(),
+            };
+            lines.push(format!("  commission `{id}`: {why}"));
+        }
+        place = place.saturating_add(run.count);
+    }
+    let untold = (place as usize).saturating_sub(lines.len());
+    if untold > 0 {
+        lines.push(format!("  and {untold} more commissions"));
+    }
+    lines
+}
+
+fn commission_name(ruleset: &Ruleset, place: u32) -> String {
+    let found = usize::try_from(place)
+        .ok()
+        .and_then(|place| ruleset.commissions().get(place));
+    found.map_or_else(
+        || format!("number {place}"),
+        |commission| commission.id.to_string(),
+    )
+}
+
+/// A step with the rules that give the names.
+struct Worded<'a> {
+    step: &'a Step,
+    ruleset: &'a Ruleset,
+}
+
+impl Display for Worded<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let money = |amount: &Amount| amount.text(self.ruleset.currency());
+        match self.step {
+            Step::Definition(place) => definition(f, self.ruleset, *place),
+            Step::Similar { name, reserved } => write!(
+                f,
+                "the unknown parameter `{name}` is close to `{reserved}`; it is kept as it is"
+            ),
+            Step::Repeated(name) => {
+                write!(
+                    f,
+                    "the parameter `{name}` came more than once; the first value counts (R5)"
+                )
+            }
+            Step::StatusWord {
+                word,
+                result,
+                conversion_type,
+            } => status_word(f, word, *result, conversion_type.as_ref()),
+            Step::DefaultType(t) => write!(f, "no type was given: the definition's default, {t}"),
+            Step::Action { action, named } => effective_action(f, *action, *named),
+            Step::MakesRoot(Method::Link) => f.write_str("a click on an affiliate link (R51)"),
+            Step::MakesRoot(method) => write!(f, "a root handed in by {} (R51)", method.name()),
+            Step::Paired { root, by } => write!(f, "paired with the root `{root}`: {}", by.words()),
+            Step::ConditionsHold => f.write_str("all conditions of the definition hold (R19)"),
+            Step::ConditionFailed(condition) => {
+                write!(
+                    f,
+                    "the condition `{}` does not hold (R19)",
+                    condition.name()
+                )
+            }
+            Step::Key { kind, first: None } => {
+                write!(f, "the repeat key `{}` is free (R20, R47)", kind.name())
+            }
+            Step::Key {
+                kind,
+                first: Some(first),
+            } => {
+                write!(
+                    f,
+                    "the repeat key `{}` is held by `{first}` (R20, R47)",
+                    kind.name()
+                )
+            }
+            Step::NoKey(kind) => {
+                write!(
+                    f,
+                    "no repeat key of kind `{}`: nothing to repeat (R47)",
+                    kind.name()
+                )
+            }
+            Step::Repeat(reaction) => f.write_str(reaction_words(*reaction)),
+            Step::AddsTransaction(id) => write!(
+                f,
+                "the repeat names the commission `{id}`, which has no transaction there yet (R20)"
+            ),
+            Step::Target { conversion, by } => {
+                write!(f, "the target is `{conversion}`: {}", by.words())
+            }
+            Step::Candidates {
+                conversion_type,
+                chosen,
+                named,
+                ..
+            } => candidates(f, self.ruleset, conversion_type, *chosen, *named),
+            Step::Counted {
+                commission,
+                made,
+                most,
+            } => {
+                let id = commission_name(self.ruleset, *commission);
+                write!(
+                    f,
+                    "`{id}` made {made} of at most {most} transactions under this root (R27)"
+                )
+            }
+            Step::Converted {
+                parameter,
+                original,
+                currency,
+                rate,
+                frozen,
+                amount,
+            } => {
+                let whence = if *frozen {
+                    "frozen earlier"
+                } else {
+                    "by the rules, frozen now"
+                };
+                let name = parameter.name();
+                let (from, to) = (original.text(*currency), money(amount));
+                let own = self.ruleset.currency();
+                write!(
+                    f,
+                    "{name} {from} {currency} x {rate} ({whence}) = {to} {own} (R34)"
+                )
+            }
+            Step::Added {
+                parameter,
+                before,
+                sum,
+            } => {
+                let (name, before, sum) = (parameter.name(), money(before), money(sum));
+                write!(
+                    f,
+                    "{name} is added to what was there, {before}: {sum} (R47)"
+                )
+            }
+            Step::Leg {
+                leg,
+                formula,
+                amount,
+                ..
+            } => leg_words(f, self.ruleset, *leg, formula, *amount),
+            Step::Born {
+                transaction,
+                result,
+                because,
+            } => {
+                write!(
+                    f,
+                    "transaction `{transaction}` is born {result}: {}",
+                    because.words()
+                )
+            }
+            Step::WillSet { result, at, .. } => {
+                write!(f, "if still pending at {at}, it becomes {result} (R35)")
+            }
+            Step::Changed(field) => changed(f, field),
+            Step::ResultSet {
+                transaction,
+                from,
+                to,
+            } => {
+                write!(
+                    f,
+                    "transaction `{transaction}` goes from {from} to {to} (R23)"
+                )
+            }
+            Step::AutoSetIdle(result) => {
+                write!(
+                    f,
+                    "the auto-set found the result {result} and had nothing to do (R35)"
+                )
+            }
+        }
+    }
+}
+
+fn definition(f: &mut fmt::Formatter<'_>, ruleset: &Ruleset, place: Option<u32>) -> fmt::Result {
+    let found = place
+        .and_then(|place| usize::try_from(place).ok())
+        .and_then(|place| ruleset.postbacks().get(place));
+    match found {
+        Some(definition) => write!(f, "the postback `{}` decides (R13)", definition.id),
+        None => f.write_str("the built-in definition decides: no conditions, no limits (R47)"),
+    }
+}
+
+fn status_word(
+    f: &mut fmt::Formatter<'_>,
+    word: &str,
+    result: Option<crate::TransactionResult>,
+    conversion_type: Option<&ConversionType>,
+) -> fmt::Result {
+    write!(f, "the status word `{word}` means")?;
+    if let Some(result) = result {
+        write!(f, " the result {result}")?;
+    }
+    if let Some(conversion_type) = conversion_type {
+        let and = if result.is_some() { " and" } else { "" };
+        write!(f, "{and} the type {conversion_type}")?;
+    }
+    f.write_str(" (R48)")
+}
+
+fn effective_action(f: &mut fmt::Formatter<'_>, action: Action, named: bool) -> fmt::Result {
+    f.write_str(match (action, named) {
+        (Action::Create, true) => "create, as the request says (R11)",
+        (Action::Update, true) => "update, as the request says (R11)",
+        (Action::Create, false) => "create: a type and no action (R11)",
+        (Action::Update, false) => "update: neither type nor action (R11)",
+    })
+}
+
+const fn reaction_words(reaction: OnRepeat) -> &'static str {
+    match reaction {
+        OnRepeat::Refuse => "a repeat is refused (R47)",
+        OnRepeat::Update => "a repeat is applied as an update of the first (R47)",
+        OnRepeat::Add => "a repeat is applied as an update of the first, amounts are added (R47)",
+    }
+}
+
+fn candidates(
+    f: &mut fmt::Formatter<'_>,
+    ruleset: &Ruleset,
+    conversion_type: &ConversionType,
+    chosen: Option<u32>,
+    named: bool,
+) -> fmt::Result {
+    let Some(chosen) = chosen else {
+        return write!(f, "no commission pays this {conversion_type} (R26)");
+    };
+    let id = commission_name(ruleset, chosen);
+    let why = if named {
+        "named by the request (R25)"
+    } else {
+        "the first candidate (R26)"
+    };
+    write!(f, "commission `{id}` pays this {conversion_type}: {why}")
+}
+
+fn leg_words(
+    f: &mut fmt::Formatter<'_>,
+    ruleset: &Ruleset,
+    leg: Leg,
+    formula: &Formula,
+    amount: Amount,
+) -> fmt::Result {
+    let own = ruleset.currency();
+    let (name, rule) = match leg {
+        Leg::Revenue => ("revenue", "R30"),
+        Leg::Payout => ("payout", "R31"),
+    };
+    write!(f, "{name} {} {own}: ", amount.text(own))?;
+    match formula {
+        Formula::Direct(direct) => write!(f, "the direct amount {}", direct.text(own)),
+        Formula::Fixed(fixed) => write!(f, "fixed at {}", fixed.text(own)),
+        Formula::PercentOfValue(percent, value) => {
+            write!(f, "{percent} % of the value {}", value.text(own))
+        }
+        Formula::PercentOfMissingValue(percent) => {
+            write!(f, "{percent} % of a value that is missing (R32)")
+        }
+        Formula::PercentOfRevenue(percent, revenue) => {
+            write!(f, "{percent} % of the revenue {}", revenue.text(own))
+        }
+        Formula::Nothing => f.write_str("the commission pays nothing out"),
+        Formula::Edited => f.write_str("set by an administrator"),
+    }?;
+    write!(f, ", rounded half away from zero ({rule}, R33)")
+}
+
+fn changed(f: &mut fmt::Formatter<'_>, field: &Field) -> fmt::Result {
+    match field {
+        Field::Value => f.write_str("the value changes (R22)"),
+        Field::Price => f.write_str("the price changes (R22)"),
+        Field::Commission => {
+            f.write_str("a direct amount waits on the conversion for its transaction (R30)")
+        }
+        Field::ExternalId => f.write_str("the conversion gets its external id (R22)"),
+        Field::Type(conversion_type) => {
+            write!(
+                f,
+                "the type follows the last request: {conversion_type} (R47)"
+            )
+        }
+        Field::Param(name) => write!(f, "the param `{name}` changes (R22)"),
+    }
+}
+
+impl PairedBy {
+    /// What led to the root, in words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Pcid => "the pcid names it (R15)",
+            Self::PcidUnderRoot => "the pcid names a conversion under it (R15)",
+            Self::Pair => "a conversion under it carries the external id (R16)",
+            Self::Transaction => "the transaction belongs under it",
+        }
+    }
+}
+
+impl TargetBy {
+    /// How the target was found, in words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Pair => "it carries the external id (R21a)",
+            Self::Named => "the pcid names it (R21b)",
+            Self::NewestOfType => "the newest of the type under the root (R21c)",
+            Self::Newest => "the newest under the root (R21d)",
+            Self::Repeat => "the first with the same repeat key (R47)",
+        }
+    }
+}
+
+impl BornBecause {
+    /// Why the result is what it is, in words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Import => "an import's own result is trusted (R29)",
+            Self::AutoApprove => "the commission approves at once (R29)",
+            Self::Inherited => "the commission takes over this result (R29)",
+            Self::Default => "nothing says otherwise (R29)",
+            Self::Update => "the update that makes it says so (R23)",
+        }
+    }
+}
+
+impl AmountParameter {
+    /// The name of the parameter.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Value => "value",
+            Self::Commission => "commission",
+            Self::Price => "price",
+        }
+    }
+}
