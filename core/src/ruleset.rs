@@ -14,6 +14,7 @@ use crate::{
     conversion::{ConversionType, Source},
     currency::Currency,
     money::{Amount, Rate},
+    template::Template,
     time::{Period, Timestamp},
     token::{
         AdvertiserId, AffiliateId, Channel, CommissionId, GroupName, OfferId, PostbackId,
@@ -71,8 +72,9 @@ pub struct Offer {
     pub advertiser: AdvertiserId,
     /// Where it runs, as the rules write it.
     pub country: Option<String>,
-    /// Where an affiliate link leads; may hold macros.
-    pub url: String,
+    /// Where an affiliate link leads: http or https, with a literal host. [`Offer::link_url`]
+    /// fills its macros.
+    pub url: Template,
     /// How long after a click conversions are still made (R52); absent: for ever.
     pub click_window: Option<Period>,
 }
@@ -146,6 +148,24 @@ pub struct PostbackDefinition {
     pub limits: Limits,
 }
 
+impl PostbackDefinition {
+    /// A definition that accepts everything: native, without conditions or limits, key
+    /// `external`, repeats refused.
+    pub(crate) fn open(id: PostbackId) -> Self {
+        Self {
+            id,
+            active: true,
+            conditions: PostbackConditions::default(),
+            dialect: Dialect::Native,
+            default_type: None,
+            answer: AnswerStyle::Ok,
+            status: BTreeMap::new(),
+            dedup: Dedup::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
 /// The conditions of a postback definition (R19). An absent set means all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PostbackConditions {
@@ -208,6 +228,16 @@ pub struct Dedup {
     pub key: KeyKind,
     /// The reaction.
     pub on_repeat: OnRepeat,
+}
+
+impl Default for Dedup {
+    /// The rule of the native dialect (R20).
+    fn default() -> Self {
+        Self {
+            key: KeyKind::External,
+            on_repeat: OnRepeat::Refuse,
+        }
+    }
 }
 
 /// The kinds of repeat keys (R47).
@@ -294,6 +324,9 @@ pub struct Limits {
 
 /// The id of the definition that decides where a request names none.
 pub const GLOBAL_POSTBACK: &str = "global";
+
+/// The id of the definition that decides the methods from inside (R47). Rules may not use it.
+pub const BUILT_IN_POSTBACK: &str = "built-in";
 
 impl Ruleset {
     /// The tenant that these rules are for.

@@ -15,7 +15,11 @@ fn the_exit_codes_are_listed() {
 fn usage_mistakes_end_with_2_and_typos_get_a_suggestion() {
     let sandbox = Sandbox::new();
     sandbox.run("").code(2).no_stdout();
-    sandbox.run("serv").code(2).no_stdout().stderr_has("'serve'");
+    sandbox
+        .run("serv")
+        .code(2)
+        .no_stdout()
+        .stderr_has("'serve'");
     sandbox
         .run("serve --rule x")
         .code(2)
@@ -52,21 +56,27 @@ fn help_goes_to_stdout_and_shows_examples_first() {
 fn later_commands_are_not_there() {
     let help = Sandbox::new().run("help").code(0).stdout;
     for later in ["import", "deliveries", "doctor", "listen "] {
-        let listed = help.lines().any(|line| line.trim_start().starts_with(later));
+        let listed = help
+            .lines()
+            .any(|line| line.trim_start().starts_with(later));
         assert!(!listed, "{later}: {help}");
     }
 }
 
 #[test]
 fn check_tells_all_mistakes_and_ends_with_3() {
-    let bad = RULES.replace("percent_of_revenue", "percent").replace("\"bo\"", "\"b o\"");
+    let bad = RULES
+        .replace("percent_of_revenue", "percent")
+        .replace("\"bo\"", "\"b o\"");
     let sandbox = Sandbox::with_rules().file("bad.toml", &bad);
     sandbox
         .run("check rules.toml")
         .code(0)
         .stderr_has("the rules are valid");
     let ran = sandbox.run("check rules.toml bad.toml").code(3);
-    let ran = ran.stdout_has("bad.toml:").stdout_has("commission[0].payout");
+    let ran = ran
+        .stdout_has("bad.toml:")
+        .stdout_has("commission[0].payout");
     assert!(ran.stdout.matches("error").count() >= 2, "{ran:#?}");
     assert!(!ran.stdout.contains("rules.toml"), "{ran:#?}");
     let report = sandbox.run("check bad.toml --format json").code(3).json();
@@ -156,7 +166,10 @@ fn lists_show_what_was_stored(sandbox: &Sandbox, pcid: &str) {
         .stdout_has(",pending,10.00,5.00,EUR,bo,shoply-cz,tenth,");
     let refused = sandbox.run("requests --db acme.db --outcome refused --format json");
     let refused = refused.code(0).json();
-    let id = refused["items"][0]["id"].as_str().expect("an id").to_owned();
+    let id = refused["items"][0]["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
     sandbox
         .run(&format!("requests show --db acme.db {id}"))
         .code(0)

@@ -69,7 +69,10 @@ impl Server {
 
     fn address(&self, prefix: &str) -> SocketAddr {
         let line = self.wait_for(prefix);
-        line.strip_prefix(prefix).expect(&line).parse().expect(&line)
+        line.strip_prefix(prefix)
+            .expect(&line)
+            .parse()
+            .expect(&line)
     }
 
     /// Waits until it has said something on stderr.
@@ -83,7 +86,10 @@ impl Server {
             drop(said);
             thread::sleep(Duration::from_millis(5));
         }
-        panic!("the server never said `{part}`: {:#?}", self.said.lock().unwrap());
+        panic!(
+            "the server never said `{part}`: {:#?}",
+            self.said.lock().unwrap()
+        );
     }
 
     /// Sends a signal by its name.

@@ -31,13 +31,24 @@ const ARROWS: [(&str, &[&str]); 5] = [
 
 /// Words that say nothing about what a thing is.
 const EMPTY_WORDS: [&str; 11] = [
-    "manager", "managers", "service", "services", "helper", "helpers", "util", "utils",
-    "processor", "data", "info",
+    "manager",
+    "managers",
+    "service",
+    "services",
+    "helper",
+    "helpers",
+    "util",
+    "utils",
+    "processor",
+    "data",
+    "info",
 ];
 
 fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().expect("the crate lies in the workspace").into()
+    here.parent()
+        .expect("the crate lies in the workspace")
+        .into()
 }
 
 fn read(path: &Path) -> String {
@@ -148,9 +159,14 @@ fn arrows_point_inwards() {
         let ours = |section: &str| -> Vec<String> {
             let table = manifest.get(section).and_then(|found| found.as_table());
             let names = table.into_iter().flat_map(|table| table.keys().cloned());
-            names.filter(|name| name.starts_with("counterfoil")).collect()
+            names
+                .filter(|name| name.starts_with("counterfoil"))
+                .collect()
         };
-        for name in ours("dependencies").iter().chain(&ours("build-dependencies")) {
+        for name in ours("dependencies")
+            .iter()
+            .chain(&ours("build-dependencies"))
+        {
             assert!(allowed.contains(&name.as_str()), "{folder} uses {name}");
         }
         for name in ours("dev-dependencies") {
@@ -178,12 +194,29 @@ fn the_changelog_is_kept() {
     let text = read(&root().join("CHANGELOG.md"));
     assert!(text.starts_with("# Changelog"), "the title is missing");
     assert!(text.contains("keepachangelog.com"), "the form is not named");
-    let headings: Vec<&str> = text.lines().filter(|line| line.starts_with("## ")).collect();
+    let headings: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("## "))
+        .collect();
     let version = |heading: &&str| heading.starts_with("## [");
-    assert!(!headings.is_empty() && headings.iter().all(version), "{headings:?}");
+    assert!(
+        !headings.is_empty() && headings.iter().all(version),
+        "{headings:?}"
+    );
     let newest = ["## [Unreleased]", "## [0.1.0]"];
-    assert!(newest.iter().any(|form| headings[0].starts_with(form)), "{}", headings[0]);
-    let kinds = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"];
+    assert!(
+        newest.iter().any(|form| headings[0].starts_with(form)),
+        "{}",
+        headings[0]
+    );
+    let kinds = [
+        "Added",
+        "Changed",
+        "Deprecated",
+        "Removed",
+        "Fixed",
+        "Security",
+    ];
     for line in text.lines() {
         if let Some(kind) = line.strip_prefix("### ") {
             assert!(kinds.contains(&kind), "`{kind}` is no kind of change");
@@ -196,7 +229,11 @@ fn names_say_what_things_are() {
     let mut findings = Vec::new();
     for (path, text) in sources() {
         let in_core = path.starts_with(root().join("core"));
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let stem = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         for name in declared_names(&text).into_iter().chain([stem]) {
             let empty = |word: &String| {
                 EMPTY_WORDS.contains(&word.as_str())
@@ -258,10 +295,14 @@ fn words(name: &str) -> Vec<String> {
 
 #[test]
 fn the_name_scanner_finds_names() {
-    let text = "pub struct RowManager {\n    pub(crate) row_data: u8,\n}\nlet mut x_info = 1; // fn no\n";
+    let text =
+        "pub struct RowManager {\n    pub(crate) row_data: u8,\n}\nlet mut x_info = 1; // fn no\n";
     let names = declared_names(text);
     for name in ["RowManager", "row_data", "x_info"] {
-        assert!(names.iter().any(|found| found == name), "{name} in {names:?}");
+        assert!(
+            names.iter().any(|found| found == name),
+            "{name} in {names:?}"
+        );
     }
     assert_eq!(words("RowManager"), ["row", "manager"]);
     assert_eq!(words("row_data"), ["row", "data"]);

@@ -1,0 +1,232 @@
+//! Inbound postback definitions (R13, R19, R47 to R50).
+
+use alloc::{boxed::Box, collections::BTreeMap, format, vec::Vec};
+
+use super::{
+    commission::{result, source},
+    item::{Item, Table},
+    names::Names,
+};
+use crate::{
+    conversion::ConversionType,
+    currency::Currency,
+    decode::VALUE_LEN_MAX,
+    money::Amount,
+    reason::shown,
+    ruleset::{
+        AnswerStyle, BUILT_IN_POSTBACK, Dedup, Dialect, KeyKind, Limits, OnRepeat,
+        PostbackConditions, PostbackDefinition, StatusMeaning,
+    },
+    token::PostbackId,
+    transaction::TransactionResult,
+};
+
+/// Dialects that come with a later version.
+const LATER_DIALECTS: [&str; 2] = ["peerclick", "pushground"];
+
+/// The definitions, in the order of the text.
+pub(super) fn postbacks(names: &Names<'_>) -> Vec<PostbackDefinition> {
+    let postback =
+        |(table, id): &(Table<'_>, Option<PostbackId>)| postback(table, id.clone(), names);
+    names.postbacks.tables.iter().filter_map(postback).collect()
+}
+
+fn postback(
+    table: &Table<'_>,
+    id: Option<PostbackId>,
+    names: &Names<'_>,
+) -> Option<PostbackDefinition> {
+    check_id(table, id.as_ref());
+    check_https(table);
+    let conditions = PostbackConditions {
+        sources: table.condition("sources", source),
+        types: table
+            .get("types")
+            .and_then(|item| item.set(|item| names.types(item))),
+        affiliates: table.condition("affiliates", |item| names.affiliates.find(item)),
+        advertisers: table.condition("advertisers", |item| names.advertisers.find(item)),
+        offers: table.condition("offers", |item| names.offers.find(item)),
+    };
+    let answer = table.get("answer").and_then(|item| answer(&item));
+    let status = table.get("status").map(|item| status(&item, names));
+    let dedup = table.get("dedup").and_then(|item| dedup(&item));
+    let limits = table.get("limits").and_then(|item| limits(&item, names));
+    let default_type = table.get("default_type");
+    let definition = PostbackDefinition {
+        active: table.flag_or("active", true),
+        conditions,
+        dialect: dialect(table).unwrap_or(Dialect::Native),
+        default_type: default_type.and_then(|item| default_type_of(&item, names)),
+        answer: answer.unwrap_or(AnswerStyle::Ok),
+        status: status.unwrap_or_default(),
+        dedup: dedup.unwrap_or_default(),
+        limits: limits.unwrap_or_default(),
+        id: id?,
+    };
+    warn_about_default_type(table, &definition);
+    Some(definition)
+}
+
+fn check_id(table: &Table<'_>, id: Option<&PostbackId>) {
+    if id.is_some_and(|id| id.as_str() == BUILT_IN_POSTBACK)
+        && let Some(item) = table.get("id")
+    {
+        let message = format!("`{BUILT_IN_POSTBACK}` is the definition for what comes from inside");
+        item.error(message, "choose another id");
+    }
+}
+
+fn check_https(table: &Table<'_>) {
+    let Some(item) = table.get("https_only") else {
+        return;
+    };
+    if item.flag() == Some(true) {
+        item.error(
+            "`https_only = true` is not available in this version",
+            "remove it",
+        );
+    }
+}
+
+fn dialect(table: &Table<'_>) -> Option<Dialect> {
+    let item = table.get("dialect")?;
+    let name = item.text()?;
+    let found = Dialect::named(name);
+    if LATER_DIALECTS.contains(&name) {
+        let message = format!("the dialect `{name}` is not available in this version");
+        item.error(message, "leave the key out for `native`");
+    } else if found.is_none() {
+        let message = format!("`{}` is no dialect", shown(name));
+        item.unknown(message, name, [Dialect::Native.name()]);
+    }
+    found
+}
+
+fn answer(item: &Item<'_>) -> Option<AnswerStyle> {
+    let all = [AnswerStyle::Ok, AnswerStyle::Strict];
+    item.word("answer", &all, |style| match style {
+        AnswerStyle::Ok => "ok",
+        AnswerStyle::Strict => "strict",
+    })
+}
+
+/// The type of creates that name none: one that a postback may create (R9).
+fn default_type_of(item: &Item<'_>, names: &Names<'_>) -> Option<ConversionType> {
+    let found = names.conversion_type(item)?;
+    if !found.is_trackable() {
+        let message = format!("no postback may create a `{found}`");
+        item.error(message, "name lead, prospect, sale or a registered type");
+        return None;
+    }
+    Some(found)
+}
+
+fn status(item: &Item<'_>, names: &Names<'_>) -> BTreeMap<Box<str>, StatusMeaning> {
+    let hint = "as in { hold = { result = \"pending\" } }";
+    let entries = item.entries("a table of words", hint).unwrap_or_default();
+    let mut words: BTreeMap<Box<str>, StatusMeaning> = BTreeMap::new();
+    for (entry, item) in entries {
+        let word = entry.key.as_str();
+        check_word(&item, word, &words);
+        if let Some(meaning) = meaning(&item, names) {
+            words.insert(word.into(), meaning);
+        }
+    }
+    words
+}
+
+fn check_word(item: &Item<'_>, word: &str, words: &BTreeMap<Box<str>, StatusMeaning>) {
+    if word.is_empty() || word.trim_ascii() != word || word.len() > VALUE_LEN_MAX {
+        let message = "no request can have this status word";
+        item.key_error(
+            message,
+            "values are trimmed, and empty ones count as absent",
+        );
+    }
+    if let Some(own) = TransactionResult::named(word) {
+        item.key_error(
+            format!("`{own}` means itself"),
+            "it cannot mean anything else",
+        );
+    }
+    let same = |known: &&Box<str>| known.eq_ignore_ascii_case(word);
+    if let Some(known) = words.keys().find(same) {
+        let message = format!("status words are compared without case, and `{known}` is one");
+        item.key_error(message, "remove one of them");
+    }
+}
+
+fn meaning(item: &Item<'_>, names: &Names<'_>) -> Option<StatusMeaning> {
+    let table = item.table(&["result", "type"], &[])?;
+    let meaning = StatusMeaning {
+        result: table.get("result").and_then(|item| result(&item)),
+        conversion_type: table
+            .get("type")
+            .and_then(|item| names.conversion_type(&item)),
+    };
+    if table.get("result").is_none() && table.get("type").is_none() {
+        item.error(
+            "the word means nothing",
+            "give it a `result`, a `type` or both",
+        );
+    }
+    Some(meaning)
+}
+
+fn dedup(item: &Item<'_>) -> Option<Dedup> {
+    let table = item.table(&["key", "on_repeat"], &[])?;
+    let key = table.get("key");
+    let key = key.and_then(|item| item.word("kind of repeat key", &KeyKind::ALL, KeyKind::name));
+    let reaction = table.get("on_repeat");
+    let on_repeat = reaction
+        .as_ref()
+        .and_then(|item| item.word("reaction to a repeat", &OnRepeat::ALL, OnRepeat::name));
+    if let (Some(item), Some(OnRepeat::Add)) = (&reaction, on_repeat) {
+        let message = "under `add` a request that is sent again counts twice";
+        item.warning(
+            message,
+            "choose `update` unless each request brings a part of the sum",
+        );
+    }
+    let default = Dedup::default();
+    Some(Dedup {
+        key: key.unwrap_or(default.key),
+        on_repeat: on_repeat.unwrap_or(default.on_repeat),
+    })
+}
+
+fn limits(item: &Item<'_>, names: &Names<'_>) -> Option<Limits> {
+    let keys = [
+        "types",
+        "results",
+        "currencies",
+        "value_max",
+        "commission_max",
+    ];
+    let table = item.table(&keys, &[])?;
+    let amount = |key: &str| table.get(key)?.parsed::<Amount>("amount");
+    Some(Limits {
+        types: table
+            .get("types")
+            .and_then(|item| item.set(|item| names.types(item))),
+        results: table.condition("results", result),
+        currencies: table.condition("currencies", |item| item.parsed::<Currency>("currency")),
+        value_max: amount("value_max"),
+        commission_max: amount("commission_max"),
+    })
+}
+
+fn warn_about_default_type(table: &Table<'_>, definition: &PostbackDefinition) {
+    let (Some(default), Some(item)) = (&definition.default_type, table.get("default_type")) else {
+        return;
+    };
+    for (types, what) in [
+        (&definition.conditions.types, "types"),
+        (&definition.limits.types, "limits.types"),
+    ] {
+        if types.as_ref().is_some_and(|types| !types.contains(default)) {
+            let message = format!("`{default}` is not in `{what}`, so each use of it is refused");
+            item.warning(message, format!("add it to `{what}`, or choose another"));
+        }
+    }
+}

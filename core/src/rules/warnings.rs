@@ -1,0 +1,268 @@
+//! What is legal but suspicious about the rules as a whole. What can be seen in one definition
+//! alone is told where that is read.
+
+use alloc::{collections::BTreeSet, format, vec::Vec};
+
+use super::names::Names;
+use crate::{
+    ruleset::{Commission, CommissionConditions, GLOBAL_POSTBACK, PostbackDefinition, Ruleset},
+    token::{AdvertiserId, AffiliateId, GroupName, OfferId},
+};
+
+/// Looks at rules without mistakes: every table of `names` became a part of `ruleset`.
+pub(super) fn warn(names: &Names<'_>, ruleset: &Ruleset) {
+    let scopes: Vec<Scope<'_>> = ruleset
+        .commissions
+        .iter()
+        .map(|commission| Scope::of_commission(ruleset, &commission.conditions))
+        .collect();
+    let definitions: Vec<Scope<'_>> = ruleset
+        .postbacks
+        .iter()
+        .map(|definition| Scope::of_postback(ruleset, definition))
+        .collect();
+    never_matching(names, &scopes, &definitions);
+    shadowed(names, ruleset, &scopes);
+    unpaid_offers(names, ruleset, &scopes);
+    differing_keys(names, ruleset, &definitions);
+    unknown_rates(names, ruleset);
+}
+
+/// The offers and affiliates that conditions let through; absent: all, those of tomorrow included.
+struct Scope<'r> {
+    offers: Option<BTreeSet<&'r OfferId>>,
+    affiliates: Option<BTreeSet<&'r AffiliateId>>,
+}
+
+impl<'r> Scope<'r> {
+    fn of_commission(ruleset: &'r Ruleset, conditions: &CommissionConditions) -> Self {
+        Self {
+            offers: offers(ruleset, &conditions.offers, &conditions.advertisers),
+            affiliates: affiliates(ruleset, &conditions.affiliates, &conditions.groups),
+        }
+    }
+
+    fn of_postback(ruleset: &'r Ruleset, definition: &PostbackDefinition) -> Self {
+        let conditions = &definition.conditions;
+        Self {
+            offers: offers(ruleset, &conditions.offers, &conditions.advertisers),
+            affiliates: affiliates(ruleset, &conditions.affiliates, &None),
+        }
+    }
+
+    /// What nothing can meet, where there is such a condition.
+    fn unmet(&self) -> Option<&'static str> {
+        let is_empty = self.offers.as_ref().is_some_and(BTreeSet::is_empty);
+        if is_empty {
+            return Some("no offer");
+        }
+        let is_empty = self.affiliates.as_ref().is_some_and(BTreeSet::is_empty);
+        is_empty.then_some("no affiliate")
+    }
+}
+
+fn offers<'r>(
+    ruleset: &'r Ruleset,
+    offers: &Option<BTreeSet<OfferId>>,
+    advertisers: &Option<BTreeSet<AdvertiserId>>,
+) -> Option<BTreeSet<&'r OfferId>> {
+    if offers.is_none() && advertisers.is_none() {
+        return None;
+    }
+    let all = ruleset.offers.values();
+    let met =
+        all.filter(|offer| allows(offers, &offer.id) && allows(advertisers, &offer.advertiser));
+    Some(met.map(|offer| &offer.id).collect())
+}
+
+fn affiliates<'r>(
+    ruleset: &'r Ruleset,
+    affiliates: &Option<BTreeSet<AffiliateId>>,
+    groups: &Option<BTreeSet<GroupName>>,
+) -> Option<BTreeSet<&'r AffiliateId>> {
+    if affiliates.is_none() && groups.is_none() {
+        return None;
+    }
+    let in_groups = |group: &Option<GroupName>| match (groups, group) {
+        (None, _) => true,
+        (Some(groups), Some(group)) => groups.contains(group),
+        (Some(_), None) => false,
+    };
+    let all = ruleset.affiliates.values();
+    let met = all.filter(|one| allows(affiliates, &one.id) && in_groups(&one.group));
+    Some(met.map(|affiliate| &affiliate.id).collect())
+}
+
+fn allows<T: Ord>(set: &Option<BTreeSet<T>>, value: &T) -> bool {
+    set.as_ref().is_none_or(|set| set.contains(value))
+}
+
+fn never_matching(names: &Names<'_>, commissions: &[Scope<'_>], postbacks: &[Scope<'_>]) {
+    let of_commissions = names.commissions.tables.iter().map(|(table, _)| table);
+    let of_postbacks = names.postbacks.tables.iter().map(|(table, _)| table);
+    // The implicit global postback has no table, and no conditions either.
+    let all = of_commissions
+        .zip(commissions)
+        .chain(of_postbacks.zip(postbacks));
+    for (table, scope) in all {
+        if let Some(what) = scope.unmet() {
+            let message = format!("{what} meets all of its conditions, so it never matches");
+            table.item.warning(message, "widen one of the conditions");
+        }
+    }
+}
+
+/// A commission that comes after one that wins wherever it matches. Candidates are tried in the
+/// order of the rules and only the first is taken (R26): one that has reached its recurrence limit
+/// makes no transaction and does not give way (R27), so the limit plays no part here.
+fn shadowed(names: &Names<'_>, ruleset: &Ruleset, scopes: &[Scope<'_>]) {
+    let all = ruleset.commissions.iter().zip(scopes);
+    for (index, (later, scope)) in all.clone().enumerate() {
+        if !later.active || scope.unmet().is_some() {
+            continue;
+        }
+        let winner = all
+            .clone()
+            .take(index)
+            .position(|(earlier, of_earlier)| covers(earlier, of_earlier, later, scope));
+        let Some(winner) = winner else {
+            continue;
+        };
+        if let Some((table, _)) = names.commissions.tables.get(index) {
+            let message = format!(
+                "only an explicit `commission_id` ever chooses it: `commission[{winner}]` comes \
+                 first wherever it matches"
+            );
+            table.item.warning(message, "put the narrower one first");
+        }
+    }
+}
+
+fn covers(
+    earlier: &Commission,
+    of_earlier: &Scope<'_>,
+    later: &Commission,
+    of_later: &Scope<'_>,
+) -> bool {
+    let (wide, narrow) = (&earlier.conditions, &later.conditions);
+    let starts = wide
+        .valid_from
+        .is_none_or(|from| narrow.valid_from.is_some_and(|at| at >= from));
+    let ends = wide
+        .valid_to
+        .is_none_or(|to| narrow.valid_to.is_some_and(|at| at <= to));
+    earlier.active
+        && earlier.conversion_type == later.conversion_type
+        && contains(&of_earlier.offers, &of_later.offers)
+        && contains(&of_earlier.affiliates, &of_later.affiliates)
+        && contains(&wide.sources, &narrow.sources)
+        && contains(&wide.channels, &narrow.channels)
+        && starts
+        && ends
+}
+
+/// Whether everything that the narrow condition lets through passes the wide one.
+fn contains<T: Ord>(wide: &Option<BTreeSet<T>>, narrow: &Option<BTreeSet<T>>) -> bool {
+    match (wide, narrow) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(wide), Some(narrow)) => narrow.is_subset(wide),
+    }
+}
+
+fn unpaid_offers(names: &Names<'_>, ruleset: &Ruleset, scopes: &[Scope<'_>]) {
+    for (table, id) in &names.offers.tables {
+        let pays = |(commission, scope): (&Commission, &Scope<'_>)| {
+            let offers = scope.offers.as_ref();
+            let reaches =
+                offers.is_none_or(|offers| id.as_ref().is_some_and(|id| offers.contains(id)));
+            commission.active && reaches && scope.unmet().is_none()
+        };
+        if !ruleset.commissions.iter().zip(scopes).any(pays) {
+            let message = "no active commission pays for this offer";
+            table
+                .item
+                .warning(message, "add a commission, or widen one");
+        }
+    }
+}
+
+/// Two definitions that see the same conversions through different keys recognise no repeat of
+/// each other (R47).
+fn differing_keys(names: &Names<'_>, ruleset: &Ruleset, scopes: &[Scope<'_>]) {
+    let all = ruleset.postbacks.iter().zip(scopes);
+    for (index, (later, scope)) in all.clone().enumerate() {
+        let differs = all.clone().take(index).position(|(earlier, of_earlier)| {
+            earlier.dedup.key != later.dedup.key
+                && earlier.active
+                && later.active
+                && meet(ruleset, (earlier, of_earlier), (later, scope))
+        });
+        let Some(other) = differs.and_then(|at| ruleset.postbacks.get(at).map(|one| (at, one)))
+        else {
+            continue;
+        };
+        let (at, earlier) = other;
+        let tables = &names.postbacks.tables;
+        // The implicit global postback has no table: tell it at the other one.
+        let Some((table, _)) = tables.get(index).or_else(|| tables.get(at)) else {
+            continue;
+        };
+        let message = format!(
+            "`{}` (key `{}`) and `{}` (key `{}`) reach the same offers, and neither recognises a \
+             repeat of what came through the other",
+            earlier.id,
+            earlier.dedup.key.name(),
+            later.id,
+            later.dedup.key.name(),
+        );
+        let hint = if later.id.as_str() == GLOBAL_POSTBACK || earlier.id.as_str() == GLOBAL_POSTBACK
+        {
+            "use one key, or remove the global postback: id = \"global\", active = false"
+        } else {
+            "use one key, or conditions that keep them apart"
+        };
+        table
+            .get("dedup")
+            .unwrap_or_else(|| table.item.clone())
+            .warning(message, hint);
+    }
+}
+
+fn meet(
+    ruleset: &Ruleset,
+    (one, of_one): (&PostbackDefinition, &Scope<'_>),
+    (other, of_other): (&PostbackDefinition, &Scope<'_>),
+) -> bool {
+    !ruleset.offers.is_empty()
+        && intersect(&of_one.offers, &of_other.offers)
+        && intersect(&of_one.affiliates, &of_other.affiliates)
+        && intersect(&one.conditions.sources, &other.conditions.sources)
+        && intersect(&one.conditions.types, &other.conditions.types)
+}
+
+fn intersect<T: Ord>(one: &Option<BTreeSet<T>>, other: &Option<BTreeSet<T>>) -> bool {
+    match (one, other) {
+        (None, None) => true,
+        (Some(one), None) | (None, Some(one)) => !one.is_empty(),
+        (Some(one), Some(other)) => !one.is_disjoint(other),
+    }
+}
+
+/// A currency that a definition allows and nothing converts is refused all the same (R34).
+fn unknown_rates(names: &Names<'_>, ruleset: &Ruleset) {
+    for ((table, _), definition) in names.postbacks.tables.iter().zip(&ruleset.postbacks) {
+        let allowed = definition.limits.currencies.iter().flatten();
+        for currency in allowed {
+            if *currency == ruleset.currency || ruleset.exchange_rates.contains_key(currency) {
+                continue;
+            }
+            let item = table.get("limits").unwrap_or_else(|| table.item.clone());
+            let message = format!("{currency} is allowed, but there is no rate from it");
+            item.warning(
+                message,
+                format!("add `[[exchange_rate]]` with from = \"{currency}\""),
+            );
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Templates: text with macros, as in `https://shop.example/?click={pcid}` (R40).
+//!
+//! A template is split once, when the rules are read, and filled in one pass: what a value brings
+//! is never looked at again, so a value cannot smuggle a macro in. Which macros exist is known to
+//! who uses the template.
+
+use alloc::{borrow::Cow, boxed::Box, string::String, vec::Vec};
+use core::fmt;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::{reason::shown, token::TOKEN_LEN_MAX};
+
+/// A text with macros, split.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Template {
+    text: Box<str>,
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum Part {
+    Text(Box<str>),
+    Macro(Box<str>),
+}
+
+/// Why a text is no template.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TemplateError {
+    /// A brace opens a macro that does not end.
+    #[error("`{{` opens a macro that no `}}` ends")]
+    Unclosed,
+    /// A brace ends a macro that did not begin.
+    #[error("`}}` ends a macro that no `{{` opens")]
+    Unopened,
+    /// What stands between braces is no name.
+    #[error("`{{{0}}}` is no macro")]
+    Name(Box<str>),
+}
+
+/// What stands as it is in a path segment, a query value and a fragment alike: only the characters
+/// that RFC 3986 calls unreserved. So one encoding serves wherever in a URL a macro stands.
+const VALUE: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+impl Template {
+    /// Splits a text.
+    ///
+    /// # Errors
+    /// Where braces do not match, or something between them is no name.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((literal, brace, after)) = split_at_brace(rest) {
+            if brace == '}' {
+                return Err(TemplateError::Unopened);
+            }
+            let (name, after) = after.split_once('}').ok_or(TemplateError::Unclosed)?;
+            if !is_macro_name(name) {
+                return Err(TemplateError::Name(shown(name).into()));
+            }
+            if !literal.is_empty() {
+                parts.push(Part::Text(literal.into()));
+            }
+            parts.push(Part::Macro(name.into()));
+            rest = after;
+        }
+        if !rest.is_empty() {
+            parts.push(Part::Text(rest.into()));
+        }
+        Ok(Self {
+            text: text.into(),
+            parts,
+        })
+    }
+
+    /// The text, as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The names of the macros, in the order they stand.
+    pub fn macros(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Macro(name) => Some(&**name),
+            Part::Text(_) => None,
+        })
+    }
+
+    /// Fills the macros of a URL: each value percent-encoded for where it stands, a macro without
+    /// a value empty, the text between as it is.
+    pub fn render_url<'v>(&self, value: impl Fn(&str) -> Option<Cow<'v, str>>) -> String {
+        let mut url = String::with_capacity(self.text.len());
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => url.push_str(text),
+                Part::Macro(name) => {
+                    let value = value(name).unwrap_or_default();
+                    url.extend(utf8_percent_encode(&value, VALUE));
+                }
+            }
+        }
+        url
+    }
+}
+
+fn split_at_brace(text: &str) -> Option<(&str, char, &str)> {
+    let (at, brace) = text
+        .char_indices()
+        .find(|(_, char)| matches!(char, '{' | '}'))?;
+    Some((text.get(..at)?, brace, text.get(at + 1..)?))
+}
+
+fn is_macro_name(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-');
+    // As long as a parameter's name behind a prefix.
+    (1..=2 * TOKEN_LEN_MAX).contains(&name.len()) && name.bytes().all(allowed)
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.text, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rendering_encodes_values_and_nothing_else() {
+        let value = |name: &str| match name {
+            "a" => Some(Cow::from("x y/ž?&#={b}")),
+            "b" => Some(Cow::from("-._~")),
+            _ => None,
+        };
+        for (text, url) in [
+            ("", ""),
+            ("https://s/?q=%20&x", "https://s/?q=%20&x"),
+            ("{a}", "x%20y%2F%C5%BE%3F%26%23%3D%7Bb%7D"),
+            ("/{b}/{none}/{b}", "/-._~//-._~"),
+        ] {
+            let template = Template::parse(text).unwrap();
+            assert_eq!(template.render_url(value), url);
+            assert_eq!(template.as_str(), text);
+        }
+    }
+
+    #[test]
+    fn braces_must_match_and_name_something() {
+        for (text, error) in [
+            ("a{b", TemplateError::Unclosed),
+            ("a}b", TemplateError::Unopened),
+            ("{a}}", TemplateError::Unopened),
+            ("{}", TemplateError::Name("".into())),
+            ("{{a}}", TemplateError::Name("{a".into())),
+            ("{a b}", TemplateError::Name("a b".into())),
+        ] {
+            assert_eq!(Template::parse(text), Err(error), "{text}");
+        }
+        let template = Template::parse("{a}x{b}{a}").unwrap();
+        assert_eq!(template.macros().collect::<Vec<_>>(), ["a", "b", "a"]);
+    }
+}
