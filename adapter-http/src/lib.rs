@@ -16,9 +16,20 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod answer;
+mod app;
+mod auth;
+mod body;
 mod config;
+mod listener;
+mod metrics;
+mod openapi;
+mod problem;
+mod routes;
 mod server;
+mod stall;
 mod store;
+mod table;
 
 pub use config::{Config, Limits, Secret, SecretLookup};
 pub use server::{BindError, Server, ServerHandle, Stopped};

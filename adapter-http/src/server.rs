@@ -7,9 +7,9 @@ use std::{
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::{runtime, sync::watch};
+use tokio::{runtime, sync::watch, time::timeout};
 
-use crate::{config::Config, store::Store};
+use crate::{app::App, config::Config, listener::accept, store::Store, table::Listener};
 
 /// Both listeners, bound but not served yet: a client that connects now waits.
 pub struct Server {
@@ -110,9 +110,31 @@ impl Server {
     }
 
     async fn serve(self, shutdown: impl Future<Output = ()>) -> io::Result<Stopped> {
-        let _ = (self.store, self.public, self.admin);
-        shutdown.await;
-        Ok(Stopped { cut: false })
+        let public = tokio::net::TcpListener::from_std(self.public)?;
+        let admin = tokio::net::TcpListener::from_std(self.admin)?;
+        let stop_within = self.config.limits.stop;
+        let app = Arc::new(App::new(self.config, self.store));
+        let mut stopping = self.stop.subscribe();
+        tokio::spawn(accept(
+            public,
+            Listener::Public,
+            app.clone(),
+            self.stop.subscribe(),
+        ));
+        tokio::spawn(accept(admin, Listener::Admin, app, self.stop.subscribe()));
+        tokio::select! {
+            () = shutdown => {}
+            _ = stopping.wait_for(|stop| *stop) => {}
+        }
+        self.stop.send_replace(true);
+        drop(stopping);
+        tracing::info!("stopping: no more connections are accepted");
+        // Listeners and connections hold a receiver each for as long as they live.
+        let cut = timeout(stop_within, self.stop.closed()).await.is_err();
+        if cut {
+            tracing::warn!("connections were cut: they did not end in time");
+        }
+        Ok(Stopped { cut })
     }
 }
 
