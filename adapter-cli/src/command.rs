@@ -5,6 +5,7 @@ mod check;
 mod click;
 mod completions;
 mod conversions;
+mod explain;
 mod help;
 mod list;
 mod man;
@@ -24,6 +25,7 @@ use crate::{exit_code::ExitCode, failure::Failure};
 pub(crate) enum Command {
     Serve(serve::Arguments),
     Check(check::Arguments),
+    Explain(explain::Arguments),
     Click(click::Arguments),
     Send(send::Arguments),
     Conversions(conversions::Arguments),
@@ -45,6 +47,7 @@ impl Command {
         match self {
             Self::Serve(arguments) => serve::run(&arguments),
             Self::Check(arguments) => check::run(&arguments),
+            Self::Explain(arguments) => explain::run(&arguments),
             Self::Click(arguments) => click::run(&arguments),
             Self::Send(arguments) => send::run(&arguments),
             Self::Conversions(arguments) => conversions::run(&arguments),

@@ -111,7 +111,8 @@ fn admin_token(secrets: &Secrets) -> Result<Secret, Failure> {
     }
     let made = crate::secrets::random_token()?;
     output::tell(format_args!(
-        "{SUSPICIOUS}there is no secret `admin_token`{SUSPICIOUS:#}; for this run it is {STRONG}{made}{STRONG:#}"
+        "{SUSPICIOUS}there is no secret `admin_token`{SUSPICIOUS:#}; for this run it is \
+         {STRONG}{made}{STRONG:#}"
     ));
     Ok(Secret::new(&made))
 }

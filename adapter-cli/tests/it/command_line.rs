@@ -130,7 +130,7 @@ fn rules_with_mistakes_never_start_a_server() {
 #[test]
 fn a_click_and_a_request_straight_into_a_database() {
     let sandbox = Sandbox::with_rules();
-    let click = sandbox.run("click --db acme.db --rules rules.toml shoply-cz/bo --aff 1=mail");
+    let click = sandbox.run("click --db acme.db --rules rules.toml shoply-cz/bo?affs1=mail");
     let pcid = click.code(0).stdout.trim().to_owned();
     assert_eq!(pcid.len(), 36);
 

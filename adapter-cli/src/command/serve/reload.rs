@@ -103,7 +103,7 @@ fn warn_of_idle_tenants(store: &EmbeddedStore) -> Result<(), Failure> {
     let stored = store.store().reader().tenants();
     for tenant in stored.map_err(database::read_failure)? {
         if store.store().rules(tenant.as_str()).is_none() {
-            tracing::warn!(%tenant, "the database has this tenant, and no rules file has: it is not served");
+            tracing::warn!(%tenant, "a stored tenant is not served: no rules file has it");
         }
     }
     Ok(())
