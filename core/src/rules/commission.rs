@@ -180,7 +180,7 @@ fn unknown_term(item: &Item<'_>, key: &str, keys: &[&str]) {
     let of_value = keys.contains(&"percent_of_value");
     match key {
         "percent" if of_value => item.key_error(
-            "a percent of what? A bare `percent` is a mistake under payout",
+            "a bare `percent` under payout does not say of what",
             "write `percent_of_revenue` or `percent_of_value`",
         ),
         "percent_of_value" if !of_value => item.key_error(

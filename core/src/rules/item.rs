@@ -76,6 +76,7 @@ pub(super) struct Item<'t> {
 pub(super) struct Table<'t> {
     pub(super) item: Item<'t>,
     entries: &'t [Entry],
+    unknown: Vec<&'t str>,
 }
 
 impl<'t> Item<'t> {
@@ -318,6 +319,7 @@ impl<'t> Item<'t> {
     /// A table, all of whose keys are known; those of `later` come with a later version.
     pub(super) fn table(&self, keys: &[&str], later: &[&str]) -> Option<Table<'t>> {
         let hint = "write it in braces, as in { key = \"...\" }";
+        let mut unknown = Vec::new();
         for (entry, item) in self.entries("a table", hint)? {
             let key = entry.key.as_str();
             if keys.contains(&key) {
@@ -328,13 +330,18 @@ impl<'t> Item<'t> {
                 item.key_error(message, "remove it");
             } else {
                 item.unknown_key(key, keys);
+                unknown.push(key);
             }
         }
         let Value::Table(entries) = &self.node.value else {
             return None;
         };
         let item = self.clone();
-        Some(Table { item, entries })
+        Some(Table {
+            item,
+            entries,
+            unknown,
+        })
     }
 
     /// The entries of a table, each key once; `what` says what is expected here, `hint` how it
@@ -377,11 +384,22 @@ impl<'t> Table<'t> {
     /// The value of a key that must be there; `example` shows how it is written.
     pub(super) fn required(&self, key: &str, example: &str) -> Option<Item<'t>> {
         let item = self.get(key);
-        if item.is_none() {
+        if item.is_none() && !self.misspells(key) {
             let hint = format!("add it, as in `{example}`");
             self.item.error(format!("`{key}` is missing"), hint);
         }
         item
+    }
+
+    /// Whether an unknown key, of which that was told, probably means this one.
+    fn misspells(&self, key: &str) -> bool {
+        let mut unknown = self.unknown.iter();
+        unknown.any(|word| nearest(word, [key]).is_some())
+    }
+
+    /// Whether some of the keys are unknown, of which that was told.
+    pub(super) fn has_unknown_keys(&self) -> bool {
+        !self.unknown.is_empty()
     }
 
     /// The tables of a list of tables, as in `[[offer]]`.

@@ -149,8 +149,8 @@ fn check_word(item: &Item<'_>, word: &str, words: &BTreeMap<Box<str>, StatusMean
             "it cannot mean anything else",
         );
     }
-    let same = |known: &&Box<str>| known.eq_ignore_ascii_case(word);
-    if let Some(known) = words.keys().find(same) {
+    let mut known = words.keys();
+    if let Some(known) = known.find(|known| known.eq_ignore_ascii_case(word)) {
         let message = format!("status words are compared without case, and `{known}` is one");
         item.key_error(message, "remove one of them");
     }
@@ -164,7 +164,8 @@ fn meaning(item: &Item<'_>, names: &Names<'_>) -> Option<StatusMeaning> {
             .get("type")
             .and_then(|item| names.conversion_type(&item)),
     };
-    if table.get("result").is_none() && table.get("type").is_none() {
+    let is_empty = table.get("result").is_none() && table.get("type").is_none();
+    if is_empty && !table.has_unknown_keys() {
         item.error(
             "the word means nothing",
             "give it a `result`, a `type` or both",

@@ -83,7 +83,12 @@ pub(super) fn from_toml(text: &str) -> Result<Node, Vec<Issue>> {
         let position = error.span().map(|span| lines.position(span.start));
         syntax_issue(position, error.message())
     };
-    Err(errors.iter().map(issue).collect())
+    let mut issues: Vec<Issue> = errors.iter().map(issue).collect();
+    issues.sort_by_key(|issue| issue.position);
+    // What follows a mistake on its line is mostly its consequence.
+    let line = |issue: &Issue| issue.position.map(|(line, _)| line);
+    issues.dedup_by(|one, before| line(one).is_some() && line(one) == line(before));
+    Err(issues)
 }
 
 /// Reads JSON; the parser stops at the first mistake of syntax.
