@@ -28,13 +28,12 @@ pub(crate) struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: Cow<'static, str>,
-    about: About,
-    header: Option<(HeaderName, HeaderValue)>,
+    about: Box<About>,
     /// Whether the connection ends: what comes next on it cannot be trusted.
     closes: bool,
 }
 
-/// Members beyond those of the RFC.
+/// What goes beyond the members of the RFC.
 #[derive(Debug, Default)]
 struct About {
     /// The log row, where there is one; else an id made for this answer alone.
@@ -42,6 +41,7 @@ struct About {
     parameter: Option<Box<str>>,
     hint: Option<Box<str>>,
     issues: Vec<IssueText>,
+    header: Option<(HeaderName, HeaderValue)>,
 }
 
 /// A mistake in rules, or a warning.
@@ -77,8 +77,7 @@ impl Problem {
             status,
             code,
             detail: detail.into(),
-            about: About::default(),
-            header: None,
+            about: Box::default(),
             closes: false,
         }
     }
@@ -98,7 +97,7 @@ impl Problem {
     }
 
     fn with(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.header = Some((name, HeaderValue::from_static(value)));
+        self.about.header = Some((name, HeaderValue::from_static(value)));
         self
     }
 
@@ -135,7 +134,7 @@ impl Problem {
             "method_not_allowed",
             "this path does not answer to this method",
         );
-        problem.header = HeaderValue::from_str(&allowed.join(", "))
+        problem.about.header = HeaderValue::from_str(&allowed.join(", "))
             .ok()
             .map(|value| (ALLOW, value));
         problem
@@ -212,12 +211,9 @@ impl Problem {
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
         let mut problem = Self::new(status, refused.reason.code(), refused.message.into_string());
-        problem.about = About {
-            request_id: Some(refused.request_id.to_string()),
-            parameter: refused.parameter,
-            hint: refused.hint,
-            issues: Vec::new(),
-        };
+        problem.about.request_id = Some(refused.request_id.to_string());
+        problem.about.parameter = refused.parameter;
+        problem.about.hint = refused.hint;
         problem
     }
 
@@ -231,7 +227,8 @@ impl Problem {
     }
 
     pub(crate) fn into_answer(self) -> Answer {
-        let id = self.about.request_id.unwrap_or_else(fresh_id);
+        let about = *self.about;
+        let id = about.request_id.unwrap_or_else(fresh_id);
         let body = json_bytes(&Body {
             r#type: "about:blank",
             title: self.status.canonical_reason().unwrap_or_default(),
@@ -239,13 +236,13 @@ impl Problem {
             detail: &self.detail,
             code: self.code,
             request_id: &id,
-            parameter: self.about.parameter.as_deref(),
-            hint: self.about.hint.as_deref(),
-            issues: &self.about.issues,
+            parameter: about.parameter.as_deref(),
+            hint: about.hint.as_deref(),
+            issues: &about.issues,
         });
         let mut answer = crate::answer::of(self.status, "application/problem+json", body);
         let headers = answer.headers_mut();
-        if let Some((name, value)) = self.header {
+        if let Some((name, value)) = about.header {
             headers.insert(name, value);
         }
         if self.closes {

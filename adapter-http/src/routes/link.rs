@@ -63,29 +63,16 @@ fn deeplink<'p>(pairs: &'p Pairs<'_>) -> Option<&'p str> {
 /// Where the visitor goes: to the page asked for, where it is one of the offer's, else to the
 /// offer. Only scheme, host and port make it the offer's, and it may name no user.
 fn landing(offer: &Offer, click: &Conversion, deeplink: Option<&str>) -> String {
-    let to_offer = link_url(offer, click);
+    let to_offer = offer.link_url(click);
     let Some(deeplink) = deeplink else {
         return to_offer;
     };
     match (Url::parse(deeplink), Url::parse(&to_offer)) {
         (Ok(asked), Ok(offered)) if is_page_of(&asked, &offered) => {
-            with_pcid(asked.as_str(), click)
+            offer.link_url_to(asked.as_str(), click)
         }
         _ => to_offer,
     }
-}
-
-fn link_url(offer: &Offer, click: &Conversion) -> String {
-    let pcid = click.id.to_string();
-    if offer.url.contains("{pcid}") {
-        return offer.url.replace("{pcid}", &pcid);
-    }
-    with_pcid(&offer.url, click)
-}
-
-fn with_pcid(url: &str, click: &Conversion) -> String {
-    let joint = if url.contains('?') { '&' } else { '?' };
-    format!("{url}{joint}pcid={}", click.id)
 }
 
 fn is_page_of(asked: &Url, offered: &Url) -> bool {
