@@ -9,14 +9,28 @@
 //! them, and [`Reader::replay`] proves it.
 #![forbid(unsafe_code)]
 
+mod again;
+mod backup;
+mod blobs;
+mod codes;
+mod effects;
+mod facts;
+mod fault;
+mod ids;
+mod lists;
+mod log;
 mod open;
 mod reader;
+mod replay;
+mod rows;
 mod rules;
+mod schema;
 mod store;
+mod writer;
 
+pub use backup::{BackupError, BackupReport};
 pub use open::{OpenError, Options, Synchronous};
-pub use reader::{
-    BackupError, BackupReport, Difference, Due, Explained, ReadError, Reader, ReplayReport,
-};
+pub use reader::{Due, Explained, ReadError, Reader};
+pub use replay::{Difference, ReplayReport};
 pub use rules::{InstallError, Installed, Rules, RulesFormat, RulesVersion};
 pub use store::{Decided, Health, Known, Reply, Store, Submission, SubmitError};

@@ -1,15 +1,25 @@
 //! The owner of a database: takes requests in and answers them after their commit.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{self, SyncSender, TrySendError},
+    },
+    thread::{self, JoinHandle},
+};
 
 use counterfoil_core::{
-    Arrival, ConversionId, Decision, Receipt, Request, Root, TenantName, Timestamp,
+    Arrival, ConversionId, Decision, Issue, Receipt, Root, Ruleset, TenantName, Timestamp,
 };
 
 use crate::{
-    open::{OpenError, Options},
+    open::{self, Lock, OpenError, Options},
     reader::Reader,
-    rules::{InstallError, Installed, Rules, RulesFormat},
+    rules::{self, InstallError, Installed, Rules, RulesFormat},
+    writer::{Job, NewRules, Waiting, Writer},
 };
 
 /// A database that this process owns. Share it by reference or `Arc`; dropping it answers what is
@@ -17,6 +27,21 @@ use crate::{
 #[derive(Debug)]
 pub struct Store {
     reader: Reader,
+    shared: Arc<Shared>,
+    /// Absent only while the store is dropped.
+    jobs: Option<SyncSender<Job>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// What the writer tells everyone else.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    rules: RwLock<BTreeMap<TenantName, Rules>>,
+    not_ready: Mutex<Option<String>>,
+    queue_depth: AtomicU64,
+    batches: AtomicU64,
+    batched_requests: AtomicU64,
+    batch_len_max: AtomicU64,
 }
 
 /// A request on its way to the writer.
@@ -24,10 +49,11 @@ pub struct Store {
 pub struct Submission {
     /// The rules that the request was read with, from [`Store::rules`]. Where others were
     /// installed meanwhile, the request is read again with those from its text.
-    pub rules: Arc<Rules>,
+    pub ruleset: Arc<Ruleset>,
     /// The request.
     pub arrival: Arrival,
-    /// When it arrived: [`Receipt::at`], and the time that its ids carry.
+    /// When it arrived: [`Receipt::at`], and the time that its ids carry unless later ids are
+    /// stored already.
     pub received_at: Timestamp,
     /// What the caller has looked up already, from [`Reader::known`].
     pub known: Option<Known>,
@@ -48,7 +74,7 @@ pub struct Decided {
     /// The decision.
     pub decision: Decision,
     /// The rules that decided.
-    pub rules: Arc<Rules>,
+    pub rules: Rules,
     /// The root of the conversion that the decision is about.
     pub root: Option<Root>,
 }
@@ -70,13 +96,20 @@ pub enum SubmitError {
     Internal,
 }
 
-/// Whether the store can acknowledge.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// It can.
-    Ready,
-    /// It cannot, and tries again by itself; the reason in words.
-    NotReady(String),
+/// How the store is. The numbers only rise while it is open, but for the depth of the queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Why nothing can be acknowledged now, without paths; absent: ready. The store tries again by
+    /// itself.
+    pub not_ready: Option<String>,
+    /// Requests that wait for the writer.
+    pub queue_depth: u64,
+    /// Commits.
+    pub batches: u64,
+    /// Requests in these commits.
+    pub batched_requests: u64,
+    /// Requests in the largest commit.
+    pub batch_len_max: u64,
 }
 
 impl Store {
@@ -87,9 +120,25 @@ impl Store {
     /// Where another process owns it, a newer version made it, it is something else, or the disk
     /// fails.
     pub fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
-        let _ = options;
+        open::check_library()?;
+        let lock = Lock::take(path, &options.role)?;
+        let db = open::for_writing(path, &options)?;
+        let shared = Arc::<Shared>::default();
+        let (jobs, waiting) = mpsc::sync_channel(options.queue_len.max(1));
+        let writer = Writer::new(path, options, db, lock, Arc::clone(&shared))?;
+        let failed = |source| OpenError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let thread = thread::Builder::new()
+            .name("counterfoil-writer".to_owned())
+            .spawn(move || writer.run(&waiting))
+            .map_err(failed)?;
         Ok(Self {
             reader: Reader::open(path)?,
+            shared,
+            jobs: Some(jobs),
+            writer: Some(thread),
         })
     }
 
@@ -99,7 +148,7 @@ impl Store {
     }
 
     /// Checks rules and makes them the ones that decide, in order with the decisions. The same
-    /// text is the same version.
+    /// text is the same version. Waits until it is done.
     ///
     /// `tenant` is the tenant that they must be for, where that is known beforehand.
     ///
@@ -112,35 +161,95 @@ impl Store {
         format: RulesFormat,
         at: Timestamp,
     ) -> Result<Installed, InstallError> {
-        let _ = (tenant, text, format, at);
-        Err(InstallError::Store(SubmitError::Unavailable))
+        let (ruleset, warnings) = rules::parse(text, format).map_err(InstallError::Invalid)?;
+        if let Some(expected) = tenant.filter(|expected| *expected != ruleset.tenant()) {
+            return Err(InstallError::OtherTenant {
+                found: ruleset.tenant().clone(),
+                expected: expected.clone(),
+            });
+        }
+        self.install(ruleset, warnings, text, format, at)
+    }
+
+    fn install(
+        &self,
+        ruleset: Ruleset,
+        warnings: Vec<Issue>,
+        text: &str,
+        format: RulesFormat,
+        at: Timestamp,
+    ) -> Result<Installed, InstallError> {
+        let (reply, answer) = mpsc::sync_channel(1);
+        let text = text.to_owned();
+        let rules = NewRules {
+            ruleset: Arc::new(ruleset),
+            warnings,
+            text,
+            format,
+            at,
+        };
+        let gone = || InstallError::Store(SubmitError::Unavailable);
+        let jobs = self.jobs.as_ref().ok_or_else(gone)?;
+        jobs.send(Job::Install(Box::new(rules), reply))
+            .map_err(|_| gone())?;
+        answer.recv().unwrap_or_else(|_| Err(gone()))
     }
 
     /// Makes the stored rules of every tenant decide that has none installed in this process:
     /// `serve --rules-from-db`, and tools without rules of their own.
     ///
     /// # Errors
-    /// Where stored rules are invalid in this version.
-    pub fn use_stored_rules(&self) -> Result<Vec<Arc<Rules>>, InstallError> {
-        Err(InstallError::Store(SubmitError::Unavailable))
+    /// Where stored rules are invalid in this version, or cannot be read.
+    pub fn use_stored_rules(&self) -> Result<Vec<Rules>, InstallError> {
+        let unreadable = |error| {
+            tracing::error!(%error, "stored rules cannot be read");
+            InstallError::Store(SubmitError::Internal)
+        };
+        for tenant in self.reader.tenants().map_err(unreadable)? {
+            if self.rules(tenant.as_str()).is_some() {
+                continue;
+            }
+            if let Some(stored) = self.reader.rules_text(&tenant, None).map_err(unreadable)? {
+                let at = stored.installed_at;
+                self.install_rules(Some(&tenant), &stored.text, stored.format, at)?;
+            }
+        }
+        Ok(self.all_rules())
     }
 
     /// The rules that decide about a tenant; absent: there is no such tenant.
-    pub fn rules(&self, tenant: &str) -> Option<Arc<Rules>> {
-        let _ = tenant;
-        None
+    pub fn rules(&self, tenant: &str) -> Option<Rules> {
+        self.shared.rules(tenant)
     }
 
-    /// The tenants that have rules in this process, by name.
-    pub fn tenants(&self) -> Vec<Arc<Rules>> {
-        Vec::new()
+    /// The rules that decide, of all tenants, by name.
+    pub fn all_rules(&self) -> Vec<Rules> {
+        let rules = self
+            .shared
+            .rules
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        rules.values().cloned().collect()
     }
 
     /// Hands a request to the writer and returns at once. `reply` is called exactly once: after
     /// the commit, or with the error; [`SubmitError::Busy`] is answered before this returns.
     pub fn submit(&self, submission: Submission, reply: Reply) {
-        let _ = submission;
-        reply(Err(SubmitError::Unavailable));
+        self.shared.queue_depth.fetch_add(1, Ordering::Relaxed);
+        let job = Job::Decide(Waiting { submission, reply });
+        let sent = match &self.jobs {
+            Some(jobs) => jobs.try_send(job),
+            None => Err(TrySendError::Disconnected(job)),
+        };
+        let (job, error) = match sent {
+            Ok(()) => return,
+            Err(TrySendError::Full(job)) => (job, SubmitError::Busy),
+            Err(TrySendError::Disconnected(job)) => (job, SubmitError::Unavailable),
+        };
+        self.shared.taken(1);
+        if let Job::Decide(waiting) = job {
+            (waiting.reply)(Err(error));
+        }
     }
 
     /// Hands a request to the writer and waits for the answer.
@@ -148,22 +257,80 @@ impl Store {
     /// # Errors
     /// As [`Store::submit`].
     pub fn submit_wait(&self, submission: Submission) -> Result<Decided, SubmitError> {
-        let _ = submission;
-        Err(SubmitError::Unavailable)
+        let (reply, answer) = mpsc::sync_channel(1);
+        let reply = move |decided| {
+            // Nobody waits any more where this fails.
+            let _ = reply.send(decided);
+        };
+        self.submit(submission, Box::new(reply));
+        answer.recv().unwrap_or(Err(SubmitError::Unavailable))
     }
 
-    /// Whether the store can acknowledge.
+    /// How the store is.
     pub fn health(&self) -> Health {
-        Health::Ready
+        let shared = &self.shared;
+        let of = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        let writer_is_gone = self.writer.as_ref().is_none_or(JoinHandle::is_finished);
+        let not_ready = shared
+            .not_ready
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        Health {
+            not_ready: not_ready
+                .or_else(|| writer_is_gone.then(|| "the writer has ended".to_owned())),
+            queue_depth: of(&shared.queue_depth),
+            batches: of(&shared.batches),
+            batched_requests: of(&shared.batched_requests),
+            batch_len_max: of(&shared.batch_len_max),
+        }
     }
 }
 
-impl Known {
-    /// The id that a request pairs by, where it names one.
-    pub(crate) fn pcid_of(request: &Request) -> Option<ConversionId> {
-        match request {
-            Request::Postback(postback) => postback.pcid,
-            _ => None,
+impl Drop for Store {
+    fn drop(&mut self) {
+        // The writer answers what is waiting, and ends when nobody can send any more.
+        self.jobs = None;
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the writer has panicked");
         }
+    }
+}
+
+impl Shared {
+    pub(crate) fn rules(&self, tenant: &str) -> Option<Rules> {
+        self.rules
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(tenant)
+            .cloned()
+    }
+
+    pub(crate) fn set_rules(&self, rules: Rules) {
+        let name = rules.ruleset.tenant().clone();
+        self.rules
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name, rules);
+    }
+
+    pub(crate) fn set_not_ready(&self, why: Option<String>) {
+        *self
+            .not_ready
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// So many requests left the queue.
+    pub(crate) fn taken(&self, requests: u64) {
+        self.queue_depth.fetch_sub(requests, Ordering::Relaxed);
+    }
+
+    pub(crate) fn committed(&self, requests: u64) {
+        self.batches.fetch_add(1, Ordering::Relaxed);
+        self.batched_requests.fetch_add(requests, Ordering::Relaxed);
+        self.batch_len_max.fetch_max(requests, Ordering::Relaxed);
     }
 }
