@@ -78,22 +78,20 @@ impl Address {
         }
     }
 
-    /// The value of the first of these parameters, decoded.
-    pub(crate) fn parameter(&self, names: &[&str]) -> Option<String> {
-        form_urlencoded::parse(self.query.as_bytes())
-            .find(|(name, value)| names.contains(&name.as_ref()) && !value.is_empty())
-            .map(|(_, value)| value.into_owned())
-    }
-
-    /// Adds a parameter.
-    pub(crate) fn add(&mut self, name: &str, value: &str) {
-        let added = form_urlencoded::Serializer::new(String::new())
-            .append_pair(name, value)
-            .finish();
-        if !self.query.is_empty() {
-            self.query.push('&');
-        }
-        self.query.push_str(&added);
+    /// Gives the parameter that has these names this value.
+    pub(crate) fn set(&mut self, names: &[&str], value: &str) {
+        let is_other = |pair: &&str| {
+            let name = pair.split('=').next().unwrap_or_default();
+            !pair.is_empty() && !names.contains(&name)
+        };
+        let mut pairs: Vec<&str> = self.query.split('&').filter(is_other).collect();
+        let set = names.first().map(|name| {
+            form_urlencoded::Serializer::new(String::new())
+                .append_pair(name, value)
+                .finish()
+        });
+        pairs.extend(set.as_deref());
+        self.query = pairs.join("&");
     }
 }
 
@@ -189,11 +187,9 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_found_decoded_and_added_encoded() {
-        let mut address = Address::read("pcid=&eid=a%20b").unwrap();
-        assert_eq!(address.parameter(&["pcid", "eid"]).as_deref(), Some("a b"));
-        assert_eq!(address.parameter(&["type"]), None);
-        address.add("x", "1&2");
-        assert_eq!(address.query, "pcid=&eid=a%20b&x=1%262");
+    fn a_parameter_is_set_under_its_first_name_and_the_rest_stays_as_it_is() {
+        let mut address = Address::read("pcid=&eid=a%20b&x=%zz&type=sale").unwrap();
+        address.set(&["pcid", "eid"], "1&2");
+        assert_eq!(address.query, "x=%zz&type=sale&pcid=1%262");
     }
 }

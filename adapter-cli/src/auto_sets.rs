@@ -93,7 +93,7 @@ fn submit(store: &Store, due: &Due, reply: mpsc::Sender<Result<Decided, SubmitEr
         remote_addr: None,
     };
     let submission = Submission {
-        rules,
+        ruleset: rules.ruleset().clone(),
         arrival,
         received_at: clock::now(),
         known: None,

@@ -13,6 +13,7 @@ mod replay;
 mod requests;
 mod send;
 mod serve;
+mod test;
 mod transactions;
 mod write;
 
@@ -26,6 +27,7 @@ pub(crate) enum Command {
     Serve(serve::Arguments),
     Check(check::Arguments),
     Explain(explain::Arguments),
+    Test(test::Arguments),
     Click(click::Arguments),
     Send(send::Arguments),
     Conversions(conversions::Arguments),
@@ -48,6 +50,7 @@ impl Command {
             Self::Serve(arguments) => serve::run(&arguments),
             Self::Check(arguments) => check::run(&arguments),
             Self::Explain(arguments) => explain::run(&arguments),
+            Self::Test(arguments) => test::run(&arguments),
             Self::Click(arguments) => click::run(&arguments),
             Self::Send(arguments) => send::run(&arguments),
             Self::Conversions(arguments) => conversions::run(&arguments),

@@ -216,7 +216,7 @@ fn completions_and_man_pages_are_written() {
         sandbox
             .run(&format!("completions {shell}"))
             .code(0)
-            .stdout_has("exit");
+            .stdout_has("rules-from-db");
     }
     sandbox.run("man").code(0).stdout_has(".TH counterfoil 1");
     sandbox.run("man pages").code(0).no_stdout();

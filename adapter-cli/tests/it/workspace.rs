@@ -124,8 +124,8 @@ fn functions(text: &str) -> Vec<(usize, usize)> {
         }
         let indent = &line[..line.len() - line.trim_start().len()];
         let end = format!("{indent}}}");
-        let signature_end = |line: &&str| line.ends_with(['{', ';', '}']);
-        let signature = lines[start..].iter().position(|line| signature_end(&line));
+        let signature_end = |line: &str| line.ends_with(['{', ';', '}']);
+        let signature = lines[start..].iter().position(|line| signature_end(line));
         let opens = signature.filter(|lines_of_it| lines[start + lines_of_it].ends_with('{'));
         let Some(opens) = opens else { continue };
         let body = lines[start + opens..].iter().position(|line| *line == end);
