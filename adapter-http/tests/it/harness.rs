@@ -62,7 +62,7 @@ offers = ["shoply-cz"]
 pub(crate) struct Running {
     pub(crate) public: SocketAddr,
     pub(crate) admin: SocketAddr,
-    pub(crate) store: Arc<Memory>,
+    pub(crate) store: Memory,
     handle: ServerHandle,
     thread: Option<JoinHandle<Stopped>>,
 }
@@ -77,9 +77,8 @@ impl Running {
         let mut config = Config::new(Secret::new(ADMIN_TOKEN));
         config.listen.set_port(0);
         config.admin_listen.set_port(0);
-        config.secrets = Arc::new(|name| {
-            (name.as_str() == "acme_api").then(|| Secret::new(TENANT_TOKEN))
-        });
+        config.secrets =
+            Arc::new(|name| (name.as_str() == "acme_api").then(|| Secret::new(TENANT_TOKEN)));
         configure(&mut config);
         let server = Server::bind(config, Arc::new(store.clone())).unwrap();
         let (public, admin) = (server.public_addr().unwrap(), server.admin_addr().unwrap());
@@ -143,16 +142,27 @@ impl Running {
     /// Hands in a root, with the tenant's token.
     pub(crate) fn hand_in(&self, json: &str) -> Reply {
         let token = bearer(TENANT_TOKEN);
-        let headers = [("authorization", &*token), ("content-type", "application/json")];
+        let headers = [
+            ("authorization", &*token),
+            ("content-type", "application/json"),
+        ];
         self.public("POST", "/api/acme/conversions", &headers, json.as_bytes())
     }
 
-    /// A click by the affiliate link; its pcid.
+    /// A click by an affiliate link; its pcid.
     pub(crate) fn click(&self) -> String {
-        let reply = self.get("/c/acme/plain/bo");
+        self.click_on("plain")
+    }
+
+    /// A click by an affiliate link of an offer; its pcid.
+    pub(crate) fn click_on(&self, offer: &str) -> String {
+        let reply = self.get(&format!("/c/acme/{offer}/bo"));
         assert_eq!(reply.status, 302, "{reply:?}");
+        let (origin, _) = self.store.newest_root();
+        assert_eq!(origin.offer.as_str(), offer);
         let to = reply.header("location").unwrap();
-        to.split_once("pcid=").unwrap().1.to_owned()
+        let (_, query) = to.split_once('=').unwrap();
+        query.split('&').next().unwrap().to_owned()
     }
 }
 
@@ -233,7 +243,9 @@ impl Reply {
             headers,
             body: Vec::new(),
         };
-        let len = reply.header("content-length").map_or(0, |len| len.parse().unwrap());
+        let len = reply
+            .header("content-length")
+            .map_or(0, |len| len.parse().unwrap());
         reply.body = vec![0; len];
         // The body of an answer to HEAD is only announced.
         if stream.read_exact(&mut reply.body).is_err() {
@@ -258,8 +270,16 @@ impl Reply {
     /// Checks that this is a problem of a status and a code, with every member that it must have.
     #[track_caller]
     pub(crate) fn assert_problem(&self, status: u16, code: &str) -> Value {
-        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
-        assert_eq!(self.header("content-type"), Some("application/problem+json"));
+        assert_eq!(
+            self.status,
+            status,
+            "{}",
+            String::from_utf8_lossy(&self.body)
+        );
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json")
+        );
         let problem = self.json();
         assert_eq!(problem["code"], code);
         assert_eq!(problem["status"], status);
@@ -296,7 +316,11 @@ fn assert_documented(method: &str, path: &str, reply: &Reply) {
         .filter(|(template, _)| matches_template(template, path))
         .map(|(_, item)| &item[method.to_ascii_lowercase()]["responses"])
         .any(|responses| responses[reply.status.to_string()].is_object());
-    assert!(answers, "{method} {path} answered {} without a word of it", reply.status);
+    assert!(
+        answers,
+        "{method} {path} answered {} without a word of it",
+        reply.status
+    );
 }
 
 fn matches_template(template: &str, path: &str) -> bool {

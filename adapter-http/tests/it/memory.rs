@@ -10,7 +10,7 @@ use std::{
 };
 
 use counterfoil_core::{
-    Arrival, Conversion, ConversionId, DedupKey, Decision, Effect, Facts, Found, Issue, Origin,
+    Arrival, Conversion, ConversionId, Decision, DedupKey, Effect, Facts, Found, Issue, Origin,
     Receipt, RequestId, Root, Ruleset, RulesetSpec, Severity, Timestamp, Transaction,
     TransactionId,
     view::{ConversionView, Explanation, Filter, Page, RequestView, TransactionView},
@@ -37,9 +37,11 @@ pub(crate) enum Mood {
     Broken,
 }
 
+/// Clones are the same store.
+#[derive(Clone)]
 pub(crate) struct Memory {
-    state: Mutex<State>,
-    next: AtomicU64,
+    state: Arc<Mutex<State>>,
+    next: Arc<AtomicU64>,
 }
 
 struct State {
@@ -57,8 +59,10 @@ struct Row {
 }
 
 impl Memory {
-    pub(crate) fn new(rules: &str) -> Arc<Self> {
-        let ruleset = check(rules, RulesFormat::Toml).expect("the rules of the tests").0;
+    pub(crate) fn new(rules: &str) -> Self {
+        let ruleset = check(rules, RulesFormat::Toml)
+            .expect("the rules of the tests")
+            .0;
         let state = State {
             mood: Mood::Well,
             rules: RunningRules {
@@ -73,10 +77,10 @@ impl Memory {
             rows: Vec::new(),
             log: Vec::new(),
         };
-        Arc::new(Self {
-            state: Mutex::new(state),
-            next: AtomicU64::new(1),
-        })
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            next: Arc::new(AtomicU64::new(1)),
+        }
     }
 
     pub(crate) fn set_mood(&self, mood: Mood) {
@@ -118,7 +122,9 @@ impl Memory {
         for effect in &decision.effects {
             state.apply(effect.clone());
         }
-        state.log.push(logged(&submission.arrival, receipt, &decision));
+        state
+            .log
+            .push(logged(&submission.arrival, receipt, &decision));
         Decided {
             request_id: id,
             decision,
@@ -126,7 +132,7 @@ impl Memory {
     }
 }
 
-impl Store for Arc<Memory> {
+impl Store for Memory {
     fn rules(&self, tenant: &str) -> Option<RunningRules> {
         let rules = self.state.lock().unwrap().rules.clone();
         (rules.ruleset.tenant().as_str() == tenant).then_some(rules)
@@ -158,8 +164,7 @@ impl Store for Arc<Memory> {
         let id = "01930000-ffff-7000-8000-000000000000".parse().unwrap();
         let state = self.state.lock().unwrap();
         let decision = state.decide(&rules.ruleset, &arrival, Receipt { id, at });
-        let root = decision.conversion.as_ref().and_then(|c| state.root(c.root_id));
-        Ok(Explanation::of(&decision, root.as_ref(), &rules.ruleset))
+        Ok(Explanation::of(&decision, &rules.ruleset))
     }
 
     fn conversions(&self, _: &str, filter: &Filter) -> Result<Page<ConversionView>, ReadError> {
@@ -188,7 +193,10 @@ impl Store for Arc<Memory> {
         id: TransactionId,
     ) -> Result<Option<TransactionView>, ReadError> {
         let state = self.state.lock().unwrap();
-        let mut all = state.rows.iter().flat_map(|row| state.view(row).transactions);
+        let mut all = state
+            .rows
+            .iter()
+            .flat_map(|row| state.view(row).transactions);
         Ok(all.find(|transaction| transaction.id == id))
     }
 
@@ -322,7 +330,8 @@ impl State {
             }
             Effect::UpdateTransaction(transaction) => {
                 let row = self.find_mut(transaction.conversion_id);
-                row.transactions.retain(|before| before.id != transaction.id);
+                row.transactions
+                    .retain(|before| before.id != transaction.id);
                 row.transactions.push(transaction);
             }
             Effect::Count(_) => {}
@@ -335,7 +344,8 @@ impl State {
 
     fn find_mut(&mut self, id: ConversionId) -> &mut Row {
         let mut rows = self.rows.iter_mut();
-        rows.find(|row| row.conversion.id == id).expect("a stored row")
+        rows.find(|row| row.conversion.id == id)
+            .expect("a stored row")
     }
 
     fn root(&self, id: ConversionId) -> Option<Root> {
