@@ -5,6 +5,7 @@ mod check;
 mod click;
 mod completions;
 mod conversions;
+mod demo;
 mod explain;
 mod help;
 mod list;
@@ -24,6 +25,7 @@ use crate::{exit_code::ExitCode, failure::Failure};
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Demo(demo::Arguments),
     Serve(serve::Arguments),
     Check(check::Arguments),
     Explain(explain::Arguments),
@@ -47,6 +49,7 @@ impl Command {
     /// What could not be done, and what to try.
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         match self {
+            Self::Demo(arguments) => demo::run(&arguments),
             Self::Serve(arguments) => serve::run(&arguments),
             Self::Check(arguments) => check::run(&arguments),
             Self::Explain(arguments) => explain::run(&arguments),

@@ -137,7 +137,7 @@ fn a_click_and_a_request_straight_into_a_database() {
     let sale = format!("send --db acme.db pcid={pcid}&type=sale&value=100&external_id=A-1");
     let ran = sandbox.run(&sale).code(0);
     ran.stdout_has("created")
-        .stdout_has("revenue EUR 10.00, payout EUR 5.00");
+        .stdout_has("revenue 10.00 EUR, payout 5.00 EUR");
     let repeat = sandbox.run(&format!("{sale} --format json")).code(0).json();
     assert_eq!(repeat["outcome"], "duplicate");
     assert_eq!(repeat["transactions"][0]["payout"], "5.00");

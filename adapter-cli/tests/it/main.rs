@@ -9,6 +9,8 @@
 
 mod client;
 mod command_line;
+mod demo;
+mod faults;
 mod sandbox;
 mod serve;
 mod server;

@@ -131,6 +131,11 @@ impl Server {
         ask(self.admin, target, Some(ADMIN_TOKEN))
     }
 
+    /// The status of a page of the admin listener that needs no token.
+    pub(crate) fn get_admin_status(&self, target: &str) -> u16 {
+        ask(self.admin, target, None).status
+    }
+
     /// Makes a click on the one link of the rules and returns its pcid.
     pub(crate) fn click(&self) -> String {
         let answer = self.get("/c/acme/shoply-cz/bo");
