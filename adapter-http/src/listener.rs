@@ -89,7 +89,9 @@ fn protocol(limits: &Limits) -> http1::Builder {
         .header_read_timeout(limits.head)
         .max_buf_size(limits.head_len_max.max(BUFFER_LEN_MIN))
         .max_header_size(limits.head_len_max)
-        .max_headers(limits.headers_max);
+        .max_headers(limits.headers_max)
+        // Some senders close their half once they have asked; they wait for the answer all the same.
+        .half_close(true);
     http
 }
 
@@ -238,9 +240,11 @@ mod tests {
 
     #[test]
     fn connections_are_counted_and_counted_back() {
-        let mut limits = Limits::default();
-        limits.connections_max = 3;
-        limits.connections_per_address_max = 2;
+        let limits = Limits {
+            connections_max: 3,
+            connections_per_address_max: 2,
+            ..Limits::default()
+        };
         let counts = Arc::new(Counts::new(&limits));
         let one: IpAddr = [192, 0, 2, 1].into();
         let other: IpAddr = [192, 0, 2, 2].into();

@@ -25,7 +25,9 @@ pub(crate) fn document() -> Value {
         "info": {
             "title": "Counterfoil",
             "description": "Postback tracking that answers durably, counts once, computes \
-                            exactly and explains every decision.",
+                            exactly and explains every decision. Beside what stands at each \
+                            operation, any request may be answered 400, 404, 405 or 431 before \
+                            it is known which operation it asks for.",
             "version": env!("CARGO_PKG_VERSION"),
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },

@@ -229,10 +229,12 @@ impl Problem {
     pub(crate) fn into_answer(self) -> Answer {
         let about = *self.about;
         let id = about.request_id.unwrap_or_else(fresh_id);
+        let status = self.status.as_u16();
+        tracing::debug!(request_id = id, status, code = self.code, "told a problem");
         let body = json_bytes(&Body {
             r#type: "about:blank",
             title: self.status.canonical_reason().unwrap_or_default(),
-            status: self.status.as_u16(),
+            status,
             detail: &self.detail,
             code: self.code,
             request_id: &id,

@@ -4,12 +4,22 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     sync::Arc,
+    time::Duration,
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{runtime, sync::watch, time::timeout};
 
 use crate::{app::App, config::Config, listener::accept, store::Store, table::Listener};
+
+/// Reads of administrators that run at once; more wait.
+const READS_MAX: usize = 16;
+
+/// How long reads that run are waited for when everything else has ended.
+const CUT_WITHIN: Duration = Duration::from_secs(1);
+
+/// Connections that may wait to be accepted; the system may hold it lower.
+const BACKLOG: i32 = 1024;
 
 /// Both listeners, bound but not served yet: a client that connects now waits.
 pub struct Server {
@@ -95,17 +105,19 @@ impl Server {
     /// # Errors
     /// Where the system gives no threads or no event queue.
     pub fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<Stopped> {
-        let runtime = match self.config.workers {
-            0 | 1 => runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?,
-            workers => runtime::Builder::new_multi_thread()
-                .worker_threads(workers)
-                .enable_all()
-                .build()?,
+        let mut builder = match self.config.workers {
+            0 | 1 => runtime::Builder::new_current_thread(),
+            workers => {
+                let mut builder = runtime::Builder::new_multi_thread();
+                builder.worker_threads(workers);
+                builder
+            }
         };
+        builder.enable_all().max_blocking_threads(READS_MAX);
+        let runtime = builder.build()?;
         let stopped = runtime.block_on(self.serve(shutdown));
-        runtime.shutdown_background();
+        // Ends what was cut, so that nothing of it is submitted after this returns.
+        runtime.shutdown_timeout(CUT_WITHIN);
         stopped
     }
 
@@ -160,6 +172,3 @@ fn listen(address: SocketAddr) -> Result<TcpListener, BindError> {
     };
     bind().map_err(|source| BindError { address, source })
 }
-
-/// Connections that may wait to be accepted; the system may hold it lower.
-const BACKLOG: i32 = 1024;

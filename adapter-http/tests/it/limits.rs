@@ -231,3 +231,18 @@ fn a_connection_serves_many_requests() {
         assert_eq!(reply.status == 404, path == "/nowhere", "{path}");
     }
 }
+
+#[test]
+fn a_sender_that_closed_its_half_is_answered() {
+    let running = Running::start();
+    let pcid = running.click();
+    running.store.set_mood(Mood::Slow(SOON));
+    let mut stream = connect(running.public);
+    let request = format!("GET {HANDLE}?pcid={pcid}&type=sale HTTP/1.1\r\nhost: t\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(
+        Reply::read(&mut stream).unwrap().json()["outcome"],
+        "created"
+    );
+}

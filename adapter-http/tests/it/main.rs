@@ -1,4 +1,11 @@
 //! The HTTP adapter over real sockets, in front of a store in memory.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what helps tests fails as tests do"
+)]
 
 mod access;
 mod admin;
@@ -10,4 +17,5 @@ mod memory;
 mod postbacks;
 mod process;
 mod roots;
+mod secrecy;
 mod stopping;
