@@ -28,7 +28,6 @@ const METHODS: [(Method, i64); 9] = [
     (Method::Link, 8),
 ];
 
-/// The index `transactions_due` counts on `pending` being 0.
 const RESULTS: [(TransactionResult, i64); 3] = [
     (TransactionResult::Pending, 0),
     (TransactionResult::Approved, 1),

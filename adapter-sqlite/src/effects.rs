@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 use crate::{
     blobs::{self, RequestMore},
     codes::Coded,
-    fault::Fault,
+    fault::{Fault, bad},
     rows::{self, value},
 };
 
@@ -64,16 +64,28 @@ fn update_conversion(db: &Connection, place: Place, stored: &Stored) -> Result<(
     hold_key(db, place, stored)
 }
 
+/// The unique key is the second guard behind the decision: that another conversion holds it is a
+/// defect.
 fn hold_key(db: &Connection, place: Place, stored: &Stored) -> Result<(), Fault> {
-    if let Some(key) = &stored.key {
-        db.prepare_cached("INSERT INTO repeat_keys (tenant, key, conversion) VALUES (?1, ?2, ?3)")?
-            .execute(params![
-                place.tenant,
-                key.as_bytes(),
-                stored.conversion.id.as_bytes()
-            ])?;
+    let Some(key) = &stored.key else {
+        return Ok(());
+    };
+    let rows = db
+        .prepare_cached(
+            "INSERT INTO repeat_keys (tenant, key, conversion) VALUES (?1, ?2, ?3) \
+             ON CONFLICT DO UPDATE SET conversion = excluded.conversion \
+             WHERE conversion = excluded.conversion",
+        )?
+        .execute(params![
+            place.tenant,
+            key.as_bytes(),
+            stored.conversion.id.as_bytes()
+        ])?;
+    if rows == 1 {
+        Ok(())
+    } else {
+        Err(bad("a repeat key that is held", stored.conversion.id))
     }
-    Ok(())
 }
 
 fn count(db: &Connection, tenant: i64, root: &ConversionId, commission: &str) -> Result<(), Fault> {

@@ -122,7 +122,7 @@ mod tests {
             }
         }
         let text = ids.next(0).unwrap().to_string();
-        assert!(text.starts_with("019b7761-2800-7"), "{text}");
+        assert!(text.starts_with("019b76da-a800-7"), "{text}");
         assert!(text.ends_with("0000"), "{text}");
     }
 

@@ -208,7 +208,9 @@ impl Reader {
         Ok(loaded)
     }
 
-    /// Auto-sets that are due by `now`, the earliest first (R35).
+    /// Auto-sets that are due by `now`, the earliest first (R35); also of transactions that are not
+    /// pending any more, where the decision will be that nothing happens. A decision about one takes
+    /// it off this list.
     ///
     /// # Errors
     /// Where the database cannot be read.
@@ -217,8 +219,7 @@ impl Reader {
             let mut statement = db.prepare_cached(
                 "SELECT tenants.name, t.id, t.auto_set_at \
                  FROM transactions t JOIN tenants ON tenants.id = t.tenant \
-                 WHERE t.auto_set_at <= ?1 AND t.auto_set_at IS NOT NULL AND t.result = 0 \
-                 AND t.auto_set_result <> 0 ORDER BY t.auto_set_at LIMIT ?2",
+                 WHERE t.auto_set_at <= ?1 ORDER BY t.auto_set_at, t.id LIMIT ?2",
             )?;
             let mut rows = statement.query(params![now.as_ms(), limit])?;
             let mut due = Vec::new();
@@ -239,7 +240,7 @@ impl Reader {
     /// Where the database cannot be read.
     pub fn next_auto_set(&self) -> Result<Option<Timestamp>, ReadError> {
         let sql = "SELECT auto_set_at FROM transactions WHERE auto_set_at IS NOT NULL \
-                   AND result = 0 AND auto_set_result <> 0 ORDER BY auto_set_at LIMIT 1";
+                   ORDER BY auto_set_at LIMIT 1";
         let next = self.with(|db| value(db, sql, []))?;
         Ok(next.map(Timestamp::from_ms))
     }

@@ -45,7 +45,10 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 const PROBE_LEN: i64 = 256 * 1024;
 
 /// What the writer is asked to do.
-#[expect(clippy::large_enum_variant, reason = "the large variant is the one that comes")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large variant is the one that comes"
+)]
 pub(crate) enum Job {
     /// Decide about a request.
     Decide(Waiting),

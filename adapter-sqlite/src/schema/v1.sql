@@ -96,8 +96,7 @@ CREATE TABLE transactions (
 CREATE INDEX transactions_made_later ON transactions (id)
     WHERE substr(id, 1, 14) <> substr(conversion, 1, 14);
 
-CREATE INDEX transactions_due ON transactions (auto_set_at)
-    WHERE auto_set_at IS NOT NULL AND result = 0 AND auto_set_result <> 0;
+CREATE INDEX transactions_due ON transactions (auto_set_at, id) WHERE auto_set_at IS NOT NULL;
 
 -- Kept only for commissions with a recurrence limit.
 CREATE TABLE counters (
