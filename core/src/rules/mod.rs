@@ -1,6 +1,5 @@
-#![doc = include_str!("../../docs/rules.md")]
-//!
-//! # Design
+//! Rules files: text in, checked rules out, every mistake at once. What a file can say is told at
+//! [`RulesetSpec`].
 //!
 //! Text becomes a tree that knows where everything stood ([`RulesetSpec`], `tree`). Readers walk
 //! the tree (`item` reads one value of any kind; `parties`, `commission` and `postback` know the
@@ -29,6 +28,8 @@ use crate::ruleset::{BUILT_IN_POSTBACK, GLOBAL_POSTBACK, PostbackDefinition, Rul
 use crate::token::{PostbackId, SecretName, TenantName};
 
 /// A rules file after its syntax was read: a tree that still knows where everything stood.
+///
+#[doc = include_str!("../../docs/rules.md")]
 #[derive(Clone, Debug)]
 pub struct RulesetSpec {
     root: Node,
