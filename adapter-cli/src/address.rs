@@ -1,10 +1,7 @@
 //! What people paste: the URL of a postback, or only its query; and the `offer/affiliate` of a
 //! click.
 
-use counterfoil_core::{
-    AffiliateId, Arrival, Channel, ConversionType, Incoming, Integration, Method, OfferId, Params,
-    Request, RootRequest, Ruleset, Source,
-};
+use counterfoil_core::{Arrival, Incoming, Method, Request, RootRequest, Ruleset};
 use url::{Url, form_urlencoded};
 
 use crate::failure::Failure;
@@ -81,99 +78,62 @@ impl Address {
         }
     }
 
-    /// The value of the first of these parameters, decoded.
-    pub(crate) fn parameter(&self, names: &[&str]) -> Option<String> {
-        form_urlencoded::parse(self.query.as_bytes())
-            .find(|(name, value)| names.contains(&name.as_ref()) && !value.is_empty())
-            .map(|(_, value)| value.into_owned())
-    }
-
-    /// Adds a parameter.
-    pub(crate) fn add(&mut self, name: &str, value: &str) {
-        let added = form_urlencoded::Serializer::new(String::new())
-            .append_pair(name, value)
-            .finish();
-        if !self.query.is_empty() {
-            self.query.push('&');
-        }
-        self.query.push_str(&added);
-    }
-}
-
-/// The click that an affiliate link would store.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Click {
-    /// The channel.
-    pub(crate) channel: Option<String>,
-    /// The integration.
-    pub(crate) integration: Option<String>,
-    /// The affiliate's sub ids, by number (1 to 10).
-    pub(crate) affs: Vec<(u8, Box<str>)>,
-    /// The affiliate's own id of the click.
-    pub(crate) affiliate_click_id: Option<Box<str>>,
-}
-
-impl Click {
-    /// The click on `link`, an `offer/affiliate` of the rules.
-    ///
-    /// # Errors
-    /// Where the rules have no such offer or affiliate, or something is no token.
-    pub(crate) fn arrival(&self, ruleset: &Ruleset, link: &str) -> Result<Arrival, Failure> {
-        let (offer, affiliate) = offer_and_affiliate(ruleset, link)?;
-        let channel = token(self.channel.as_deref(), Channel::new)?;
-        let integration = token(self.integration.as_deref(), Integration::new)?;
-        let root = RootRequest {
-            method: Method::Link,
-            conversion_type: ConversionType::Click,
-            source: Source::Link,
-            offer,
-            affiliate,
-            channel,
-            integration,
-            affs: self.affs.clone(),
-            affiliate_click_id: self.affiliate_click_id.clone(),
-            external_id: None,
-            value: None,
-            params: Params::new(),
+    /// Gives the parameter that has these names this value.
+    pub(crate) fn set(&mut self, names: &[&str], value: &str) {
+        let is_other = |pair: &&str| {
+            let name = pair.split('=').next().unwrap_or_default();
+            !pair.is_empty() && !names.contains(&name)
         };
-        Ok(Arrival {
-            request: Request::Root(Box::new(root)),
-            method: Method::Link,
-            dialect: None,
-            query: String::new(),
-            remote_addr: None,
-        })
+        let mut pairs: Vec<&str> = self.query.split('&').filter(is_other).collect();
+        let set = names.first().map(|name| {
+            form_urlencoded::Serializer::new(String::new())
+                .append_pair(name, value)
+                .finish()
+        });
+        pairs.extend(set.as_deref());
+        self.query = pairs.join("&");
     }
 }
 
-fn offer_and_affiliate(ruleset: &Ruleset, link: &str) -> Result<(OfferId, AffiliateId), Failure> {
-    let Some((offer, affiliate)) = link.split_once('/') else {
+/// Reads the click on an affiliate link: `offer/affiliate`, with a query where there is more to
+/// say, or the whole URL of the link.
+///
+/// # Errors
+/// Where the rules have no such offer or affiliate.
+pub(crate) fn click(ruleset: &Ruleset, link: &str) -> Result<Arrival, Failure> {
+    let path = match link.split_once("/c/") {
+        Some((_, path)) => path.split_once('/').map_or(path, |(_, path)| path),
+        None => link,
+    };
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let Some((offer, affiliate)) = path.split_once('/') else {
         return Err(
             Failure::usage(format_args!("`{link}` is no offer/affiliate"))
                 .hint("write both ids with a slash between them, as in shoply-cz/bo"),
         );
     };
-    let offer = ruleset.offer(offer).ok_or_else(|| {
-        let known = ruleset.offers().map(|offer| offer.id.as_str());
-        unknown("offer", offer, &known.collect::<Vec<_>>())
-    })?;
-    let affiliate = ruleset.affiliate(affiliate).ok_or_else(|| {
-        let known = ruleset.affiliates().map(|affiliate| affiliate.id.as_str());
-        unknown("affiliate", affiliate, &known.collect::<Vec<_>>())
-    })?;
-    Ok((offer.id.clone(), affiliate.id.clone()))
-}
-
-fn unknown(what: &str, id: &str, known: &[&str]) -> Failure {
-    Failure::could_not(format_args!("the rules have no {what} `{id}`"))
-        .hint(format_args!("one of {}", known.join(", ")))
-}
-
-fn token<T, E: std::fmt::Display>(
-    text: Option<&str>,
-    read: impl Fn(&str) -> Result<T, E>,
-) -> Result<Option<T>, Failure> {
-    text.map(read).transpose().map_err(Failure::usage)
+    let incoming = Incoming {
+        method: Method::Link,
+        dialect: None,
+        query,
+        body: None,
+    };
+    let root = counterfoil_core::decode(&incoming)
+        .and_then(|pairs| RootRequest::click(ruleset, offer, affiliate, &pairs))
+        .map_err(|refusal| {
+            let failure = Failure::could_not(&refusal.message);
+            match &refusal.hint {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            }
+        })?;
+    Ok(Arrival {
+        request: Request::Root(Box::new(root)),
+        method: Method::Link,
+        dialect: None,
+        query: counterfoil_core::logged_text(&incoming),
+        remote_addr: None,
+    })
 }
 
 #[cfg(test)]
@@ -227,11 +187,9 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_found_decoded_and_added_encoded() {
-        let mut address = Address::read("pcid=&eid=a%20b").unwrap();
-        assert_eq!(address.parameter(&["pcid", "eid"]).as_deref(), Some("a b"));
-        assert_eq!(address.parameter(&["type"]), None);
-        address.add("x", "1&2");
-        assert_eq!(address.query, "pcid=&eid=a%20b&x=1%262");
+    fn a_parameter_is_set_under_its_first_name_and_the_rest_stays_as_it_is() {
+        let mut address = Address::read("pcid=&eid=a%20b&x=%zz&type=sale").unwrap();
+        address.set(&["pcid", "eid"], "1&2");
+        assert_eq!(address.query, "x=%zz&type=sale&pcid=1%262");
     }
 }

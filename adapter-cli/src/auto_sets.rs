@@ -89,11 +89,11 @@ fn submit(store: &Store, due: &Due, reply: mpsc::Sender<Result<Decided, SubmitEr
         request: Request::AutoSet(due.transaction_id),
         method: Method::AutoSet,
         dialect: None,
-        query: format!("transaction_id={}", due.transaction_id),
+        query: counterfoil_core::auto_set_text(due.transaction_id),
         remote_addr: None,
     };
     let submission = Submission {
-        rules,
+        ruleset: rules.ruleset().clone(),
         arrival,
         received_at: clock::now(),
         known: None,

@@ -5,6 +5,8 @@ mod check;
 mod click;
 mod completions;
 mod conversions;
+mod demo;
+mod explain;
 mod help;
 mod list;
 mod man;
@@ -12,6 +14,7 @@ mod replay;
 mod requests;
 mod send;
 mod serve;
+mod test;
 mod transactions;
 mod write;
 
@@ -22,8 +25,11 @@ use crate::{exit_code::ExitCode, failure::Failure};
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Demo(demo::Arguments),
     Serve(serve::Arguments),
     Check(check::Arguments),
+    Explain(explain::Arguments),
+    Test(test::Arguments),
     Click(click::Arguments),
     Send(send::Arguments),
     Conversions(conversions::Arguments),
@@ -43,8 +49,11 @@ impl Command {
     /// What could not be done, and what to try.
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         match self {
+            Self::Demo(arguments) => demo::run(&arguments),
             Self::Serve(arguments) => serve::run(&arguments),
             Self::Check(arguments) => check::run(&arguments),
+            Self::Explain(arguments) => explain::run(&arguments),
+            Self::Test(arguments) => test::run(&arguments),
             Self::Click(arguments) => click::run(&arguments),
             Self::Send(arguments) => send::run(&arguments),
             Self::Conversions(arguments) => conversions::run(&arguments),

@@ -1,7 +1,7 @@
 //! Opening databases: as their owner, or beside it; which tenant is meant; what is told when it
 //! cannot be.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use counterfoil_core::TenantName;
 use counterfoil_sqlite::{
@@ -98,7 +98,7 @@ pub(crate) fn install(store: &Store, file: &RulesFile) -> Result<Installed, Fail
 ///
 /// # Errors
 /// As [`install`]; stored rules may be invalid in this version.
-pub(crate) fn install_all(store: &Store, files: &[RulesFile]) -> Result<Vec<Arc<Rules>>, Failure> {
+pub(crate) fn install_all(store: &Store, files: &[RulesFile]) -> Result<Vec<Rules>, Failure> {
     if files.is_empty() {
         return store.use_stored_rules().map_err(install_failure);
     }

@@ -30,7 +30,9 @@ pub(crate) fn lines(explanation: &Explanation) -> Vec<String> {
         lines.push(format!("  {HINT}try{HINT:#}: {hint}"));
     }
     lines.extend(about(explanation));
-    lines.push(format!("{STRONG}steps{STRONG:#}"));
+    if !explanation.trace.is_empty() {
+        lines.push(format!("{STRONG}steps{STRONG:#}"));
+    }
     lines.extend(steps(&explanation.trace));
     lines
 }
@@ -73,7 +75,7 @@ fn about(explanation: &Explanation) -> Vec<String> {
     }
     for transaction in &explanation.transactions {
         lines.push(format!(
-            "{STRONG}transaction{STRONG:#}  {} ({}, revenue {currency} {}, payout {currency} {})",
+            "{STRONG}transaction{STRONG:#}  {} ({}, revenue {} {currency}, payout {} {currency})",
             transaction.id,
             transaction.result.name(),
             transaction.revenue,

@@ -1,21 +1,9 @@
 //! The store behind the server: [`counterfoil_http::Store`] over [`counterfoil_sqlite::Store`].
-//!
-//! Everything is handed through, but for the rules: the server reads requests with a [`Ruleset`],
-//! the store decides with the installed version that it came from. [`EmbeddedStore`] keeps both
-//! side by side, for the version that runs and the one before: a request that was read just
-//! before a change is still decided with the rules that read it.
-
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+//! Everything is handed through; what is known of a request's root is looked up on the way, so that
+//! the one writer need not.
 
 use counterfoil_core::{
-    Arrival, ConversionId, Issue, RequestId, Ruleset, Severity, TenantName, Timestamp,
-    TransactionId,
+    Arrival, ConversionId, Issue, RequestId, Severity, TenantName, Timestamp, TransactionId,
     view::{ConversionView, Explanation, Filter, Page, RequestView, TransactionView},
 };
 use counterfoil_http as http;
@@ -23,73 +11,21 @@ use counterfoil_sqlite as sqlite;
 
 use crate::clock;
 
-/// An embedded store that a server can use. Rules must be announced with
-/// [`EmbeddedStore::run_rules`] before their tenant is served.
+/// An embedded store that a server can use.
 #[derive(Debug)]
 pub struct EmbeddedStore {
     store: sqlite::Store,
-    running: RwLock<BTreeMap<TenantName, Running>>,
-    waiting: Arc<AtomicU64>,
-}
-
-/// The rules of a tenant that run now, and those before them.
-#[derive(Clone, Debug)]
-struct Running {
-    current: Version,
-    previous: Option<Version>,
-}
-
-/// One version of rules, as the server and as the store knows it.
-#[derive(Clone, Debug)]
-struct Version {
-    ruleset: Arc<Ruleset>,
-    installed: Arc<sqlite::Rules>,
-}
-
-impl Version {
-    fn number(&self) -> i64 {
-        i64::from(self.installed.version())
-    }
 }
 
 impl EmbeddedStore {
-    /// Takes a store that this process owns; no tenant is served yet.
+    /// Takes a store that this process owns. The tenants that have rules in it are served.
     pub fn new(store: sqlite::Store) -> Self {
-        Self {
-            store,
-            running: RwLock::default(),
-            waiting: Arc::default(),
-        }
+        Self { store }
     }
 
     /// The store itself.
     pub fn store(&self) -> &sqlite::Store {
         &self.store
-    }
-
-    /// Serves a tenant with these rules from now on.
-    pub fn run_rules(&self, installed: Arc<sqlite::Rules>) {
-        let tenant = installed.ruleset().tenant().clone();
-        let ruleset = Arc::new(installed.ruleset().clone());
-        let current = Version { ruleset, installed };
-        let mut running = self.running.write().unwrap_or_else(PoisonError::into_inner);
-        let previous = running.remove(&tenant).map(|before| before.current);
-        running.insert(tenant, Running { current, previous });
-    }
-
-    fn running(&self, tenant: &str) -> Option<Running> {
-        let running = self.running.read().unwrap_or_else(PoisonError::into_inner);
-        running.get(tenant).cloned()
-    }
-
-    /// The installed rules that the server's copy was made from, unless they are long gone.
-    fn installed(&self, rules: &http::RunningRules) -> Option<Arc<sqlite::Rules>> {
-        let running = self.running(rules.ruleset.tenant().as_str())?;
-        [Some(running.current), running.previous]
-            .into_iter()
-            .flatten()
-            .find(|version| version.number() == rules.version)
-            .map(|version| version.installed)
     }
 
     fn reader(&self) -> &sqlite::Reader {
@@ -98,37 +34,32 @@ impl EmbeddedStore {
 
     /// The tenant by its name, where it is served.
     fn tenant(&self, name: &str) -> Option<TenantName> {
-        let running = self.running.read().unwrap_or_else(PoisonError::into_inner);
-        running
-            .get_key_value(name)
-            .map(|(tenant, _)| tenant.clone())
+        let rules = self.store.rules(name)?;
+        Some(rules.ruleset().tenant().clone())
     }
 }
 
 impl http::Store for EmbeddedStore {
     fn rules(&self, tenant: &str) -> Option<http::RunningRules> {
-        let current = self.running(tenant)?.current;
+        let rules = self.store.rules(tenant)?;
         Some(http::RunningRules {
-            version: current.number(),
-            ruleset: current.ruleset,
+            version: i64::from(rules.version()),
+            ruleset: rules.ruleset().clone(),
         })
     }
 
     fn submit(&self, submission: http::Submission, reply: http::Reply) {
-        let Some(rules) = self.installed(&submission.rules) else {
-            return reply(Err(http::SubmitError::Unavailable));
-        };
-        let known = self.reader().known(&rules, &submission.arrival.request);
+        let ruleset = submission.rules.ruleset;
+        let rules = self.store.rules(ruleset.tenant().as_str());
+        let request = &submission.arrival.request;
+        let known = rules.and_then(|rules| self.reader().known(&rules, request));
         let submission = sqlite::Submission {
-            rules,
+            ruleset,
             arrival: submission.arrival,
             received_at: submission.received_at,
             known,
         };
-        let waiting = Arc::clone(&self.waiting);
-        waiting.fetch_add(1, Ordering::Relaxed);
-        let answered = move |result: Result<sqlite::Decided, sqlite::SubmitError>| {
-            waiting.fetch_sub(1, Ordering::Relaxed);
+        let answered = |result: Result<sqlite::Decided, sqlite::SubmitError>| {
             reply(result.map(decided).map_err(submit_error));
         };
         self.store.submit(submission, Box::new(answered));
@@ -143,7 +74,7 @@ impl http::Store for EmbeddedStore {
         let ruleset = &rules.ruleset;
         let explained = self
             .reader()
-            .explain(ruleset.tenant(), ruleset, &arrival.request, at)
+            .explain(ruleset, &arrival.request, at)
             .map_err(read_error)?;
         Ok(Explanation::of(&explained.decision, ruleset))
     }
@@ -211,13 +142,12 @@ impl http::Store for EmbeddedStore {
     }
 
     fn rules_text(&self, tenant: &str) -> Result<Option<http::RulesText>, http::ReadError> {
-        let (Some(running), Some(tenant)) = (self.running(tenant), self.tenant(tenant)) else {
+        let Some(rules) = self.store.rules(tenant) else {
             return Ok(None);
         };
-        let version = running.current.installed.version();
         let stored = self
             .reader()
-            .rules_text(&tenant, Some(version))
+            .rules_text(rules.ruleset().tenant(), Some(rules.version()))
             .map_err(read_error)?;
         Ok(stored.map(|stored| http::RulesText {
             version: i64::from(stored.version),
@@ -244,7 +174,6 @@ impl http::Store for EmbeddedStore {
             .store
             .install_rules(tenant.as_ref(), text, format, clock::now())
             .map_err(put_rules_error)?;
-        self.run_rules(Arc::clone(&installed.rules));
         Ok(http::RulesAccepted {
             version: i64::from(installed.rules.version()),
             warnings: installed.warnings,
@@ -252,14 +181,13 @@ impl http::Store for EmbeddedStore {
     }
 
     fn health(&self) -> http::Health {
-        let not_ready = match self.store.health() {
-            sqlite::Health::Ready => None,
-            sqlite::Health::NotReady(reason) => Some(reason),
-        };
+        let health = self.store.health();
         http::Health {
-            not_ready,
-            queue_depth: self.waiting.load(Ordering::Relaxed),
-            ..http::Health::default()
+            not_ready: health.not_ready,
+            queue_depth: health.queue_depth,
+            batches: health.batches,
+            batched_requests: health.batched_requests,
+            batch_len_max: health.batch_len_max,
         }
     }
 }

@@ -25,18 +25,22 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let mut whole = description();
-    whole.build();
     let text = match arguments.topic.as_deref() {
-        None => whole.render_long_help().ansi().to_string(),
         Some(EXIT_CODES) => exit_codes(),
-        Some(name) => match whole.find_subcommand_mut(name) {
-            Some(command) => command.render_long_help().ansi().to_string(),
-            None => return Err(unknown(name, &whole)),
-        },
+        Some(name) if description().find_subcommand(name).is_none() => return Err(unknown(name)),
+        topic => long_help(topic),
     };
     output::say(text.trim_end())?;
     Ok(ExitCode::Done)
+}
+
+/// What `--help` prints.
+fn long_help(topic: Option<&str>) -> String {
+    let line = ["counterfoil"].into_iter().chain(topic).chain(["--help"]);
+    match description().try_get_matches_from(line) {
+        Err(help) => help.render().ansi().to_string(),
+        Ok(_) => String::new(),
+    }
 }
 
 fn exit_codes() -> String {
@@ -45,7 +49,8 @@ fn exit_codes() -> String {
     ExitCode::ALL.map(line).join("\n")
 }
 
-fn unknown(topic: &str, whole: &clap::Command) -> Failure {
+fn unknown(topic: &str) -> Failure {
+    let whole = description();
     let names: Vec<&str> = whole
         .get_subcommands()
         .map(clap::Command::get_name)

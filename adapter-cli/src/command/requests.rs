@@ -1,5 +1,7 @@
 //! `counterfoil requests`: every arrival, whatever came of it.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use counterfoil_core::{
     Outcome, Reason, RequestId,
@@ -8,7 +10,7 @@ use counterfoil_core::{
 
 use super::list::{self, PageArguments};
 use crate::{
-    arguments::{DatabaseArguments, HELP_TEMPLATE},
+    arguments::{DatabaseArguments, HELP_TEMPLATE, TenantArgument},
     database,
     exit_code::ExitCode,
     explained,
@@ -56,13 +58,17 @@ pub(crate) struct Arguments {
     #[command(subcommand)]
     show: Option<Show>,
     #[command(flatten)]
-    list: Option<ListArguments>,
+    list: ListArguments,
 }
 
 #[derive(Debug, Args)]
 struct ListArguments {
+    /// The database
+    // Optional for the sake of `show`, which has its own.
+    #[arg(long, value_name = "FILE", env = "COUNTERFOIL_DB", required = true)]
+    db: Option<PathBuf>,
     #[command(flatten)]
-    database: DatabaseArguments,
+    tenant: TenantArgument,
     /// Only with this outcome
     #[arg(long, value_parser = list::outcome, value_name = "OUTCOME")]
     outcome: Option<Outcome>,
@@ -92,15 +98,16 @@ struct ShowArguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    match (&arguments.show, &arguments.list) {
-        (Some(Show::Show(arguments)), _) => show(arguments),
-        (None, Some(arguments)) => page(arguments),
-        (None, None) => Err(Failure::usage("there is no database").hint("name one with --db")),
+    match &arguments.show {
+        Some(Show::Show(arguments)) => show(arguments),
+        None => page(&arguments.list),
     }
 }
 
 fn page(arguments: &ListArguments) -> Result<ExitCode, Failure> {
-    let (reader, tenant) = database::look_at_tenant(&arguments.database)?;
+    let db = arguments.db.clone().unwrap_or_default();
+    let tenant = arguments.tenant.clone();
+    let (reader, tenant) = database::look_at_tenant(&DatabaseArguments { db, tenant })?;
     let filter = Filter {
         outcome: arguments.outcome,
         reason: arguments.reason,

@@ -18,8 +18,8 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   counterfoil send --db acme.db 'pcid=01993b2e-7c1a-7f00-8000-0123456789ab&type=sale&value=100'
-  counterfoil send --db acme.db --rules rules.toml 'advertiser_id=shoply&external_id=A-1&result=approved'
-  counterfoil send --db acme.db 'http://127.0.0.1:8080/api/acme/postbacks/handle?pcid=…' --format json";
+  counterfoil send --db acme.db 'advertiser_id=shoply&external_id=A-1&result=approved'
+  counterfoil send --db acme.db 'https://x.example/api/acme/pixel.gif?pcid=…' --format json";
 
 /// Hand in a request, straight into a database that no server holds
 #[derive(Debug, Args)]

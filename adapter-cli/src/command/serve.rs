@@ -83,7 +83,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let role = format!("counterfoil serve on {}", settings.listen);
     let store = EmbeddedStore::new(database::own(&settings.db, role)?);
     let store = Arc::new(store);
-    reload::start_rules(&store, &files, &secrets)?;
+    reload::start_rules(store.store(), &files, &secrets)?;
     let server = bind(&settings, &secrets, &store)?;
     announce(&server)?;
     serve(server, &store, &settings, &secrets)
@@ -111,7 +111,8 @@ fn admin_token(secrets: &Secrets) -> Result<Secret, Failure> {
     }
     let made = crate::secrets::random_token()?;
     output::tell(format_args!(
-        "{SUSPICIOUS}there is no secret `admin_token`{SUSPICIOUS:#}; for this run it is {STRONG}{made}{STRONG:#}"
+        "{SUSPICIOUS}there is no secret `admin_token`{SUSPICIOUS:#}; for this run it is \
+         {STRONG}{made}{STRONG:#}"
     ));
     Ok(Secret::new(&made))
 }
@@ -138,7 +139,7 @@ fn serve(
         while signals.next().await == Asked::ToReload {
             let (store, settings) = (Arc::clone(store), Arc::clone(settings));
             let secrets = secrets.clone();
-            let again = move || reload::again(&store, &settings, &secrets);
+            let again = move || reload::again(store.store(), &settings, &secrets);
             // A panic of the task was reported when it happened.
             let _ = tokio::task::spawn_blocking(again).await;
         }

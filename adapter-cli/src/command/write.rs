@@ -12,7 +12,7 @@ pub(super) struct Opened {
     /// The database.
     pub(super) store: Store,
     /// The rules.
-    pub(super) rules: Arc<Rules>,
+    pub(super) rules: Rules,
 }
 
 /// Opens a database with the rules of `paths`, or else with those that it keeps.
@@ -30,18 +30,14 @@ pub(super) fn open(
     let loaded = database::install_all(&store, &files)?;
     let wanted = arguments.tenant.tenant.as_deref();
     let rules = database::choose(wanted, &loaded, |rules| rules.ruleset().tenant())?;
-    let rules = Arc::clone(rules);
+    let rules = rules.clone();
     Ok(Opened { store, rules })
 }
 
 /// Hands an arrival to the store and waits until it is on stable storage.
-pub(super) fn submit(
-    store: &Store,
-    rules: &Arc<Rules>,
-    arrival: Arrival,
-) -> Result<Decided, Failure> {
+pub(super) fn submit(store: &Store, rules: &Rules, arrival: Arrival) -> Result<Decided, Failure> {
     let submission = Submission {
-        rules: Arc::clone(rules),
+        ruleset: Arc::clone(rules.ruleset()),
         arrival,
         received_at: clock::now(),
         known: None,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use counterfoil_core::SecretName;
-use counterfoil_sqlite::{Installed, Rules};
+use counterfoil_sqlite::{Installed, Rules, Store};
 
 use super::config::Settings;
 use crate::{
@@ -12,7 +12,6 @@ use crate::{
     output::{self, SUSPICIOUS},
     rules_files::{self, RulesFile},
     secrets::Secrets,
-    store::EmbeddedStore,
 };
 
 /// Runs the rules of the files, or without files those that the database keeps. A stored version
@@ -21,31 +20,29 @@ use crate::{
 /// # Errors
 /// Where rules cannot be installed, or a secret that they name is missing.
 pub(super) fn start_rules(
-    store: &EmbeddedStore,
+    store: &Store,
     files: &[RulesFile],
     secrets: &Secrets,
 ) -> Result<(), Failure> {
     require_secrets(files.iter().filter_map(RulesFile::rules), secrets)?;
     if files.is_empty() {
-        let stored = database::install_all(store.store(), &[])?;
+        let stored = database::install_all(store, &[])?;
         if stored.is_empty() {
             return Err(Failure::could_not("the database keeps no rules yet")
                 .hint("name rules files with --rules"));
         }
-        require_secrets(stored.iter().map(|rules| rules.ruleset()), secrets)?;
-        stored.into_iter().for_each(|rules| store.run_rules(rules));
+        require_secrets(stored.iter().map(|rules| &**rules.ruleset()), secrets)?;
     }
     for file in files {
         let stored = newest_stored(store, file)?;
-        let installed = database::install(store.store(), file)?;
+        let installed = database::install(store, file)?;
         tell_what_changed(file, stored, &installed);
-        store.run_rules(installed.rules);
     }
     warn_of_idle_tenants(store)
 }
 
 /// Reads the files again. Rules with mistakes change nothing: the ones before go on.
-pub(super) fn again(store: &EmbeddedStore, settings: &Settings, secrets: &Secrets) {
+pub(super) fn again(store: &Store, settings: &Settings, secrets: &Secrets) {
     if settings.rules_from_db {
         return tracing::warn!("the rules come from the database: there is no file to read again");
     }
@@ -60,7 +57,7 @@ pub(super) fn again(store: &EmbeddedStore, settings: &Settings, secrets: &Secret
 
 /// All files are checked before the first of them runs.
 fn read_again(
-    store: &EmbeddedStore,
+    store: &Store,
     settings: &Settings,
     secrets: &Secrets,
 ) -> Result<Vec<String>, Failure> {
@@ -68,19 +65,18 @@ fn read_again(
     require_secrets(files.iter().filter_map(RulesFile::rules), secrets)?;
     let mut versions = Vec::new();
     for file in &files {
-        let rules = database::install(store.store(), file)?.rules;
+        let rules = database::install(store, file)?.rules;
         versions.push(format!("{} {}", rules.ruleset().tenant(), rules.version()));
-        store.run_rules(rules);
     }
     Ok(versions)
 }
 
 /// The version that the database runs before a file is installed.
-fn newest_stored(store: &EmbeddedStore, file: &RulesFile) -> Result<Option<u32>, Failure> {
+fn newest_stored(store: &Store, file: &RulesFile) -> Result<Option<u32>, Failure> {
     let Some(ruleset) = file.rules() else {
         return Ok(None);
     };
-    let stored = store.store().reader().rules_text(ruleset.tenant(), None);
+    let stored = store.reader().rules_text(ruleset.tenant(), None);
     let stored = stored.map_err(database::read_failure)?;
     Ok(stored.map(|stored| stored.version))
 }
@@ -99,11 +95,11 @@ fn tell_what_changed(file: &RulesFile, stored: Option<u32>, installed: &Installe
 }
 
 /// Tenants that have rows and no rules here are told, so that nobody forgets a file.
-fn warn_of_idle_tenants(store: &EmbeddedStore) -> Result<(), Failure> {
-    let stored = store.store().reader().tenants();
+fn warn_of_idle_tenants(store: &Store) -> Result<(), Failure> {
+    let stored = store.reader().tenants();
     for tenant in stored.map_err(database::read_failure)? {
-        if store.store().rules(tenant.as_str()).is_none() {
-            tracing::warn!(%tenant, "the database has this tenant, and no rules file has: it is not served");
+        if store.rules(tenant.as_str()).is_none() {
+            tracing::warn!(%tenant, "a stored tenant is not served: no rules file has it");
         }
     }
     Ok(())

@@ -1,0 +1,194 @@
+//! A server from outside: rules while it runs, and how it stops.
+
+use std::fs;
+
+use hyper::Method;
+
+use crate::{
+    client::{Client, block_on},
+    sandbox::{ADMIN_TOKEN, RULES, Sandbox, command_in},
+    server::Server,
+};
+
+#[test]
+fn a_click_and_its_sale_over_http_are_found_in_the_lists() {
+    let sandbox = Sandbox::with_rules();
+    let server = Server::start(&sandbox);
+    let pcid = server.click();
+    let sale = format!("/api/acme/postbacks/handle?pcid={pcid}&type=sale&value=100");
+    let answer = server.get(&sale);
+    assert_eq!(answer.status, 200);
+    let answer = answer.json();
+    assert_eq!(answer["outcome"], "created");
+    let listed = sandbox.run("conversions --db acme.db --type sale --format json");
+    let listed = listed.code(0).json();
+    assert_eq!(listed["items"][0]["id"], answer["conversion_id"]);
+    assert_eq!(listed["items"][0]["transactions"][0]["payout"], "5.00");
+    let over_http = server.admin("/api/acme/conversions?type=sale").json();
+    assert_eq!(over_http["items"], listed["items"]);
+    let request = answer["request_id"].as_str().expect("an id").to_owned();
+    sandbox
+        .run(&format!("requests show --db acme.db {request}"))
+        .code(0)
+        .stdout_has("s2s");
+}
+
+#[test]
+fn a_database_that_a_server_holds_is_refused_to_writers_and_open_to_readers() {
+    let sandbox = Sandbox::with_rules();
+    let server = Server::start(&sandbox);
+    server.click();
+    sandbox
+        .run("click --db acme.db shoply-cz/bo")
+        .code(1)
+        .no_stdout()
+        .stderr_has("counterfoil serve");
+    sandbox.run("send --db acme.db type=sale").code(1);
+    sandbox
+        .run("conversions --db acme.db")
+        .code(0)
+        .stdout_has("click");
+    sandbox.run("backup --db acme.db --to copy.db").code(0);
+    sandbox.run("replay --db copy.db").code(0);
+    let explain = "explain --rules rules.toml --db acme.db external_id=A-1&advertiser_id=shoply";
+    sandbox.run(explain).code(3).stdout_has("pairing_failed");
+}
+
+#[test]
+fn a_hangup_reads_the_rules_again_and_mistakes_never_replace_running_ones() {
+    let sandbox = Sandbox::with_rules();
+    let server = Server::start(&sandbox);
+    let payout = |order: &str| {
+        let pcid = server.click();
+        let sale = format!(
+            "/api/acme/postbacks/handle?pcid={pcid}&type=sale&value=100&external_id={order}"
+        );
+        let id = server.get(&sale).json()["conversion_id"]
+            .as_str()
+            .expect("an id")
+            .to_owned();
+        let row = server.admin(&format!("/api/acme/conversions/{id}")).json();
+        row["transactions"][0]["payout"]
+            .as_str()
+            .expect("a payout")
+            .to_owned()
+    };
+    assert_eq!(payout("A-1"), "5.00");
+
+    fs::write(
+        sandbox.path("rules.toml"),
+        RULES.replace("\"50\"", "\"5000\""),
+    )
+    .unwrap();
+    server.signal("HUP");
+    server.wait_for("the rules were not replaced");
+    assert_eq!(payout("A-2"), "5.00");
+
+    fs::write(
+        sandbox.path("rules.toml"),
+        RULES.replace("\"50\"", "\"80\""),
+    )
+    .unwrap();
+    server.signal("HUP");
+    server.wait_for("the rules were read again");
+    assert_eq!(payout("A-3"), "8.00");
+
+    let put = block_on(async {
+        let mut client = Client::connect(server.admin).await?;
+        let body = "{\"tenant\": \"acme\"}";
+        client
+            .ask(Method::PUT, "/api/acme/rules", Some(ADMIN_TOKEN), body)
+            .await
+    });
+    assert_eq!(put.expect("an answer").status, 422);
+    assert_eq!(payout("A-4"), "8.00");
+}
+
+#[test]
+fn a_stored_version_that_differs_is_kept_and_told() {
+    let sandbox = Sandbox::with_rules();
+    let mut server = Server::start(&sandbox);
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+    fs::write(
+        sandbox.path("rules.toml"),
+        RULES.replace("\"50\"", "\"80\""),
+    )
+    .unwrap();
+    let server = Server::start(&sandbox);
+    server.wait_for("the stored rules of `acme` differ");
+    drop(server);
+
+    let mut command = sandbox.command();
+    command.args(["serve", "--rules-from-db", "--db", "acme.db"]);
+    command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    let server = Server::spawn(command);
+    let rules = server.admin("/api/acme/rules");
+    assert!(rules.body.contains("80"), "{rules:?}");
+}
+
+#[test]
+fn settings_come_from_flags_then_environment_then_file() {
+    let sandbox = Sandbox::with_rules().file(
+        "counterfoil.toml",
+        "rules = [\"rules.toml\"]\ndb = \"file.db\"\nlisten = \"127.0.0.1:1\"\n\
+         admin-listen = \"127.0.0.1:0\"\nlog-format = \"json\"\n",
+    );
+    let mut command = sandbox.command();
+    command
+        .args([
+            "serve",
+            "--config",
+            "counterfoil.toml",
+            "--listen",
+            "127.0.0.1:0",
+        ])
+        .env("COUNTERFOIL_LISTEN", "127.0.0.1:2")
+        .env("COUNTERFOIL_DB", "environment.db");
+    let mut server = Server::spawn(command);
+    server.click();
+    assert!(sandbox.path("environment.db").exists());
+    assert!(!sandbox.path("file.db").exists());
+    server.signal("INT");
+    assert_eq!(server.wait().code(), Some(0));
+    let last = server.wait_for("\"stopped\"");
+    assert!(last.starts_with('{'), "{last}");
+
+    let bad = sandbox.file("bad.toml", "ruls = []");
+    bad.run("serve --config bad.toml")
+        .code(1)
+        .stderr_has("ruls");
+}
+
+#[test]
+fn a_missing_admin_token_is_made_and_told_once() {
+    let sandbox = Sandbox::with_rules();
+    let mut command = command_in(&sandbox.path("."), env!("CARGO_BIN_EXE_counterfoil"));
+    command.args(Server::ARGUMENTS);
+    command.env_remove("COUNTERFOIL_SECRET_ADMIN_TOKEN");
+    let server = Server::spawn(command);
+    let told = server.wait_for("there is no secret `admin_token`");
+    let token = told.rsplit(' ').next().expect("a token").to_owned();
+    assert_eq!(token.len(), 32, "{told}");
+    let ask = |token: &str| {
+        let answer = block_on(async {
+            let mut client = Client::connect(server.admin).await?;
+            let target = "/api/acme/conversions";
+            client.ask(Method::GET, target, Some(token), "").await
+        });
+        answer.expect("an answer").status
+    };
+    assert_eq!(ask(&token), 200);
+    assert_eq!(ask(ADMIN_TOKEN), 401);
+}
+
+#[test]
+fn a_taken_port_is_told_with_what_to_try() {
+    let sandbox = Sandbox::with_rules();
+    let server = Server::start(&sandbox);
+    let taken = server.public.to_string();
+    let ran = sandbox.run(&format!(
+        "serve --rules rules.toml --db other.db --listen {taken} --admin-listen 127.0.0.1:0"
+    ));
+    ran.code(1).stderr_has(&taken).stderr_has("--listen");
+}
