@@ -14,7 +14,6 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use comfy_table::{CellAlignment, Table, presets};
@@ -244,7 +243,7 @@ fn measure_histories() -> Result<()> {
 /// A database with one click and conversions under it.
 struct History {
     store: Store,
-    rules: Arc<Rules>,
+    rules: Rules,
     queries: Queries,
 }
 
@@ -313,14 +312,14 @@ impl History {
         let ruleset = self.rules.ruleset();
         let reader = self.store.reader();
         Ok(reader
-            .explain(ruleset.tenant(), ruleset, request, at)?
+            .explain(ruleset, request, at)?
             .decision)
     }
 }
 
-fn submit(store: &Store, rules: &Arc<Rules>, arrival: Arrival) -> Result<ConversionId> {
+fn submit(store: &Store, rules: &Rules, arrival: Arrival) -> Result<ConversionId> {
     let submission = Submission {
-        rules: rules.clone(),
+        ruleset: rules.ruleset().clone(),
         arrival,
         received_at: now()?,
         known: None,

@@ -206,7 +206,7 @@ fn link_request() -> Result<Request> {
 /// A store that is being filled.
 struct Filling {
     store: Store,
-    rules: Arc<Rules>,
+    rules: Rules,
 }
 
 type Answer = std::result::Result<Decided, SubmitError>;
@@ -232,7 +232,7 @@ impl Filling {
                 remote_addr: Some("203.0.113.7".into()),
             };
             let submission = Submission {
-                rules: self.rules.clone(),
+                ruleset: self.rules.ruleset().clone(),
                 arrival,
                 received_at: now()?,
                 known: None,
