@@ -1,6 +1,6 @@
 //! Conversions and their roots (semantics 1 and 3): what happened, unpaid.
 
-use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, sync::Arc, vec::Vec};
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -185,9 +185,9 @@ pub struct ExternalIdError;
 
 /// The advertiser's own id of a lead or order: 1 to 255 bytes, no control characters, compared
 /// byte for byte; unique only together with the advertiser.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "Box<str>", into = "Box<str>")]
-pub struct ExternalId(Box<str>);
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "Box<str>")]
+pub struct ExternalId(Arc<str>);
 
 impl ExternalId {
     /// The most bytes that it may have.
@@ -218,9 +218,9 @@ impl TryFrom<Box<str>> for ExternalId {
     }
 }
 
-impl From<ExternalId> for Box<str> {
-    fn from(id: ExternalId) -> Self {
-        id.0
+impl Serialize for ExternalId {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&self.0)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Tokens (R1): the ids and names that rules and requests use for the same thing.
 
-use alloc::boxed::Box;
+use alloc::{boxed::Box, sync::Arc};
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -31,9 +31,10 @@ macro_rules! token_type {
         $(#[doc = $doc])+
         ///
         /// A token (R1): 1 to 64 bytes of `A-Z a-z 0-9 . _ -`, compared byte for byte.
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "Box<str>", into = "Box<str>")]
-        pub struct $name(Box<str>);
+        /// Cheap to clone: rules, facts and decisions share the text.
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+        #[serde(try_from = "Box<str>")]
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Checks `text` and makes the token.
@@ -57,13 +58,17 @@ macro_rules! token_type {
         impl TryFrom<Box<str>> for $name {
             type Error = TokenError;
             fn try_from(text: Box<str>) -> Result<Self, TokenError> {
-                if is_token(&text) { Ok(Self(text)) } else { Err(TokenError { input: text }) }
+                if is_token(&text) {
+                    Ok(Self(text.into()))
+                } else {
+                    Err(TokenError { input: text })
+                }
             }
         }
 
-        impl From<$name> for Box<str> {
-            fn from(token: $name) -> Self {
-                token.0
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.serialize_str(&self.0)
             }
         }
 
