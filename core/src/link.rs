@@ -80,3 +80,116 @@ fn with_pcid(url: &str, root: &Conversion) -> String {
     };
     format!("{before}{joint}{PCID}={}{fragment}", root.id)
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::{collections::BTreeMap, vec, vec::Vec};
+
+    use super::*;
+    use crate::{
+        conversion::{ConversionType, Method, Origin, Source},
+        ids::ConversionId,
+        template::Template,
+        time::Timestamp,
+        token::{AdvertiserId, AffiliateId, Channel, OfferId},
+    };
+
+    const ID: &str = "01234567-89ab-7def-8123-456789abcdef";
+
+    fn offer(url: &str) -> Offer {
+        Offer {
+            id: OfferId::new("shoply-cz").unwrap(),
+            name: "Shoply".into(),
+            advertiser: AdvertiserId::new("shoply").unwrap(),
+            country: None,
+            url: Template::parse(url).unwrap(),
+            click_window: None,
+        }
+    }
+
+    fn click() -> Conversion {
+        let id: ConversionId = ID.parse().unwrap();
+        let origin = Origin {
+            source: Source::Link,
+            offer: OfferId::new("shoply-cz").unwrap(),
+            advertiser: AdvertiserId::new("shoply").unwrap(),
+            affiliate: AffiliateId::new("bo").unwrap(),
+            channel: Some(Channel::new("mail").unwrap()),
+            integration: None,
+            affs: vec![(1, "a b&c".into()), (10, "{pcid}".into())],
+            affiliate_click_id: Some("x/y#z".into()),
+        };
+        Conversion {
+            id,
+            root_id: id,
+            conversion_type: ConversionType::Click,
+            method: Method::Link,
+            origin: Some(origin),
+            external_id: None,
+            value: None,
+            price: None,
+            untaken_commission: None,
+            currency: "EUR".parse().unwrap(),
+            rates: Vec::new(),
+            params: BTreeMap::new(),
+            exhausted: Vec::new(),
+            created_at: Timestamp::from_ms(0),
+            updated_at: Timestamp::from_ms(0),
+            revision: 1,
+        }
+    }
+
+    #[test]
+    fn macros_are_filled_once_and_encoded() {
+        for (url, filled) in [
+            ("https://s/?c={pcid}&k=v", "https://s/?c=ID&k=v"),
+            ("https://s/{pcid}#top", "https://s/ID#top"),
+            (
+                "https://s/?c={pcid}&a={affs1}&b={affs2}",
+                "https://s/?c=ID&a=a%20b%26c&b=",
+            ),
+            // What a value brings is no macro.
+            ("https://s/{pcid}?a={affs10}", "https://s/ID?a=%7Bpcid%7D"),
+            (
+                "https://s/{affiliate_click_id}/{pcid}",
+                "https://s/x%2Fy%23z/ID",
+            ),
+            (
+                "https://s/{offer_id}/{advertiser_id}/{affiliate_id}?{channel}{integration}",
+                "https://s/shoply-cz/shoply/bo?mail&pcid=ID",
+            ),
+        ] {
+            assert_eq!(
+                offer(url).link_url(&click()),
+                filled.replace("ID", ID),
+                "{url}"
+            );
+        }
+        for name in LINK_MACROS {
+            let known = offer(&format!("https://s/{{{name}}}"));
+            assert_eq!(known.url.macros().collect::<Vec<_>>(), [name]);
+        }
+    }
+
+    #[test]
+    fn pcid_is_appended_to_the_query() {
+        for (url, appended) in [
+            ("https://s", "https://s?pcid=ID"),
+            ("https://s/", "https://s/?pcid=ID"),
+            ("https://s/?", "https://s/?pcid=ID"),
+            ("https://s/?a=b", "https://s/?a=b&pcid=ID"),
+            ("https://s/?a=b&", "https://s/?a=b&pcid=ID"),
+            ("https://s/#top?x", "https://s/?pcid=ID#top?x"),
+            ("https://s/?a=b#top", "https://s/?a=b&pcid=ID#top"),
+        ] {
+            let offer = offer(url);
+            assert_eq!(
+                offer.link_url(&click()),
+                appended.replace("ID", ID),
+                "{url}"
+            );
+            let deep = offer.link_url_to(url, &click());
+            assert_eq!(deep, appended.replace("ID", ID), "{url}");
+        }
+    }
+}

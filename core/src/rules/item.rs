@@ -24,6 +24,8 @@ use crate::{
 
 /// The most errors, and the most warnings, that are told of one file.
 const ISSUES_MAX: usize = 1000;
+/// The most known words that an unknown one is compared with.
+const COMPARED_MAX: usize = 1000;
 /// The most characters of a name for people.
 const NAME_CHARS_MAX: usize = 200;
 
@@ -47,6 +49,10 @@ impl Issues {
         warnings.sort_by_key(|issue| issue.position);
         errors.append(&mut warnings);
         errors
+    }
+
+    fn is_full(&self) -> bool {
+        self.errors.borrow().len() >= ISSUES_MAX
     }
 
     fn push(&self, issue: Issue) {
@@ -122,7 +128,10 @@ impl<'t> Item<'t> {
         word: &str,
         known: impl IntoIterator<Item = &'a str>,
     ) {
-        let known: Vec<&str> = known.into_iter().collect();
+        if self.issues.is_full() {
+            return;
+        }
+        let known: Vec<&str> = known.into_iter().take(COMPARED_MAX).collect();
         self.error(message, meant(word, &known));
     }
 

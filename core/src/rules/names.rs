@@ -25,6 +25,9 @@ static BUILT_IN: [ConversionType; 6] = ConversionType::BUILT_IN;
 /// In conditions, every registered type (R9).
 const CUSTOM: &str = "custom";
 
+/// The most definitions of one kind.
+const DEFINITIONS_MAX: usize = 50_000;
+
 /// All definitions of one kind, in the order of the text.
 pub(super) struct Defined<'t, T> {
     /// Each one's table, with its id where that is right.
@@ -210,7 +213,12 @@ impl<'t, T: Ord + Clone + Borrow<str> + Display> Defined<'t, T> {
             what: kind.what,
             paths: BTreeMap::new(),
         };
-        for item in file.tables(kind.key) {
+        let items = file.tables(kind.key);
+        if let Some(beyond) = items.get(DEFINITIONS_MAX) {
+            let message = format!("there are more than {DEFINITIONS_MAX} of these");
+            beyond.error(message, "split the programme, or remove what is old");
+        }
+        for item in items.into_iter().take(DEFINITIONS_MAX) {
             let Some(table) = item.table(kind.keys, kind.later) else {
                 continue;
             };

@@ -131,7 +131,9 @@ fn url_template(item: &Item<'_>) -> Option<Template> {
         );
         return None;
     }
-    if let Some(odd) = text.chars().find(|char| !char.is_ascii_graphic()) {
+    // Browsers read a backslash as a slash, others as a part of the host.
+    let is_odd = |char: &char| !char.is_ascii_graphic() || *char == '\\';
+    if let Some(odd) = text.chars().find(is_odd) {
         let message = format!("`{}` cannot stand in a url", odd.escape_default());
         item.error(message, "write it percent-encoded, hosts in punycode");
         return None;
@@ -167,7 +169,7 @@ fn check_host(item: &Item<'_>, url: &str) -> Option<()> {
         );
         return None;
     };
-    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if authority.is_empty() {
         item.error(
             "the url names no host",

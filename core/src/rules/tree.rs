@@ -1,8 +1,14 @@
 //! The tree that a rules file is read from: TOML and JSON become the same [`Node`]s, and those of
 //! TOML know where they stood. Nothing here knows what the rules mean.
 
-use alloc::{borrow::ToOwned, format, string::String, string::ToString, vec::Vec};
-use core::fmt;
+use alloc::{
+    borrow::{Cow, ToOwned},
+    format,
+    string::String,
+    string::ToString,
+    vec::Vec,
+};
+use core::{cell::Cell, fmt};
 
 use serde::{
     Deserialize, Deserializer,
@@ -126,6 +132,9 @@ fn syntax_issue(position: Option<Position>, message: &str) -> Issue {
 struct Lines<'t> {
     text: &'t str,
     starts: Vec<usize>,
+    /// The last byte asked for and its column: places are asked for mostly in order, and a line
+    /// may be as long as the text.
+    last: Cell<(usize, usize)>,
 }
 
 impl<'t> Lines<'t> {
@@ -134,40 +143,37 @@ impl<'t> Lines<'t> {
         let starts = core::iter::once(0)
             .chain(ends.map(|(at, _)| at + 1))
             .collect();
-        Self { text, starts }
+        let last = Cell::new((0, 1));
+        Self { text, starts, last }
     }
 
     /// The position of a byte; columns count characters.
     fn position(&self, at: usize) -> Position {
-        let line = self.starts.partition_point(|start| *start <= at);
-        let start = self.starts.get(line.saturating_sub(1)).copied();
-        let before = self
-            .text
-            .as_bytes()
-            .get(start.unwrap_or_default()..at)
-            .unwrap_or_default();
+        let line = self.starts.partition_point(|start| *start <= at).max(1);
+        let start = self.starts.get(line - 1).copied().unwrap_or_default();
+        let (known, column) = match self.last.get() {
+            (last, column) if (start..=at).contains(&last) => (last, column),
+            _ => (start, 1),
+        };
+        let between = self.text.as_bytes().get(known..at).unwrap_or_default();
         // Bytes that continue a character begin with the bits 10.
-        let chars = before.iter().filter(|byte| **byte & 0xC0 != 0x80).count();
+        let chars = between.iter().filter(|byte| **byte & 0xC0 != 0x80).count();
+        let column = column.saturating_add(chars);
+        self.last.set((at, column));
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        (number(line.max(1)), number(chars.saturating_add(1)))
+        (number(line), number(column))
     }
 }
 
 fn toml_table(table: DeTable<'_>, lines: &Lines<'_>) -> Value {
-    let mut entries: Vec<(usize, Entry)> = table
-        .into_iter()
-        .map(|(key, value)| {
-            let at = key.span().start;
-            let entry = Entry {
-                key: key.into_inner().into_owned(),
-                key_position: Some(lines.position(at)),
-                node: toml_node(value, lines),
-            };
-            (at, entry)
-        })
-        .collect();
-    entries.sort_by_key(|(at, _)| *at);
-    Value::Table(entries.into_iter().map(|(_, entry)| entry).collect())
+    let mut entries: Vec<_> = table.into_iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    let entry = |(key, value): (Spanned<Cow<'_, str>>, Spanned<DeValue<'_>>)| Entry {
+        key_position: Some(lines.position(key.span().start)),
+        key: key.into_inner().into_owned(),
+        node: toml_node(value, lines),
+    };
+    Value::Table(entries.into_iter().map(entry).collect())
 }
 
 fn toml_node(value: Spanned<DeValue<'_>>, lines: &Lines<'_>) -> Node {

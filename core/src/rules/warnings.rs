@@ -1,11 +1,17 @@
 //! What is legal but suspicious about the rules as a whole. What can be seen in one definition
 //! alone is told where that is read.
 
-use alloc::{collections::BTreeSet, format, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    format,
+    vec::Vec,
+};
 
 use super::names::Names;
 use crate::{
-    ruleset::{Commission, CommissionConditions, GLOBAL_POSTBACK, PostbackDefinition, Ruleset},
+    ruleset::{
+        Commission, CommissionConditions, GLOBAL_POSTBACK, Offer, PostbackDefinition, Ruleset,
+    },
     token::{AdvertiserId, AffiliateId, GroupName, OfferId},
 };
 
@@ -22,8 +28,8 @@ pub(super) fn warn(names: &Names<'_>, ruleset: &Ruleset) {
         .map(|definition| Scope::of_postback(ruleset, definition))
         .collect();
     never_matching(names, &scopes, &definitions);
-    shadowed(names, ruleset, &scopes);
-    unpaid_offers(names, ruleset, &scopes);
+    let paying = shadowed(names, ruleset, &scopes);
+    unpaid_offers(names, &paying);
     differing_keys(names, ruleset, &definitions);
     unknown_rates(names, ruleset);
 }
@@ -69,10 +75,16 @@ fn offers<'r>(
     if offers.is_none() && advertisers.is_none() {
         return None;
     }
-    let all = ruleset.offers.values();
-    let met =
-        all.filter(|offer| allows(offers, &offer.id) && allows(advertisers, &offer.advertiser));
-    Some(met.map(|offer| &offer.id).collect())
+    let met = |offer: &&'r Offer| allows(advertisers, &offer.advertiser);
+    let ids = |offer: &'r Offer| &offer.id;
+    Some(match offers {
+        // Named one by one, they are found without looking at all offers.
+        Some(offers) => {
+            let named = offers.iter().filter_map(|id| ruleset.offers.get(id));
+            named.filter(met).map(ids).collect()
+        }
+        None => ruleset.offers.values().filter(met).map(ids).collect(),
+    })
 }
 
 fn affiliates<'r>(
@@ -112,30 +124,46 @@ fn never_matching(names: &Names<'_>, commissions: &[Scope<'_>], postbacks: &[Sco
     }
 }
 
+/// The commissions that can pay for an offer, by their places; under no offer those that do not
+/// ask for one.
+type ByOffer<'r> = BTreeMap<Option<&'r OfferId>, Vec<usize>>;
+
 /// A commission that comes after one that wins wherever it matches. Candidates are tried in the
 /// order of the rules and only the first is taken (R26): one that has reached its recurrence limit
 /// makes no transaction and does not give way (R27), so the limit plays no part here.
-fn shadowed(names: &Names<'_>, ruleset: &Ruleset, scopes: &[Scope<'_>]) {
-    let all = ruleset.commissions.iter().zip(scopes);
-    for (index, (later, scope)) in all.clone().enumerate() {
+fn shadowed<'r>(names: &Names<'_>, ruleset: &'r Ruleset, scopes: &[Scope<'r>]) -> ByOffer<'r> {
+    let mut before: ByOffer<'r> = BTreeMap::new();
+    for (index, (later, scope)) in ruleset.commissions.iter().zip(scopes).enumerate() {
         if !later.active || scope.unmet().is_some() {
             continue;
         }
-        let winner = all
-            .clone()
-            .take(index)
-            .position(|(earlier, of_earlier)| covers(earlier, of_earlier, later, scope));
-        let Some(winner) = winner else {
-            continue;
-        };
-        if let Some((table, _)) = names.commissions.tables.get(index) {
+        // What wins over it lets its first offer through as well.
+        let first = scope.offers.as_ref().and_then(BTreeSet::first).copied();
+        let restricted = first.and_then(|offer| before.get(&Some(offer)));
+        let candidates = before.get(&None).into_iter().chain(restricted).flatten();
+        let winner = candidates.copied().filter(|at| {
+            let earlier = ruleset.commissions.get(*at).zip(scopes.get(*at));
+            earlier.is_some_and(|(earlier, of)| covers(earlier, of, later, scope))
+        });
+        if let (Some(winner), Some((table, _))) =
+            (winner.min(), names.commissions.tables.get(index))
+        {
             let message = format!(
                 "only an explicit `commission_id` ever chooses it: `commission[{winner}]` comes \
                  first wherever it matches"
             );
             table.item.warning(message, "put the narrower one first");
         }
+        match &scope.offers {
+            None => before.entry(None).or_default().push(index),
+            Some(offers) => {
+                for offer in offers {
+                    before.entry(Some(offer)).or_default().push(index);
+                }
+            }
+        }
     }
+    before
 }
 
 fn covers(
@@ -145,20 +173,15 @@ fn covers(
     of_later: &Scope<'_>,
 ) -> bool {
     let (wide, narrow) = (&earlier.conditions, &later.conditions);
-    let starts = wide
-        .valid_from
-        .is_none_or(|from| narrow.valid_from.is_some_and(|at| at >= from));
-    let ends = wide
-        .valid_to
-        .is_none_or(|to| narrow.valid_to.is_some_and(|at| at <= to));
-    earlier.active
-        && earlier.conversion_type == later.conversion_type
+    let starts = |from| narrow.valid_from.is_some_and(|at| at >= from);
+    let ends = |to| narrow.valid_to.is_some_and(|at| at <= to);
+    earlier.conversion_type == later.conversion_type
         && contains(&of_earlier.offers, &of_later.offers)
         && contains(&of_earlier.affiliates, &of_later.affiliates)
         && contains(&wide.sources, &narrow.sources)
         && contains(&wide.channels, &narrow.channels)
-        && starts
-        && ends
+        && wide.valid_from.is_none_or(starts)
+        && wide.valid_to.is_none_or(ends)
 }
 
 /// Whether everything that the narrow condition lets through passes the wide one.
@@ -170,15 +193,12 @@ fn contains<T: Ord>(wide: &Option<BTreeSet<T>>, narrow: &Option<BTreeSet<T>>) ->
     }
 }
 
-fn unpaid_offers(names: &Names<'_>, ruleset: &Ruleset, scopes: &[Scope<'_>]) {
+fn unpaid_offers(names: &Names<'_>, paying: &ByOffer<'_>) {
+    if paying.contains_key(&None) {
+        return;
+    }
     for (table, id) in &names.offers.tables {
-        let pays = |(commission, scope): (&Commission, &Scope<'_>)| {
-            let offers = scope.offers.as_ref();
-            let reaches =
-                offers.is_none_or(|offers| id.as_ref().is_some_and(|id| offers.contains(id)));
-            commission.active && reaches && scope.unmet().is_none()
-        };
-        if !ruleset.commissions.iter().zip(scopes).any(pays) {
+        if !paying.contains_key(&id.as_ref()) {
             let message = "no active commission pays for this offer";
             table
                 .item

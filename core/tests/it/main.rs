@@ -1,4 +1,10 @@
 //! Tests of the public surface.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic, also outside of test functions"
+)]
 
 mod reading;
 mod rules;

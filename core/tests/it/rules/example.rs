@@ -83,7 +83,11 @@ answer = "strict"
 https_only = false
 status = { hold = { result = "pending" }, "paid out" = { result = "approved", type = "deposit" } }
 dedup = { key = "external", on_repeat = "update" }
-limits = { types = ["custom", "sale"], results = ["pending"], currencies = ["EUR", "usd"], value_max = "5000", commission_max = "100.123" }
+limits.types = ["custom", "sale"]
+limits.results = ["pending"]
+limits.currencies = ["EUR", "usd"]
+limits.value_max = "5000"
+limits.commission_max = "100.123"
 
 [[exchange_rate]]
 from = "USD"
@@ -299,4 +303,31 @@ fn json_of_the_same_shape_makes_the_same_rules() {
         .unwrap_or_else(|issues| panic!("{issues:#?}"));
     assert_eq!(rules, example());
     assert_eq!(warnings, []);
+}
+
+/// The examples of the reference are one file, without mistakes and warnings.
+#[test]
+fn the_reference_is_right() {
+    let page = include_str!("../../../docs/rules.md");
+    let blocks = page.split("```toml\n").skip(1);
+    let text: String = blocks
+        .filter_map(|block| block.split("```").next())
+        .collect();
+    let (rules, warnings) = check(&text).unwrap_or_else(|issues| panic!("{issues:#?}"));
+    assert_eq!(warnings, []);
+    assert_eq!(rules.commissions().len(), 3);
+    for (list, key) in [("commission[0]", "commission"), ("postback[0]", "postback")] {
+        // Every key that a reader knows is on the page: the hint of an unknown key lists them.
+        let wrong = format!("[[{key}]]\nzzzzzzzzzzzz = 1\n");
+        let issues = check(&wrong).unwrap_err();
+        let path = format!("{list}.zzzzzzzzzzzz");
+        let issue = issues.iter().find(|issue| issue.path == path).unwrap();
+        let hint = issue.hint.as_deref().unwrap();
+        let keys: Vec<&str> = hint.split('`').skip(1).step_by(2).collect();
+        assert!(keys.len() > 10, "{hint}");
+        for key in keys {
+            let named = [format!("`{key}`"), format!("`{key}."), format!("{key} ")];
+            assert!(named.iter().any(|name| page.contains(name)), "{key}");
+        }
+    }
 }

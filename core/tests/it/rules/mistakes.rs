@@ -1,1 +1,154 @@
-//! Every check.
+//! Every check: the table in `mistakes.txt`, and what does not fit in it.
+
+use counterfoil_core::{Ruleset, RulesetSpec, Severity};
+
+use super::{
+    check, compare,
+    table::{Section, cells, expected_behind, next_line, sections},
+};
+
+/// Right rules that each row adds a mistake to.
+const RIGHT: &str = r#"
+tenant = "acme"
+currency = "EUR"
+[[conversion_type]]
+name = "deposit"
+[[advertiser]]
+id = "shoply"
+[[affiliate]]
+id = "bo"
+group = "gold"
+[[offer]]
+id = "cz"
+advertiser = "shoply"
+url = "https://shoply.example/"
+[[commission]]
+id = "first"
+type = "sale"
+revenue = { fixed = "20" }
+"#;
+
+/// One mistake a row, each in a definition of its own.
+fn compare_rows(definition: &str, path: &str, rows: &[&str]) {
+    let before = format!("{RIGHT}{definition}");
+    for row in rows {
+        let [line, rest, column, message, hint] = cells(row)[..] else {
+            panic!("five cells: {row}");
+        };
+        let path = format!("{path}{rest}");
+        let at = Some((next_line(&before), column.parse().unwrap()));
+        let text = format!("{before}{line}\n");
+        let issues = check(&text).unwrap_err();
+        compare(
+            &text,
+            Severity::Error,
+            &issues,
+            &[(&path, at, message, hint)],
+        );
+    }
+}
+
+/// All mistakes of one text, which stands behind `head`.
+fn compare_text(head: &str, text: &str, rows: &[&str]) {
+    let expected = expected_behind(head, rows);
+    let text = format!("{head}{text}");
+    let issues = check(&text).unwrap_err();
+    compare(&text, Severity::Error, &issues, &expected);
+    // What may be a secret is not repeated.
+    assert!(!format!("{issues:?}").contains("hunter2"));
+}
+
+#[test]
+fn each_mistake_is_told() {
+    check(RIGHT).unwrap();
+    let sections = sections(include_str!("mistakes.txt"));
+    let rows = sections.iter().map(|section| section.rows.len());
+    assert_eq!(rows.sum::<usize>(), 161);
+    for Section {
+        kind,
+        path,
+        text,
+        rows,
+    } in &sections
+    {
+        match *kind {
+            "at" => {
+                check(&format!("{RIGHT}{text}")).unwrap();
+                compare_rows(text, path, rows);
+            }
+            "into" => compare_rows(text, path, rows),
+            "behind" => compare_text(RIGHT, text, rows),
+            "alone" => compare_text("", text, rows),
+            _ => panic!("no kind of section: {kind}"),
+        }
+    }
+}
+
+#[test]
+fn urls_are_bounded() {
+    let offer = "[[offer]]\nid = \"x\"\nadvertiser = \"shoply\"\nurl = \"https://a/";
+    let of_len = |len: usize| format!("{RIGHT}{offer}{}\"", "x".repeat(len - "https://a/".len()));
+    check(&of_len(2048)).unwrap();
+    let issues = check(&of_len(2049)).unwrap_err();
+    let at = Some((next_line(RIGHT) + 3, 7));
+    let expected = [("offer[1].url", at, "more than 2048 bytes", "shorten it")];
+    compare("", Severity::Error, &issues, &expected);
+}
+
+#[test]
+fn columns_count_characters() {
+    let text =
+        "tenant = \"a\"\ncurrency = \"EUR\"\nadvertiser = [{ name = \"žž\", id = \"ž\" }]\r\n";
+    let expected = [("advertiser[0].id", Some((3, 35)), "`ž` is no id", "1 to 64")];
+    compare(text, Severity::Error, &check(text).unwrap_err(), &expected);
+}
+
+#[test]
+fn in_json() {
+    let head = "\"tenant\": \"a\", \"currency\": \"EUR\"";
+    for (text, expected) in [
+        (
+            "{".to_owned(),
+            ("", Some((1, 1)), "EOF while parsing an object", ""),
+        ),
+        (
+            "{}\nx".to_owned(),
+            ("", Some((2, 1)), "trailing characters", ""),
+        ),
+        (
+            "[]".to_owned(),
+            ("", None, "expected a table, found a list", "braces"),
+        ),
+        (
+            format!("{{{head}, \"tenant\": \"b\"}}"),
+            ("tenant", None, "the key stands here twice", "remove one"),
+        ),
+        (
+            format!("{{{head}, \"advertiser\": [{{\"id\": \"a\", \"id\": \"b\"}}]}}"),
+            (
+                "advertiser[0].id",
+                None,
+                "the key stands here twice",
+                "remove one",
+            ),
+        ),
+        (
+            format!("{{{head}, \"advertiser\": null}}"),
+            (
+                "advertiser",
+                None,
+                "expected a list of tables, found null",
+                "leave the key out",
+            ),
+        ),
+        (
+            format!("{{{head}, \"advertiser\": [{{\"id\": 1.5}}]}}"),
+            ("advertiser[0].id", None, "found a number", "\"1.5\""),
+        ),
+    ] {
+        let issues = RulesetSpec::from_json(&text)
+            .and_then(Ruleset::check)
+            .unwrap_err();
+        compare(&text, Severity::Error, &issues, &[expected]);
+    }
+}

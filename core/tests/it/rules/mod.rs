@@ -2,6 +2,7 @@
 
 mod example;
 mod mistakes;
+mod table;
 mod warnings;
 
 use counterfoil_core::{Issue, Ruleset, RulesetSpec, Severity};
@@ -133,4 +134,18 @@ fn depth_and_length_are_bounded() {
     );
     let many = "x = 1\n[[offer]]\n".to_owned() + &"[[offer]]\n".repeat(3000);
     assert_eq!(check(&many).unwrap_err().len(), 1000);
+    let many: String = (0..=50_000)
+        .map(|n| format!("[[advertiser]]\nid=\"{n}\"\n"))
+        .collect();
+    let issues = check(&format!("tenant=\"a\"\ncurrency=\"EUR\"\n{many}")).unwrap_err();
+    let expected = [(
+        "advertiser[50000]",
+        Some((100_003, 1)),
+        "more than 50000",
+        "remove what is old",
+    )];
+    compare("", Severity::Error, &issues, &expected);
+    // One line with many values is read in time that grows with its length.
+    let wide = format!("a = [{}]", "\"é\", ".repeat(300_000));
+    assert_eq!(check(&wide).unwrap_err().len(), 3);
 }
