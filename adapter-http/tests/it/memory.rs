@@ -32,6 +32,8 @@ pub(crate) enum Mood {
     Forgetful,
     /// Breaks while it reads.
     Broken,
+    /// Breaks while it takes something in.
+    Panicking,
 }
 
 /// Clones are the same store.
@@ -161,6 +163,7 @@ impl Store for Memory {
             Mood::Busy => reply(Err(SubmitError::Busy)),
             Mood::Full => reply(Err(SubmitError::Unavailable)),
             Mood::Forgetful => drop(reply),
+            Mood::Panicking => panic!("the store broke while it took something in"),
         }
     }
 
