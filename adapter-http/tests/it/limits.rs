@@ -9,7 +9,7 @@ use crate::{
 
 const HANDLE: &str = "/api/acme/postbacks/handle";
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
-const SOON: Duration = Duration::from_millis(200);
+const SOON: Duration = Duration::from_millis(300);
 
 /// Sends bytes as they are; the answer, where there is one.
 fn raw(running: &Running, bytes: &[u8]) -> Option<Reply> {
