@@ -9,7 +9,6 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
-    time::{Duration, Instant},
 };
 
 use counterfoil_core::{TenantName, view::ConversionView};
@@ -19,7 +18,7 @@ use serde_json::Value;
 use crate::{
     client::{Client, block_on},
     sandbox::{Sandbox, command_in},
-    server::{PATIENCE, Server},
+    server::{Server, wait_until},
 };
 
 /// Clients that send at the same time.
@@ -99,17 +98,6 @@ impl Load {
 fn created(answer: &Value) -> String {
     assert_eq!(answer["outcome"], "created", "{answer}");
     answer["conversion_id"].as_str().expect("an id").to_owned()
-}
-
-fn wait_until(what: &str, holds: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(
-            start.elapsed() < PATIENCE,
-            "{what}: not within {PATIENCE:?}"
-        );
-        thread::sleep(Duration::from_millis(2));
-    }
 }
 
 /// Asserts that each acknowledged sale is stored with its one transaction.

@@ -1,13 +1,13 @@
 //! A server from outside: rules while it runs, and how it stops.
 
-use std::fs;
+use std::{fs, io::Write, net::TcpStream};
 
 use hyper::Method;
 
 use crate::{
-    client::{Client, block_on},
+    client::{Client, Content, block_on},
     sandbox::{ADMIN_TOKEN, RULES, Sandbox, command_in},
-    server::Server,
+    server::{Server, wait_until},
 };
 
 #[test]
@@ -95,7 +95,7 @@ fn a_hangup_reads_the_rules_again_and_mistakes_never_replace_running_ones() {
 
     let put = block_on(async {
         let mut client = Client::connect(server.admin).await?;
-        let body = "{\"tenant\": \"acme\"}";
+        let body = Content::Json("{\"tenant\": \"acme\"}");
         client
             .ask(Method::PUT, "/api/acme/rules", Some(ADMIN_TOKEN), body)
             .await
@@ -174,7 +174,9 @@ fn a_missing_admin_token_is_made_and_told_once() {
         let answer = block_on(async {
             let mut client = Client::connect(server.admin).await?;
             let target = "/api/acme/conversions";
-            client.ask(Method::GET, target, Some(token), "").await
+            client
+                .ask(Method::GET, target, Some(token), Content::None)
+                .await
         });
         answer.expect("an answer").status
     };
@@ -191,4 +193,41 @@ fn a_taken_port_is_told_with_what_to_try() {
         "serve --rules rules.toml --db other.db --listen {taken} --admin-listen 127.0.0.1:0"
     ));
     ran.code(1).stderr_has(&taken).stderr_has("--listen");
+}
+
+#[test]
+fn an_auto_set_happens_when_it_is_due() {
+    let rules = format!("{RULES}auto_set = {{ result = \"approved\", after = \"200ms\" }}\n");
+    let sandbox = Sandbox::new().file("rules.toml", &rules);
+    let server = Server::start(&sandbox);
+    let pcid = server.click();
+    let sale = format!("/api/acme/postbacks/handle?pcid={pcid}&type=sale&value=100");
+    let id = server.get(&sale).json()["conversion_id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    let result = || {
+        let row = server.admin(&format!("/api/acme/conversions/{id}")).json();
+        row["transactions"][0]["result"].clone()
+    };
+    wait_until("the auto-set happens", || result() == "approved");
+    let log = server.admin("/api/acme/requests?limit=1").json();
+    assert_eq!(log["items"][0]["method"], "auto_set");
+    sandbox.run("replay --db acme.db").code(0);
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let sandbox = Sandbox::with_rules();
+    let mut server = Server::start(&sandbox);
+    let mut slow = TcpStream::connect(server.public).expect("a connection");
+    let head = "POST /api/acme/postbacks/handle HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\
+                content-type: application/x-www-form-urlencoded\r\n\r\ntype=";
+    slow.write_all(head.as_bytes()).expect("a head");
+    // What came later is answered, so the head before it has been taken in.
+    server.click();
+    server.signal("INT");
+    server.wait_for("finishing what runs");
+    server.signal("INT");
+    assert_eq!(server.wait().code(), Some(130));
 }

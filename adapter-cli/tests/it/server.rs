@@ -12,12 +12,25 @@ use std::{
 use hyper::Method;
 
 use crate::{
-    client::{Answer, Client, block_on},
+    client::{Answer, Client, Content, block_on},
     sandbox::{ADMIN_TOKEN, Sandbox},
 };
 
 /// How long a test waits for what must happen soon; then it has failed.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until something holds.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(
+            start.elapsed() < PATIENCE,
+            "{what}: not within {PATIENCE:?}"
+        );
+        thread::sleep(Duration::from_millis(2));
+    }
+}
 
 /// A running server; it is killed when it goes out of scope.
 pub(crate) struct Server {
@@ -156,7 +169,7 @@ impl Drop for Server {
 fn ask(address: SocketAddr, target: &str, token: Option<&str>) -> Answer {
     let answer = block_on(async {
         let mut client = Client::connect(address).await?;
-        client.ask(Method::GET, target, token, "").await
+        client.ask(Method::GET, target, token, Content::None).await
     });
     answer.unwrap_or_else(|error| panic!("{target}: {error}"))
 }
