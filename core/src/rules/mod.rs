@@ -1,12 +1,13 @@
 //! Rules files: text in, checked rules out, every mistake at once. What a file can say is told at
 //! [`RulesetSpec`].
 //!
-//! Text becomes a tree that knows where everything stood ([`RulesetSpec`], `tree`). Readers walk
-//! the tree (`item` reads one value of any kind; `parties`, `commission` and `postback` know the
-//! keys), each value once, and never stop at a mistake: it goes to one list, and the reader yields
-//! nothing for it. Ids are collected before anything refers to them (`names`), so a definition
-//! with a mistake does not make everything that names it a mistake too. Only where nothing was
-//! wrong there is a [`Ruleset`]; then `warnings` looks at it as a whole.
+//! Text becomes a tree that knows where everything stood ([`RulesetSpec`], `tree`). `names` knows
+//! the kinds of definitions with their keys, and collects all ids before anything refers to them,
+//! so a definition with a mistake does not make everything that names it a mistake too. The
+//! readers (`parties`, `commission`, `postback`) walk the rest, each value once, with `item`, which
+//! reads one value of any kind. They never stop at a mistake: it goes to one list, and the reader
+//! yields nothing for it. Only where nothing was wrong there is a [`Ruleset`]; then `warnings` looks
+//! at it as a whole.
 
 mod commission;
 mod item;
@@ -24,8 +25,10 @@ use self::{
     names::Names,
     tree::Node,
 };
-use crate::ruleset::{BUILT_IN_POSTBACK, GLOBAL_POSTBACK, PostbackDefinition, Ruleset};
-use crate::token::{PostbackId, SecretName, TenantName};
+use crate::{
+    ruleset::{BUILT_IN_POSTBACK, GLOBAL_POSTBACK, PostbackDefinition, Ruleset},
+    token::{PostbackId, SecretName, TenantName},
+};
 
 /// A rules file after its syntax was read: a tree that still knows where everything stood.
 ///
