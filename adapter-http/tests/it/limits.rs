@@ -96,6 +96,23 @@ fn a_body_beyond_its_limit_is_413() {
 }
 
 #[test]
+fn a_sender_that_is_a_little_beyond_the_limit_can_finish_and_read_why() {
+    let running = Running::with(|config| config.limits.body_len_max = 100);
+    let mut stream = connect(running.public);
+    let head = format!(
+        "POST {HANDLE} HTTP/1.1\r\nhost: t\r\ncontent-length: 1000\r\n\
+         content-type: application/x-www-form-urlencoded\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    for _ in 0..5 {
+        stream.write_all(&[b'x'; 200]).expect("nobody hangs up");
+        std::thread::sleep(SOON / 4);
+    }
+    let reply = Reply::read(&mut stream).unwrap();
+    reply.assert_problem(413, "body_too_long");
+}
+
+#[test]
 fn a_body_whose_length_is_not_announced_has_the_same_limit() {
     let running = Running::with(|config| config.limits.body_len_max = 100);
     let post = |chunks: usize| {

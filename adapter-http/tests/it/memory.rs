@@ -2,19 +2,16 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use counterfoil_core::{
-    Arrival, Conversion, ConversionId, Decision, DedupKey, Effect, Facts, Found, Issue, Origin,
-    Receipt, RequestId, Root, Ruleset, RulesetSpec, Severity, Timestamp, Transaction,
-    TransactionId,
+    Arrival, ConversionId, Decision, Issue, Origin, RequestId, Ruleset, RulesetSpec, Severity,
+    Timestamp, TransactionId,
     view::{ConversionView, Explanation, Filter, Page, RequestView, TransactionView},
 };
+use counterfoil_fixtures::World;
 use counterfoil_http::{
     Decided, Health, PutRulesError, ReadError, Reply, RulesAccepted, RulesFormat, RulesText,
     RunningRules, Store, Submission, SubmitError,
@@ -41,46 +38,58 @@ pub(crate) enum Mood {
 #[derive(Clone)]
 pub(crate) struct Memory {
     state: Arc<Mutex<State>>,
-    next: Arc<AtomicU64>,
 }
 
 struct State {
     mood: Mood,
-    rules: RunningRules,
+    version: i64,
     text: RulesText,
-    rows: Vec<Row>,
+    world: World,
     log: Vec<RequestView>,
-}
-
-struct Row {
-    conversion: Conversion,
-    transactions: Vec<Transaction>,
-    keys: Vec<DedupKey>,
+    /// When everything happens; absent: when it comes in.
+    now: Option<Timestamp>,
+    latest: Option<Decision>,
 }
 
 impl Memory {
     pub(crate) fn new(rules: &str) -> Self {
-        let ruleset = check(rules, RulesFormat::Toml)
-            .expect("the rules of the tests")
-            .0;
+        let (ruleset, _) = check(rules, RulesFormat::Toml).expect("the rules of the tests");
         let state = State {
             mood: Mood::Well,
-            rules: RunningRules {
-                ruleset: Arc::new(ruleset),
-                version: 1,
-            },
+            version: 1,
             text: RulesText {
                 version: 1,
                 text: rules.to_owned(),
                 format: RulesFormat::Toml,
             },
-            rows: Vec::new(),
+            world: World::new(ruleset),
             log: Vec::new(),
+            now: None,
+            latest: None,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
-            next: Arc::new(AtomicU64::new(1)),
         }
+    }
+
+    /// Everything happens at this moment from now on.
+    pub(crate) fn set_now(&self, now: Timestamp) {
+        self.state.lock().unwrap().now = Some(now);
+    }
+
+    /// The latest decision.
+    pub(crate) fn latest(&self) -> Decision {
+        self.state
+            .lock()
+            .unwrap()
+            .latest
+            .clone()
+            .expect("a decision")
+    }
+
+    /// Does something with the world itself.
+    pub(crate) fn with_world<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {
+        act(&mut self.state.lock().unwrap().world)
     }
 
     pub(crate) fn set_mood(&self, mood: Mood) {
@@ -89,7 +98,7 @@ impl Memory {
 
     /// How many conversions are stored.
     pub(crate) fn conversions_len(&self) -> usize {
-        self.state.lock().unwrap().rows.len()
+        self.state.lock().unwrap().world.conversions().len()
     }
 
     /// The log, oldest first.
@@ -100,33 +109,28 @@ impl Memory {
     /// The origin of the newest root, and its params.
     pub(crate) fn newest_root(&self) -> (Origin, BTreeMap<String, String>) {
         let state = self.state.lock().unwrap();
-        let root = state.rows.iter().rev().find_map(|row| {
-            let params = row.conversion.params.iter();
+        let all: Vec<_> = state.world.conversions().collect();
+        let root = all.into_iter().rev().find_map(|conversion| {
+            let params = conversion.params.iter();
             let params = params.map(|(name, value)| (name.to_string(), value.to_string()));
-            Some((row.conversion.origin.clone()?, params.collect()))
+            Some((conversion.origin.clone()?, params.collect()))
         });
         root.expect("a root")
     }
 
     fn decide_and_store(&self, submission: Submission) -> Decided {
-        let nth = self.next.fetch_add(1, Ordering::SeqCst);
-        let id: RequestId = format!("01930000-{:04x}-7000-8000-000000000000", nth)
+        let mut state = self.state.lock().unwrap();
+        let at = state.now.unwrap_or(submission.received_at);
+        let nth = state.log.len();
+        let request_id = format!("01930000-0000-7000-8000-{nth:012x}")
             .parse()
             .unwrap();
-        let receipt = Receipt {
-            id,
-            at: submission.received_at,
-        };
-        let mut state = self.state.lock().unwrap();
-        let decision = state.decide(&submission.rules.ruleset, &submission.arrival, receipt);
-        for effect in &decision.effects {
-            state.apply(effect.clone());
-        }
-        state
-            .log
-            .push(logged(&submission.arrival, receipt, &decision));
+        let decision = state.world.take(&submission.arrival.request, at).unwrap();
+        let row = logged(&submission.arrival, request_id, at, &decision);
+        state.log.push(row);
+        state.latest = Some(decision.clone());
         Decided {
-            request_id: id,
+            request_id,
             decision,
         }
     }
@@ -134,8 +138,13 @@ impl Memory {
 
 impl Store for Memory {
     fn rules(&self, tenant: &str) -> Option<RunningRules> {
-        let rules = self.state.lock().unwrap().rules.clone();
-        (rules.ruleset.tenant().as_str() == tenant).then_some(rules)
+        let state = self.state.lock().unwrap();
+        let ruleset = state.world.ruleset();
+        let rules = || RunningRules {
+            ruleset: Arc::new(ruleset.clone()),
+            version: state.version,
+        };
+        (ruleset.tenant().as_str() == tenant).then(rules)
     }
 
     fn submit(&self, submission: Submission, reply: Reply) {
@@ -161,16 +170,14 @@ impl Store for Memory {
         arrival: Arrival,
         at: Timestamp,
     ) -> Result<Explanation, ReadError> {
-        let id = "01930000-ffff-7000-8000-000000000000".parse().unwrap();
         let state = self.state.lock().unwrap();
-        let decision = state.decide(&rules.ruleset, &arrival, Receipt { id, at });
+        let decision = state.world.explain(&arrival.request, at);
         Ok(Explanation::of(&decision, &rules.ruleset))
     }
 
     fn conversions(&self, _: &str, filter: &Filter) -> Result<Page<ConversionView>, ReadError> {
         let state = self.state.lock().unwrap();
-        state.page(filter, |row| {
-            let view = state.view(row);
+        state.page(filter, |view| {
             let external_id = filter.external_id.as_deref();
             let wanted = external_id.is_none_or(|id| view.external_id.as_deref() == Some(id));
             wanted.then_some(view).into_iter().collect()
@@ -178,13 +185,12 @@ impl Store for Memory {
     }
 
     fn conversion(&self, _: &str, id: ConversionId) -> Result<Option<ConversionView>, ReadError> {
-        let state = self.state.lock().unwrap();
-        Ok(state.find(id).map(|row| state.view(row)))
+        Ok(self.state.lock().unwrap().world.view(id))
     }
 
     fn transactions(&self, _: &str, filter: &Filter) -> Result<Page<TransactionView>, ReadError> {
         let state = self.state.lock().unwrap();
-        state.page(filter, |row| state.view(row).transactions)
+        state.page(filter, |view| view.transactions)
     }
 
     fn transaction(
@@ -192,11 +198,8 @@ impl Store for Memory {
         _: &str,
         id: TransactionId,
     ) -> Result<Option<TransactionView>, ReadError> {
-        let state = self.state.lock().unwrap();
-        let mut all = state
-            .rows
-            .iter()
-            .flat_map(|row| state.view(row).transactions);
+        let views = self.state.lock().unwrap().views();
+        let mut all = views.into_iter().flat_map(|view| view.transactions);
         Ok(all.find(|transaction| transaction.id == id))
     }
 
@@ -230,11 +233,9 @@ impl Store for Memory {
     ) -> Result<RulesAccepted, PutRulesError> {
         let (ruleset, warnings) = check(text, format).map_err(PutRulesError::Invalid)?;
         let mut state = self.state.lock().unwrap();
-        let version = state.rules.version + 1;
-        state.rules = RunningRules {
-            ruleset: Arc::new(ruleset),
-            version,
-        };
+        let version = state.version + 1;
+        state.version = version;
+        state.world.replace_rules(ruleset);
         state.text = RulesText {
             version,
             text: text.to_owned(),
@@ -275,107 +276,18 @@ fn check(text: &str, format: RulesFormat) -> Result<(Ruleset, Vec<Issue>), Vec<I
 }
 
 impl State {
-    fn decide(&self, ruleset: &Ruleset, arrival: &Arrival, receipt: Receipt) -> Decision {
-        let query = arrival.request.query(ruleset);
-        let root = query
-            .pcid
-            .and_then(|id| self.find(id))
-            .and_then(|row| self.root(row.conversion.root_id));
-        let keyed = |key: Option<DedupKey>| {
-            let key = key?;
-            self.rows.iter().find(|row| row.keys.contains(&key))
-        };
-        let key = root
-            .as_ref()
-            .and_then(|root| query.key.as_ref()?.key(root))
-            .or(query.holder);
-        let of_transaction = self.rows.iter().find(|row| {
-            row.transactions
-                .iter()
-                .any(|transaction| Some(transaction.id) == query.transaction)
-        });
-        let under_root = |row: &&Row| {
-            let root_id = root.as_ref().map(|root| root.id);
-            let conversion = &row.conversion;
-            Some(conversion.root_id) == root_id && conversion.id != conversion.root_id
-        };
-        let found = |row: &Row| self.found(row);
-        let facts = Facts {
-            first: keyed(key).map(found),
-            newest_under_root: self.rows.iter().rev().find(under_root).map(found),
-            counters: query.counters.into_iter().map(|id| (id, 0)).collect(),
-            transaction: of_transaction.and(query.transaction),
-            of_transaction: of_transaction.map(found),
-            root,
-            ..Facts::default()
-        };
-        arrival.request.decide(ruleset, &facts, receipt)
-    }
-
-    fn apply(&mut self, effect: Effect) {
-        match effect {
-            Effect::InsertConversion(stored) => self.rows.push(Row {
-                conversion: *stored.conversion,
-                transactions: Vec::new(),
-                keys: stored.key.into_iter().collect(),
-            }),
-            Effect::UpdateConversion(stored) => {
-                let row = self.find_mut(stored.conversion.id);
-                row.conversion = *stored.conversion;
-                row.keys.extend(stored.key);
-            }
-            Effect::InsertTransaction(transaction) => {
-                let row = self.find_mut(transaction.conversion_id);
-                row.transactions.push(transaction);
-            }
-            Effect::UpdateTransaction(transaction) => {
-                let row = self.find_mut(transaction.conversion_id);
-                row.transactions
-                    .retain(|before| before.id != transaction.id);
-                row.transactions.push(transaction);
-            }
-            Effect::Count(_) => {}
-        }
-    }
-
-    fn find(&self, id: ConversionId) -> Option<&Row> {
-        self.rows.iter().find(|row| row.conversion.id == id)
-    }
-
-    fn find_mut(&mut self, id: ConversionId) -> &mut Row {
-        let mut rows = self.rows.iter_mut();
-        rows.find(|row| row.conversion.id == id)
-            .expect("a stored row")
-    }
-
-    fn root(&self, id: ConversionId) -> Option<Root> {
-        let conversion = &self.find(id)?.conversion;
-        Some(Root {
-            id,
-            conversion_type: conversion.conversion_type.clone(),
-            origin: conversion.origin.clone()?,
-            created_at: conversion.created_at,
-        })
-    }
-
-    fn found(&self, row: &Row) -> Found {
-        Found {
-            root: self.root(row.conversion.root_id).expect("a root"),
-            conversion: row.conversion.clone(),
-            transactions: row.transactions.clone(),
-        }
-    }
-
-    fn view(&self, row: &Row) -> ConversionView {
-        let root = self.root(row.conversion.root_id).expect("a root");
-        let currency = self.rules.ruleset.currency();
-        ConversionView::of(&row.conversion, &root, &row.transactions, currency)
+    /// All conversions, newest first.
+    fn views(&self) -> Vec<ConversionView> {
+        let all = self.world.conversions();
+        let mut views: Vec<_> = all.filter_map(|row| self.world.view(row.id)).collect();
+        views.reverse();
+        views
     }
 
     fn page<T>(
         &self,
         filter: &Filter,
-        rows: impl Fn(&Row) -> Vec<T>,
+        rows: impl Fn(ConversionView) -> Vec<T>,
     ) -> Result<Page<T>, ReadError> {
         if self.mood == Mood::Broken {
             panic!("the store broke while it read");
@@ -383,7 +295,7 @@ impl State {
         if let Some(cursor) = &filter.cursor {
             return Err(ReadError::Cursor(cursor.clone()));
         }
-        let all = self.rows.iter().rev().flat_map(rows);
+        let all = self.views().into_iter().flat_map(rows);
         Ok(Page {
             items: all.take(filter.page_len() as usize).collect(),
             next_cursor: None,
@@ -391,11 +303,11 @@ impl State {
     }
 }
 
-fn logged(arrival: &Arrival, receipt: Receipt, decision: &Decision) -> RequestView {
+fn logged(arrival: &Arrival, id: RequestId, at: Timestamp, decision: &Decision) -> RequestView {
     let refusal = decision.refusal.as_ref();
     RequestView {
-        id: receipt.id,
-        received_at: receipt.at,
+        id,
+        received_at: at,
         method: arrival.method,
         remote_addr: arrival.remote_addr.clone(),
         query: arrival.query.clone(),
