@@ -222,10 +222,10 @@ fn a_database_of_a_newer_version_is_left_alone() {
     let mut bytes = fs::read(sandbox.path("copy.db")).expect("the database");
     // SQLite keeps `user_version` in these bytes of its header.
     bytes[60..64].copy_from_slice(&9999_u32.to_be_bytes());
-    fs::write(sandbox.path("acme.db"), &bytes).expect("the database");
+    fs::write(sandbox.path("copy.db"), &bytes).expect("the database");
     for command in [
-        "conversions --db acme.db",
-        "click --db acme.db shoply-cz/bo",
+        "conversions --db copy.db",
+        "click --db copy.db shoply-cz/bo",
     ] {
         sandbox
             .run(command)
