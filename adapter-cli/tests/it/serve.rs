@@ -116,7 +116,7 @@ fn a_stored_version_that_differs_is_kept_and_told() {
     )
     .unwrap();
     let server = Server::start(&sandbox);
-    server.wait_for("the stored rules of `acme` differ");
+    server.wait_for("the stored rules differ from the file");
     drop(server);
 
     let mut command = sandbox.command();
