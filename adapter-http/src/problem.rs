@@ -217,9 +217,8 @@ impl Problem {
         problem
     }
 
-    /// What an administrator sent was understood and refused before it was submitted.
-    pub(crate) fn unread(refusal: Refusal) -> Self {
-        let status = StatusCode::UNPROCESSABLE_ENTITY;
+    /// What was understood and refused before it was submitted.
+    pub(crate) fn unread(status: StatusCode, refusal: Refusal) -> Self {
         let mut problem = Self::new(status, refusal.reason.code(), refusal.message.into_string());
         problem.about.parameter = refusal.parameter;
         problem.about.hint = refusal.hint;

@@ -61,5 +61,5 @@ fn read(id: TransactionId, fields: Fields) -> Result<Edit, Problem> {
         let detail = format!("`{name}` has more than {VALUE_LEN_MAX} bytes");
         return Err(Problem::bad_request("bad_body", detail).about(name));
     }
-    Edit::read(&pairs).map_err(Problem::unread)
+    Edit::read(&pairs).map_err(|refusal| Problem::unread(StatusCode::UNPROCESSABLE_ENTITY, refusal))
 }

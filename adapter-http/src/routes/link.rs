@@ -5,6 +5,7 @@ use counterfoil_core::{
     Arrival, Conversion, Incoming, Method, Offer, PARAMS_MAX, Pairs, Request, RootRequest, decode,
     masked_text, view::Answer as Told,
 };
+use hyper::StatusCode;
 use url::Url;
 
 use crate::{
@@ -19,7 +20,7 @@ pub(crate) async fn follow(call: &Call<'_>) -> Result<Answer, Problem> {
     let pairs = readable(call.query());
     let (offer, affiliate) = (call.param("offer"), call.param("affiliate"));
     let click = RootRequest::click(&ruleset, offer, affiliate, &pairs)
-        .map_err(|refusal| Problem::not_found(refusal.message.to_string()))?;
+        .map_err(|refusal| Problem::unread(StatusCode::NOT_FOUND, refusal))?;
     let arrival = Arrival {
         request: Request::Root(click.into()),
         method: Method::Link,

@@ -73,7 +73,11 @@ impl Running {
     }
 
     pub(crate) fn with(configure: impl FnOnce(&mut Config)) -> Self {
-        let store = Memory::new(RULES);
+        Self::of(RULES, configure)
+    }
+
+    pub(crate) fn of(rules: &str, configure: impl FnOnce(&mut Config)) -> Self {
+        let store = Memory::new(rules);
         let mut config = Config::new(Secret::new(ADMIN_TOKEN));
         config.listen.set_port(0);
         config.admin_listen.set_port(0);
@@ -139,9 +143,9 @@ impl Running {
         send(self.admin, method, target, &headers, body)
     }
 
-    /// Hands in a root, with the tenant's token.
+    /// Hands in a root, with a token that every tenant takes.
     pub(crate) fn hand_in(&self, json: &str) -> Reply {
-        let token = bearer(TENANT_TOKEN);
+        let token = bearer(ADMIN_TOKEN);
         let headers = [
             ("authorization", &*token),
             ("content-type", "application/json"),

@@ -106,12 +106,12 @@ fn a_deeplink_leads_to_a_page_of_the_offer_only() {
 #[test]
 fn an_unknown_offer_or_affiliate_is_404_and_stores_nothing() {
     let running = Running::start();
-    for path in [
-        "/c/acme/nothing/bo",
-        "/c/acme/plain/nobody",
-        "/c/acme/pl%20ain/bo",
+    for (path, code) in [
+        ("/c/acme/nothing/bo", "unknown_offer"),
+        ("/c/acme/plain/nobody", "unknown_affiliate"),
+        ("/c/acme/pl%20ain/bo", "unknown_offer"),
     ] {
-        running.get(path).assert_problem(404, "not_found");
+        running.get(path).assert_problem(404, code);
     }
     assert_eq!(running.store.conversions_len(), 0);
     assert!(running.store.log().is_empty());
