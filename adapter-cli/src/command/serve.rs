@@ -41,11 +41,10 @@ pub(crate) struct Arguments {
     /// Rules files, one for each tenant, or folders of them
     #[arg(long, value_name = "PATH", num_args = 1.., env = "COUNTERFOIL_RULES")]
     rules: Vec<PathBuf>,
-    /// Run the rules that the database keeps, not files
+    /// Run the rules that the database keeps, whatever files are named
     #[arg(
         long,
         env = "COUNTERFOIL_RULES_FROM_DB",
-        conflicts_with = "rules",
         value_parser = BoolishValueParser::new()
     )]
     rules_from_db: bool,

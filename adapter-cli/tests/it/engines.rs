@@ -160,6 +160,29 @@ fn a_scenario_that_fails_shows_the_difference() {
 }
 
 #[test]
+fn blessing_takes_what_happens_and_keeps_the_rest_of_the_file() {
+    let sandbox = story();
+    let told = fs::read_to_string(sandbox.path("story/story.toml")).expect("the story");
+    let wrong = told
+        .replace("\"5.00\"", "\"6.00\"")
+        .replace(
+            "conversions = 3, transactions = 1",
+            "conversions = 9, transactions = 1",
+        )
+        .replace("[\"no_matching_commission\"]", "[]")
+        .replace("outcome = \"duplicate\"", "outcome = \"created\"");
+    assert_ne!(wrong, told);
+    let sandbox = sandbox.file("story/story.toml", &wrong);
+    sandbox.run("test story").code(3);
+    sandbox
+        .run("test story --bless")
+        .code(0)
+        .stderr_has("4 expectations rewritten");
+    let blessed = fs::read_to_string(sandbox.path("story/story.toml")).expect("the story");
+    assert_eq!(blessed, told);
+}
+
+#[test]
 fn every_scenario_holds_through_loopback_http() {
     let played = play_all(&suite(), || Box::new(LoopbackEngine::default()), can_all);
     eprintln!("{played} scenarios were played through loopback HTTP");
