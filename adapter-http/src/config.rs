@@ -132,3 +132,31 @@ impl Default for Limits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_those_that_are_promised() {
+        let limits = Limits::default();
+        let seconds = |time: Duration| time.as_secs();
+        let times = [limits.first_byte, limits.head, limits.body, limits.request];
+        assert_eq!(times.map(seconds), [5, 10, 10, 15]);
+        assert_eq!(
+            (limits.target_len_max, limits.head_len_max),
+            (8_192, 16_384)
+        );
+        assert_eq!((limits.headers_max, limits.body_len_max), (64, 65_536));
+        assert_eq!(limits.connections_max, 4096);
+        assert_eq!(limits.connections_per_address_max, 512);
+        assert_eq!(limits.failures_per_second_max, 20);
+    }
+
+    #[test]
+    fn a_secret_shows_itself_nowhere() {
+        let mut config = Config::new(Secret::new("canary"));
+        config.secrets = Arc::new(|_| Some(Secret::new("canary")));
+        assert!(!format!("{config:?} {:?}", config.admin_token).contains("canary"));
+    }
+}

@@ -59,10 +59,8 @@ pub(crate) async fn accept(
         };
         let (app, http, stop) = (app.clone(), http.clone(), stop.clone());
         tokio::spawn(async move {
-            app.metrics.connection_opened(face);
+            let _counted = (held, app.metrics.connection_opened(face));
             drive(stream, peer, face, &app, &http, stop).await;
-            app.metrics.connection_closed(face);
-            drop(held);
         });
     }
 }

@@ -99,12 +99,11 @@ impl Metrics {
         self.answers.get_or_create(&labels).inc();
     }
 
-    pub(crate) fn connection_opened(&self, listener: Listener) {
-        self.connections.get_or_create(&of(listener)).inc();
-    }
-
-    pub(crate) fn connection_closed(&self, listener: Listener) {
-        self.connections.get_or_create(&of(listener)).dec();
+    /// One more open connection, for as long as the value lives.
+    pub(crate) fn connection_opened(&self, listener: Listener) -> OpenConnection {
+        let connections = self.connections.get_or_create_owned(&of(listener));
+        connections.inc();
+        OpenConnection(connections)
     }
 
     pub(crate) fn connection_refused(&self, listener: Listener) {
@@ -128,6 +127,15 @@ impl Metrics {
             tracing::error!("failed to write the metrics");
         }
         text
+    }
+}
+
+/// Counts an open connection back when it is dropped, however it ended.
+pub(crate) struct OpenConnection(Gauge);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

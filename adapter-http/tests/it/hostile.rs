@@ -3,10 +3,16 @@
 use std::{
     io::{ErrorKind, Read, Write},
     net::TcpStream,
+    sync::OnceLock,
     time::Duration,
 };
 
-use crate::harness::{ADMIN_TOKEN, Reply, Running, bearer, connect};
+use proptest::prelude::*;
+
+use crate::{
+    harness::{ADMIN_TOKEN, Reply, Running, bearer, connect},
+    memory::Mood,
+};
 
 const SOON: Duration = Duration::from_millis(200);
 const HEALTH: &str = "/api/acme/postbacks/handle?type=sale";
@@ -168,4 +174,75 @@ fn requests_in_a_row_without_waiting_are_answered_in_order() {
         .map(|_| Reply::read(&mut stream).unwrap().json()["conversion_id"].to_string())
         .collect();
     assert!(ids.is_sorted(), "{ids:?}");
+}
+
+#[test]
+fn what_breaks_for_one_request_breaks_for_no_other() {
+    let running = Running::start();
+    let mut neighbour = served(&running);
+    running.store.set_mood(Mood::Panicking);
+    for _ in 0..5 {
+        let mut stream = connect(running.public);
+        stream
+            .write_all(format!("GET {HEALTH} HTTP/1.1\r\nhost: t\r\n\r\n").as_bytes())
+            .unwrap();
+        assert!(
+            Reply::read(&mut stream).is_none(),
+            "no answer is better than a false one"
+        );
+    }
+    running.store.set_mood(Mood::Well);
+    neighbour
+        .write_all(format!("GET {HEALTH} HTTP/1.1\r\nhost: t\r\n\r\n").as_bytes())
+        .unwrap();
+    assert_eq!(Reply::read(&mut neighbour).unwrap().status, 200);
+    let metrics = running.admin_get("/metrics");
+    let counted_back = r#"counterfoil_connections{listener="public"} 1"#;
+    assert!(metrics.text().contains(counted_back), "{}", metrics.text());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 300,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn any_bytes_are_answered_or_closed(bytes in garbage()) {
+        let mut stream = connect(shared().public);
+        // The other side may hang up in the middle.
+        let _ = stream.write_all(&bytes);
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let answer = to_end(stream);
+        prop_assert!(answer.is_empty() || answer.starts_with(b"HTTP/1."));
+        prop_assert_eq!(shared().get(HEALTH).status, 200);
+    }
+
+    /// Any but those with `"`, `<` or `>`: no request target may hold these, and HTTP ends there.
+    #[test]
+    fn any_query_is_processed(query in "[!-~žé&&[^#\"<>]]{0,200}") {
+        let reply = shared().get(&format!("/api/acme/postbacks/handle?{query}"));
+        prop_assert_eq!(reply.status, 200, "{:?}", reply);
+        prop_assert_eq!(&reply.json()["outcome"], "refused");
+        let reply = shared().get(&format!("/c/acme/plain/bo?{query}"));
+        prop_assert_eq!(reply.status, 302, "{:?}", reply);
+    }
+}
+
+/// One server for all cases of the properties.
+fn shared() -> &'static Running {
+    static SHARED: OnceLock<Running> = OnceLock::new();
+    SHARED.get_or_init(Running::start)
+}
+
+/// Bytes that are nothing, and bytes that are almost a request.
+fn garbage() -> impl Strategy<Value = Vec<u8>> {
+    let any = proptest::collection::vec(any::<u8>(), 0..400);
+    let line = "(GET|POST|HEAD|PUT) /[!-~]{0,40} HTTP/1[.][01]\r\n";
+    let headers = "((content-length|transfer-encoding|expect|connection|x): [ -~]{0,20}\r\n){0,5}";
+    let almost = (line, headers, any.clone()).prop_map(|(line, headers, rest)| {
+        [line.as_bytes(), headers.as_bytes(), b"\r\n", &rest].concat()
+    });
+    prop_oneof![any, almost]
 }

@@ -9,7 +9,7 @@ use crate::{
 
 const HANDLE: &str = "/api/acme/postbacks/handle";
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
-const SOON: Duration = Duration::from_millis(200);
+const SOON: Duration = Duration::from_millis(300);
 
 /// Sends bytes as they are; the answer, where there is one.
 fn raw(running: &Running, bytes: &[u8]) -> Option<Reply> {
@@ -258,6 +258,36 @@ fn a_sender_that_closed_its_half_is_answered() {
     let request = format!("GET {HANDLE}?pcid={pcid}&type=sale HTTP/1.1\r\nhost: t\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(
+        Reply::read(&mut stream).unwrap().json()["outcome"],
+        "created"
+    );
+}
+
+#[test]
+fn older_and_rarer_forms_of_requests_are_answered() {
+    let running = Running::start();
+    let pcid = running.click();
+    let query = format!("pcid={pcid}&type=sale");
+    let form = "content-type: application/x-www-form-urlencoded";
+    let body_len = query.len();
+    for request in [
+        format!("GET {HANDLE}?{query} HTTP/1.0\r\n\r\n"),
+        format!("GET http://acme.example{HANDLE}?{query} HTTP/1.1\r\nhost: t\r\n\r\n"),
+        format!("POST {HANDLE} HTTP/1.0\r\n{form}\r\ncontent-length: {body_len}\r\n\r\n{query}"),
+        format!("\r\nGET {HANDLE}?{query} HTTP/1.1\r\nhost: t\r\n\r\n"),
+    ] {
+        let reply = raw(&running, request.as_bytes()).expect("an answer");
+        assert_eq!(reply.json()["outcome"], "created", "{request}");
+    }
+    let mut stream = connect(running.public);
+    let head = format!(
+        "POST {HANDLE} HTTP/1.1\r\nhost: t\r\n{form}\r\ncontent-length: {body_len}\r\n\
+         expect: 100-continue\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    assert_eq!(Reply::read(&mut stream).unwrap().status, 100);
+    stream.write_all(query.as_bytes()).unwrap();
     assert_eq!(
         Reply::read(&mut stream).unwrap().json()["outcome"],
         "created"

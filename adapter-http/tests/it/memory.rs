@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use counterfoil_core::{
@@ -16,6 +16,8 @@ use counterfoil_http::{
     Decided, Health, PutRulesError, ReadError, Reply, RulesAccepted, RulesFormat, RulesText,
     RunningRules, Store, Submission, SubmitError,
 };
+
+use crate::harness::PATIENCE;
 
 /// How the store behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub(crate) enum Mood {
     Forgetful,
     /// Breaks while it reads.
     Broken,
+    /// Breaks while it takes something in.
+    Panicking,
 }
 
 /// Clones are the same store.
@@ -49,6 +53,8 @@ struct State {
     /// When everything happens; absent: when it comes in.
     now: Option<Timestamp>,
     latest: Option<Decision>,
+    /// Submissions that came in, whatever became of them.
+    submitted: usize,
 }
 
 impl Memory {
@@ -66,6 +72,7 @@ impl Memory {
             log: Vec::new(),
             now: None,
             latest: None,
+            submitted: 0,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -94,6 +101,15 @@ impl Memory {
 
     pub(crate) fn set_mood(&self, mood: Mood) {
         self.state.lock().unwrap().mood = mood;
+    }
+
+    /// Waits until so many submissions have come in.
+    pub(crate) fn wait_for(&self, submissions: usize) {
+        let end = Instant::now() + PATIENCE;
+        while self.state.lock().unwrap().submitted < submissions {
+            assert!(Instant::now() < end, "nothing comes in any more");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// How many conversions are stored.
@@ -148,7 +164,11 @@ impl Store for Memory {
     }
 
     fn submit(&self, submission: Submission, reply: Reply) {
-        let mood = self.state.lock().unwrap().mood;
+        let mood = {
+            let mut state = self.state.lock().unwrap();
+            state.submitted += 1;
+            state.mood
+        };
         match mood {
             Mood::Well | Mood::Broken => reply(Ok(self.decide_and_store(submission))),
             Mood::Slow(pause) => {
@@ -161,6 +181,7 @@ impl Store for Memory {
             Mood::Busy => reply(Err(SubmitError::Busy)),
             Mood::Full => reply(Err(SubmitError::Unavailable)),
             Mood::Forgetful => drop(reply),
+            Mood::Panicking => panic!("the store broke while it took something in"),
         }
     }
 

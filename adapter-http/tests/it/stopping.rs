@@ -23,7 +23,7 @@ fn a_stop_under_load_answers_what_runs_and_what_it_answered_is_stored() {
             std::thread::spawn(move || load(address, client, &pcid))
         })
         .collect();
-    std::thread::sleep(Duration::from_millis(150));
+    running.store.wait_for(200);
     let store = running.store.clone();
     let stopped = running.stop();
     assert!(!stopped.cut, "everything ended by itself");
@@ -74,7 +74,7 @@ fn a_request_that_runs_is_finished_and_its_connection_closed() {
     let request =
         format!("GET /api/acme/postbacks/handle?pcid={pcid}&type=sale HTTP/1.1\r\nhost: t\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
-    std::thread::sleep(Duration::from_millis(100));
+    running.store.wait_for(2);
     let stopped = running.stop();
     assert!(!stopped.cut);
     let reply = Reply::read(&mut stream).unwrap();
@@ -115,7 +115,7 @@ fn what_does_not_end_in_time_is_cut() {
     let request =
         format!("GET /api/acme/postbacks/handle?pcid={pcid}&type=sale HTTP/1.1\r\nhost: t\r\n\r\n");
     waits.write_all(request.as_bytes()).unwrap();
-    std::thread::sleep(Duration::from_millis(100));
+    running.store.wait_for(1);
     running.ask_to_stop();
     assert!(running.stop().cut);
     assert!(Reply::read(&mut waits).is_none());
