@@ -1,8 +1,10 @@
 //! The server as an engine of the fixtures: the same stories are told over HTTP and without it.
 
+use std::path::Path;
+
 use counterfoil_core::{Method, Timestamp};
 use counterfoil_fixtures::{
-    Answer, Counts, Engine, EngineError, Sent, SentBody, WorldEngine, random,
+    Answer, Counts, Engine, EngineError, Sent, SentBody, Verdict, WorldEngine, load, random, run,
 };
 use proptest::{collection::vec, prelude::*, test_runner::TestCaseError};
 use serde_json::Value;
@@ -22,6 +24,19 @@ impl HttpEngine {
         running.store.set_now(at);
         Ok(running)
     }
+}
+
+/// A query as it can stand in a request target: what cannot is escaped, as senders must.
+fn sendable(query: &str) -> String {
+    let escapes = [
+        (" ", "%20"),
+        ("\"", "%22"),
+        ("#", "%23"),
+        ("<", "%3C"),
+        (">", "%3E"),
+    ];
+    let escaped = |text: String, (plain, escape): &(&str, &str)| text.replace(plain, escape);
+    escapes.iter().fold(query.to_owned(), escaped)
 }
 
 /// The latest decision, which is all of what an answer tells only a part of.
@@ -62,7 +77,7 @@ impl Engine for HttpEngine {
 
     fn click(&mut self, link: &str, at: Timestamp) -> Result<Answer, EngineError> {
         let running = self.at(at)?;
-        let reply = running.get(&format!("/c/acme/{link}"));
+        let reply = running.get(&format!("/c/acme/{}", sendable(link)));
         if reply.status != 302 {
             return Answer::of_json(&reply.json());
         }
@@ -82,7 +97,7 @@ impl Engine for HttpEngine {
     fn send(&mut self, sent: Sent<'_>, at: Timestamp) -> Result<Answer, EngineError> {
         let running = self.at(at)?;
         if sent.method == Method::Pixel {
-            let reply = running.get(&format!("/api/acme/pixel.gif?{}", sent.query));
+            let reply = running.get(&format!("/api/acme/pixel.gif?{}", sendable(sent.query)));
             assert_eq!(reply.status, 200);
             return Ok(latest(running));
         }
@@ -94,7 +109,7 @@ impl Engine for HttpEngine {
                 .map_err(EngineError::new);
         }
         let dialect = sent.dialect.unwrap_or("handle");
-        let target = format!("/api/acme/postbacks/{dialect}?{}", sent.query);
+        let target = format!("/api/acme/postbacks/{dialect}?{}", sendable(sent.query));
         let reply = match sent.body {
             None => running.get(&target),
             Some(SentBody::Form(text)) => {
@@ -153,6 +168,24 @@ impl Engine for HttpEngine {
             transactions: len("transactions"),
         })
     }
+}
+
+#[test]
+fn every_scenario_passes_over_http() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/scenarios");
+    let mut engine = HttpEngine::default();
+    let mut passed = 0;
+    let files = load(Path::new(folder)).unwrap_or_else(|error| panic!("{error}"));
+    for file in files {
+        for playable in file.scenarios {
+            let name = format!("{}: {}", file.path.display(), playable.scenario.title);
+            match run(&playable, &mut engine) {
+                Verdict::Passed => passed += 1,
+                verdict => panic!("{name}: {verdict:#?}"),
+            }
+        }
+    }
+    assert!(passed > 20, "only {passed} scenarios were played");
 }
 
 proptest! {
