@@ -185,6 +185,63 @@ fn a_missing_admin_token_is_made_and_told_once() {
 }
 
 #[test]
+fn secrets_are_files_that_are_read_when_they_are_used() {
+    let rules = format!("api_tokens = [\"{{secret:acme_api}}\"]\n{RULES}");
+    let sandbox = Sandbox::new().file("rules.toml", &rules);
+    fs::create_dir(sandbox.path("secrets")).expect("a folder");
+    let sandbox = sandbox
+        .file("secrets/acme_api", "first\n")
+        .file("secrets/admin_token", "of-the-file\n");
+    let mut command = sandbox.command();
+    command
+        .args(Server::ARGUMENTS)
+        .args(["--secrets", "secrets"]);
+    let server = Server::spawn(command);
+    let root = "{\"type\": \"lead\", \"source\": \"api\", \"offer_id\": \"shoply-cz\", \
+                \"affiliate_id\": \"bo\"}";
+    let ask = |address, verb: Method, target: &str, token: &str, content: Content<'_>| {
+        let answer = block_on(async {
+            let mut client = Client::connect(address).await?;
+            client.ask(verb, target, Some(token), content).await
+        });
+        answer.expect("an answer").status
+    };
+    let hand_in = |token: &str| {
+        let target = "/api/acme/conversions";
+        ask(
+            server.public,
+            Method::POST,
+            target,
+            token,
+            Content::Json(root),
+        )
+    };
+    assert_eq!(hand_in("first"), 201);
+    assert_eq!(hand_in("second"), 401);
+    fs::write(sandbox.path("secrets/acme_api"), "second\n").expect("a file");
+    assert_eq!(hand_in("second"), 201);
+    assert_eq!(hand_in("first"), 401);
+    let list = |token: &str| {
+        let target = "/api/acme/requests";
+        ask(server.admin, Method::GET, target, token, Content::None)
+    };
+    // The folder goes before the environment.
+    assert_eq!(list("of-the-file"), 200);
+    assert_eq!(list(ADMIN_TOKEN), 401);
+}
+
+#[test]
+fn one_database_has_one_server() {
+    let sandbox = Sandbox::with_rules();
+    let server = Server::start(&sandbox);
+    sandbox
+        .run_with(Server::ARGUMENTS)
+        .code(1)
+        .stderr_has("in use by counterfoil serve")
+        .stderr_has(&server.pid().to_string());
+}
+
+#[test]
 fn a_taken_port_is_told_with_what_to_try() {
     let sandbox = Sandbox::with_rules();
     let server = Server::start(&sandbox);
