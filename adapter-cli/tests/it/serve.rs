@@ -230,6 +230,44 @@ fn secrets_are_files_that_are_read_when_they_are_used() {
     assert_eq!(list(ADMIN_TOKEN), 401);
 }
 
+/// P10: what authenticates a request is in no file, no answer, no metric and no log.
+#[test]
+fn a_secret_that_a_request_carries_is_kept_nowhere() {
+    const CANARY: &str = "canary-4711";
+    let sandbox = Sandbox::with_rules();
+    let mut command = sandbox.command();
+    command.args(Server::ARGUMENTS).args(["--log", "trace"]);
+    let mut server = Server::spawn(command);
+    let pcid = server.click();
+    for query in [
+        format!("pcid={pcid}&type=sale&token={CANARY}"),
+        format!("pcid={pcid}&type=sale&ts=1&sig={CANARY}"),
+        format!("type=sale&token={CANARY}"),
+        format!("pcid=%zz&token={CANARY}"),
+    ] {
+        let answer = server.get(&format!("/api/acme/postbacks/handle?{query}"));
+        assert_eq!(answer.status, 200);
+        assert!(!answer.body.contains(CANARY), "{answer:?}");
+    }
+    let log = server.admin("/api/acme/requests");
+    assert_eq!(log.json()["items"].as_array().map(Vec::len), Some(4));
+    for told in [log.body, server.admin("/metrics").body] {
+        assert!(!told.contains(CANARY), "{told}");
+    }
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+    server.wait_for("stopped");
+    assert!(!server.has_said(CANARY));
+    for entry in fs::read_dir(sandbox.path(".")).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = fs::read(&path).expect("a file");
+        let found = bytes
+            .windows(CANARY.len())
+            .any(|part| part == CANARY.as_bytes());
+        assert!(!found, "{}", path.display());
+    }
+}
+
 #[test]
 fn one_database_has_one_server() {
     let sandbox = Sandbox::with_rules();

@@ -95,6 +95,14 @@ impl Server {
         self.wait_for_any(&[part.to_owned()])
     }
 
+    pub(crate) fn has_said(&self, part: &str) -> bool {
+        self.said
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|line| line.contains(part))
+    }
+
     fn wait_for_any(&self, parts: &[String]) -> String {
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
