@@ -14,6 +14,40 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # What it does and does not
+//!
+//! ```text
+//! accept -> count -> first byte -> head -> route -> who asks -> body -> read -> Store::submit
+//!                                                                  answer <- commit <-'
+//! ```
+//!
+//! * It decides nothing: the core reads a request, the [`Store`] has it decided and stored, and a
+//!   2xx is told only after [`Store::submit`] has said that it is on stable storage (P1).
+//! * Everything that a client may hold is limited ([`Limits`]), and each listener counts for
+//!   itself, so that a flood of the public one leaves the admin one alone (P9).
+//! * It knows routes from one table; the OpenAPI document at `/openapi.json` is made of the same.
+//! * It speaks HTTP/1.1 in clear text; TLS is for the proxy before it. What is no HTTP at all, a
+//!   head that is too large, and a target that holds `"`, `<` or `>` are answered by the protocol
+//!   itself, without a body and without a log row. A fragment (`#…`) is no part of a request:
+//!   senders must escape the character.
+//! * Log lines (`tracing`) name tenant, ids, outcome and reason at level `debug`, and what failed
+//!   at `warn` and `error`; never a parameter or a secret (P10).
+//!
+//! # Metrics
+//!
+//! | name | what |
+//! | --- | --- |
+//! | `counterfoil_requests_total` | decided requests by `method`, `outcome`, `reason` |
+//! | `counterfoil_answers_total` | answers by `status` |
+//! | `counterfoil_decision_seconds` | histogram: from arrival to the commit of its decision |
+//! | `counterfoil_connections` | open connections by `listener` |
+//! | `counterfoil_connections_refused_total` | connections closed for a limit, by `listener` |
+//! | `counterfoil_ready` | 1 where requests can be acknowledged |
+//! | `counterfoil_queue_depth` | requests that wait for the writer |
+//! | `counterfoil_batches_total` | commits of the writer |
+//! | `counterfoil_batched_requests_total` | requests in these commits |
+//! | `counterfoil_batch_len_max` | requests in the largest commit so far |
 #![forbid(unsafe_code)]
 
 mod answer;

@@ -88,7 +88,7 @@ fn protocol(limits: &Limits) -> http1::Builder {
         .max_buf_size(limits.head_len_max.max(BUFFER_LEN_MIN))
         .max_header_size(limits.head_len_max)
         .max_headers(limits.headers_max)
-        // Some senders close their half once they have asked; they wait for the answer all the same.
+        // Some senders close their half once they have asked, and wait for the answer.
         .half_close(true);
     http
 }

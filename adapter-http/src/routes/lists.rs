@@ -21,7 +21,6 @@ pub(crate) const CONVERSION_FILTERS: &[&str] = &[
     "id",
     "external_id",
     "type",
-    "result",
     "affiliate",
     "offer",
     "advertiser",
@@ -33,7 +32,6 @@ pub(crate) const CONVERSION_FILTERS: &[&str] = &[
 /// The filters of transactions.
 pub(crate) const TRANSACTION_FILTERS: &[&str] = &[
     "id",
-    "external_id",
     "type",
     "result",
     "affiliate",

@@ -140,6 +140,8 @@ fn an_unknown_filter_or_a_bad_value_is_400_and_is_named() {
     let cases = [
         ("conversions?colour=red", "colour"),
         ("conversions?reason=duplicate", "reason"),
+        ("conversions?result=approved", "result"),
+        ("transactions?external_id=o1", "external_id"),
         ("requests?type=sale", "type"),
         ("postbacks?id=global", "id"),
         ("conversions?limit=0", "limit"),
