@@ -2,7 +2,7 @@
 //! variable. Values are looked up at the moment of use and never printed.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     env, fs, io,
     path::{Path, PathBuf},
 };
@@ -101,29 +101,30 @@ impl Secrets {
         }
     }
 
-    /// Everything that is wrong with the secrets of these names.
+    /// Everything that is wrong with the secrets of these names: what cannot be had, and what is
+    /// looked up as the variable of another, the administrators' token included.
     pub(crate) fn problems<'a>(
         &self,
         names: impl Iterator<Item = &'a SecretName>,
     ) -> Vec<SecretError> {
-        let mut seen: BTreeMap<String, &SecretName> = BTreeMap::new();
-        let mut problems = Vec::new();
-        for name in names {
-            let variable = variable(name);
+        let names: BTreeSet<&SecretName> = names.collect();
+        let missing = names.iter().filter_map(|name| self.value(name).err());
+        let mut problems: Vec<SecretError> = missing.collect();
+        let admin_token = SecretName::new(ADMIN_TOKEN).ok();
+        let mut of_variable: BTreeMap<String, &SecretName> = BTreeMap::new();
+        for name in admin_token.iter().chain(names) {
             let in_folder = matches!(self.file(name), Ok(Some(_)));
-            match seen.get(&variable) {
-                Some(&first) if first == name => continue,
-                Some(&first) if !in_folder => problems.push(SecretError::Clash {
+            if in_folder {
+                continue;
+            }
+            let variable = variable(name);
+            match of_variable.get(&variable) {
+                Some(&first) if first != name => problems.push(SecretError::Clash {
                     first: first.clone(),
                     second: name.clone(),
                     variable,
                 }),
-                _ => {
-                    problems.extend(self.value(name).err());
-                    if !in_folder {
-                        seen.insert(variable, name);
-                    }
-                }
+                _ => drop(of_variable.insert(variable, name)),
             }
         }
         problems
@@ -206,6 +207,8 @@ mod tests {
             problems.iter().filter(clash).count()
         };
         assert_eq!(clashes(secrets.problems(names.iter())), 1);
+        assert_eq!(clashes(secrets.problems([name("admin.token")].iter())), 1);
+        assert_eq!(clashes(secrets.problems([name("admin_token")].iter())), 0);
         fs::write(folder.path().join("a.b"), "1").unwrap();
         fs::write(folder.path().join("a-b"), "2").unwrap();
         assert!(secrets.problems(names.iter()).is_empty());

@@ -34,14 +34,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PATH", env = "COUNTERFOIL_RULES", required = true)]
     rules: Vec<PathBuf>,
     /// A database with what is stored; a server may be running on it
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "COUNTERFOIL_DB",
-        conflicts_with = "root"
-    )]
+    #[arg(long, value_name = "FILE", env = "COUNTERFOIL_DB")]
     db: Option<PathBuf>,
-    /// Without a database: assume that the request is about a click on this link
+    /// Leave databases aside: assume that the request is about a click on this link
     #[arg(long, value_name = "OFFER/AFFILIATE")]
     root: Option<String>,
     #[command(flatten)]
@@ -61,15 +56,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let wanted = arguments.tenant.tenant.as_deref();
     let wanted = wanted.or(address.tenant.as_deref());
     let ruleset = *database::choose(wanted, &rulesets, |ruleset| ruleset.tenant())?;
-    let decision = match (&arguments.db, &arguments.root) {
-        (Some(db), _) => {
+    let decision = match (&arguments.root, &arguments.db) {
+        (Some(link), _) => after_click(ruleset, link, &mut address)?,
+        (None, Some(db)) => {
             let reader = database::look(db)?;
             let request = address.arrival(ruleset).request;
-            let now = clock::now();
-            let explained = reader.explain(&Arc::new(ruleset.clone()), &request, now);
+            let ruleset = Arc::new(ruleset.clone());
+            let explained = reader.explain(&ruleset, &request, clock::now());
             explained.map_err(database::read_failure)?.decision
         }
-        (None, Some(link)) => after_click(ruleset, link, &mut address)?,
         (None, None) => {
             output::tell(
                 "nothing is stored: name a database with --db, or assume a click with --root",

@@ -6,10 +6,10 @@ mod reload;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
-use clap::Args;
+use clap::{Args, builder::BoolishValueParser};
 use counterfoil_http::{BindError, Config, Secret, Server};
 
-use self::config::Settings;
+use self::{config::Settings, logging::LogFormat};
 use crate::{
     arguments::HELP_TEMPLATE,
     auto_sets::AutoSetTimer,
@@ -41,8 +41,12 @@ pub(crate) struct Arguments {
     /// Rules files, one for each tenant, or folders of them
     #[arg(long, value_name = "PATH", num_args = 1.., env = "COUNTERFOIL_RULES")]
     rules: Vec<PathBuf>,
-    /// Run the rules that the database keeps, not files
-    #[arg(long, env = "COUNTERFOIL_RULES_FROM_DB", conflicts_with = "rules")]
+    /// Run the rules that the database keeps, whatever files are named
+    #[arg(
+        long,
+        env = "COUNTERFOIL_RULES_FROM_DB",
+        value_parser = BoolishValueParser::new()
+    )]
     rules_from_db: bool,
     /// The database; it is made where it is missing
     #[arg(long, value_name = "FILE", env = "COUNTERFOIL_DB")]
@@ -69,7 +73,7 @@ pub(crate) struct Arguments {
         value_name = "FORMAT",
         env = "COUNTERFOIL_LOG_FORMAT"
     )]
-    log_format: Option<logging::LogFormat>,
+    log_format: Option<LogFormat>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
@@ -85,7 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let store = Arc::new(store);
     reload::start_rules(store.store(), &files, &secrets)?;
     let server = bind(&settings, &secrets, &store)?;
-    announce(&server)?;
+    announce(&server, settings.log_format)?;
     serve(server, &store, &settings, &secrets)
 }
 
@@ -117,11 +121,17 @@ fn admin_token(secrets: &Secrets) -> Result<Secret, Failure> {
     Ok(Secret::new(&made))
 }
 
-fn announce(server: &Server) -> Result<(), Failure> {
+/// Tells where it listens: for people at the start of their log, or as a line of JSON like others.
+fn announce(server: &Server, log_format: LogFormat) -> Result<(), Failure> {
     let public = server.public_addr().map_err(Failure::could_not)?;
     let admin = server.admin_addr().map_err(Failure::could_not)?;
-    output::tell(format_args!("public  http://{public}"));
-    output::tell(format_args!("admin   http://{admin}"));
+    match log_format {
+        LogFormat::Json => tracing::info!(%public, %admin, "listening"),
+        LogFormat::Text => {
+            output::tell(format_args!("public  http://{public}"));
+            output::tell(format_args!("admin   http://{admin}"));
+        }
+    }
     Ok(())
 }
 

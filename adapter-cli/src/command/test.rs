@@ -1,6 +1,8 @@
 //! `counterfoil test`: scenarios against rules, on a world in memory.
 
-use std::path::PathBuf;
+mod bless;
+
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use counterfoil_fixtures::{Loaded, Playable, Verdict, WorldEngine, load, run as play};
@@ -25,6 +27,9 @@ pub(crate) struct Arguments {
     /// Scenario files, or folders of them
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
+    /// Rewrite the expectations that are not met; look at the difference before you keep it
+    #[arg(long)]
+    bless: bool,
 }
 
 /// How many scenarios ended how.
@@ -37,6 +42,9 @@ struct Tally {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let mut tally = Tally::default();
     for path in &arguments.paths {
+        if arguments.bless {
+            bless_all(path)?;
+        }
         for file in load(path).map_err(Failure::could_not)? {
             play_file(&file, &mut tally)?;
         }
@@ -54,6 +62,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     output::tell(format_args!("{GOOD}{passed} passed{GOOD:#}"));
     Ok(ExitCode::Done)
+}
+
+fn bless_all(path: &Path) -> Result<(), Failure> {
+    for file in load(path).map_err(Failure::could_not)? {
+        let rewritten = bless::bless(&file)?;
+        if rewritten > 0 {
+            let path = file.path.display();
+            output::tell(format_args!("{path}: {rewritten} expectations rewritten"));
+        }
+    }
+    Ok(())
 }
 
 fn play_file(file: &Loaded, tally: &mut Tally) -> Result<(), Failure> {

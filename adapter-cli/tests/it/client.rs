@@ -25,6 +25,26 @@ pub(crate) struct Answer {
     pub(crate) body: String,
 }
 
+/// What a request carries.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Content<'a> {
+    None,
+    Form(&'a str),
+    Json(&'a str),
+    Toml(&'a str),
+}
+
+impl Content<'_> {
+    fn parts(&self) -> (Option<&'static str>, &str) {
+        match self {
+            Self::None => (None, ""),
+            Self::Form(text) => (Some("application/x-www-form-urlencoded"), text),
+            Self::Json(text) => (Some("application/json"), text),
+            Self::Toml(text) => (Some("application/toml"), text),
+        }
+    }
+}
+
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Result<Self, Failed> {
         let stream = TcpStream::connect(address).await?;
@@ -37,7 +57,7 @@ impl Client {
     }
 
     pub(crate) async fn get(&mut self, target: &str) -> Result<Answer, Failed> {
-        self.ask(Method::GET, target, None, "").await
+        self.ask(Method::GET, target, None, Content::None).await
     }
 
     /// Asks with a bearer token, where there is one.
@@ -46,7 +66,7 @@ impl Client {
         method: Method,
         target: &str,
         token: Option<&str>,
-        body: &str,
+        content: Content<'_>,
     ) -> Result<Answer, Failed> {
         let mut request = Request::builder()
             .method(method)
@@ -55,8 +75,9 @@ impl Client {
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        if !body.is_empty() {
-            request = request.header("content-type", "application/json");
+        let (content_type, body) = content.parts();
+        if let Some(content_type) = content_type {
+            request = request.header("content-type", content_type);
         }
         let request = request.body(Full::new(Bytes::from(body.to_owned())))?;
         self.sender.ready().await?;

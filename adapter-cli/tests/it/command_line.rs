@@ -1,5 +1,7 @@
 //! Commands that end by themselves: arguments, files, output, exit codes.
 
+use std::{fs, path::Path};
+
 use crate::sandbox::{RULES, Sandbox};
 
 #[test]
@@ -207,6 +209,119 @@ fn what_is_no_database_is_told_so() {
         .run("click --db text.db --rules rules.toml shoply-cz/bo")
         .code(1)
         .stderr_has("not a Counterfoil database");
+}
+
+#[test]
+fn a_database_of_a_newer_version_is_left_alone() {
+    let sandbox = Sandbox::with_rules();
+    sandbox
+        .run("click --db acme.db --rules rules.toml shoply-cz/bo")
+        .code(0);
+    // A copy has everything in one file.
+    sandbox.run("backup --db acme.db --to copy.db").code(0);
+    let mut bytes = fs::read(sandbox.path("copy.db")).expect("the database");
+    // SQLite keeps `user_version` in these bytes of its header.
+    bytes[60..64].copy_from_slice(&9999_u32.to_be_bytes());
+    fs::write(sandbox.path("copy.db"), &bytes).expect("the database");
+    for command in [
+        "conversions --db copy.db",
+        "click --db copy.db shoply-cz/bo",
+    ] {
+        sandbox
+            .run(command)
+            .code(1)
+            .no_stdout()
+            .stderr_has("9999")
+            .stderr_has("newer version");
+    }
+}
+
+#[test]
+fn the_tenant_is_asked_for_where_there_are_two() {
+    let sandbox = Sandbox::with_rules().file("two.toml", &RULES.replace("acme", "other"));
+    let click = "click --db both.db --rules rules.toml --rules two.toml shoply-cz/bo";
+    sandbox
+        .run(click)
+        .code(2)
+        .stderr_has("--tenant: acme, other");
+    sandbox.run(&format!("{click} --tenant other")).code(0);
+    let rows = |tenant: &str| {
+        let list = format!("conversions --db both.db --tenant {tenant} --format json");
+        sandbox.run(&list).code(0).json()["items"]
+            .as_array()
+            .map(Vec::len)
+    };
+    assert_eq!((rows("acme"), rows("other")), (Some(0), Some(1)));
+    sandbox
+        .run("conversions --db both.db --tenant nobody")
+        .code(1)
+        .stderr_has("one of acme, other");
+    // The path of a URL names the tenant too.
+    let url = "http://localhost/api/other/postbacks/handle?type=sale&pcid=x";
+    sandbox
+        .run(&format!("send --db both.db {url}"))
+        .code(3)
+        .stdout_has("invalid_identifier");
+}
+
+#[test]
+fn explain_assumes_a_click_and_writes_nothing() {
+    let sandbox = Sandbox::with_rules();
+    let explain = "explain --rules rules.toml --root shoply-cz/bo";
+    sandbox
+        .run(&format!("{explain} type=sale&value=50"))
+        .code(0)
+        .stdout_has("revenue 5.00 EUR, payout 2.50 EUR")
+        .stdout_has("(R15)");
+    let url = "https://x.example/api/acme/postbacks/handle?pcid=nonsense&type=sale&value=19.99";
+    let answer = sandbox
+        .run(&format!("{explain} --format json {url}"))
+        .code(0)
+        .json();
+    assert_eq!(answer["outcome"], "created");
+    assert_eq!(answer["transactions"][0]["revenue"], "2.00");
+    assert_eq!(answer["events"][0], "conversion.created");
+    assert!(
+        answer["trace"]
+            .as_array()
+            .is_some_and(|steps| steps.len() > 5)
+    );
+    sandbox
+        .run("explain --rules rules.toml pcid=01930000-0000-7000-8000-000000000000&type=sale")
+        .code(3)
+        .stdout_has("pairing_failed")
+        .stderr_has("--root");
+    sandbox
+        .run("explain --rules rules.toml --root shoply-cz type=sale")
+        .code(2)
+        .stderr_has("shoply-cz/bo");
+    assert_eq!(fs::read_dir(sandbox.path(".")).unwrap().count(), 1);
+}
+
+/// Every command that the README shows is one: its names and flags exist.
+#[test]
+fn the_commands_of_the_readme_exist() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = fs::read_to_string(readme).expect("README.md");
+    let sandbox = Sandbox::new();
+    let mut found = 0;
+    for line in readme
+        .lines()
+        .map(|line| line.trim_start_matches(['$', ' ']))
+    {
+        let ours = ["counterfoil ", "cargo run --release -- "];
+        let Some(arguments) = ours.iter().find_map(|start| line.strip_prefix(start)) else {
+            continue;
+        };
+        let words = arguments
+            .split(['#', '>', '|', '\''])
+            .next()
+            .unwrap_or_default();
+        let words = words.split_whitespace().chain(["--help"]);
+        sandbox.run_with(words).code(0);
+        found += 1;
+    }
+    assert!(found > 0, "the README shows no command");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     net::{SocketAddr, TcpListener},
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -105,4 +106,15 @@ fn it_serves_on_until_it_is_interrupted_and_leaves_nothing_behind() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
     let left = std::fs::read_dir(sandbox.path(".")).unwrap().count();
     assert_eq!(left, 0, "files were left behind");
+}
+
+/// The demo carries its rules within its crate; they are the sample rules of the fixtures.
+#[test]
+fn its_rules_are_the_sample_rules() {
+    let of = |path: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    };
+    let sample = of("../fixtures/rulesets/shoply.toml");
+    assert_eq!(of("src/command/demo/shoply.toml"), sample);
 }

@@ -9,7 +9,6 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
-    time::{Duration, Instant},
 };
 
 use counterfoil_core::{TenantName, view::ConversionView};
@@ -19,14 +18,18 @@ use serde_json::Value;
 use crate::{
     client::{Client, block_on},
     sandbox::{Sandbox, command_in},
-    server::{PATIENCE, Server},
+    server::{Server, wait_until},
 };
 
 /// Clients that send at the same time.
 const SENDERS: usize = 8;
 
-/// A sale that was acknowledged: its external id, and the id of the conversion.
-type Acknowledged = (String, String);
+/// A sale that was acknowledged.
+struct Acknowledged {
+    order: String,
+    conversion: String,
+    request: String,
+}
 
 /// Senders that create sales under one click, each with an external id of its own, until they are
 /// stopped or the server is gone.
@@ -63,8 +66,8 @@ impl Load {
                         };
                         match answer.status {
                             200 => {
-                                let id = created(&answer.json());
-                                acknowledged.lock().unwrap().push((order, id));
+                                let created = created(order, &answer.json());
+                                acknowledged.lock().unwrap().push(created);
                             }
                             503 => drop(refused.fetch_add(1, Ordering::Relaxed)),
                             other => panic!("{other}: {answer:?}"),
@@ -96,34 +99,39 @@ impl Load {
     }
 }
 
-fn created(answer: &Value) -> String {
+fn created(order: String, answer: &Value) -> Acknowledged {
     assert_eq!(answer["outcome"], "created", "{answer}");
-    answer["conversion_id"].as_str().expect("an id").to_owned()
-}
-
-fn wait_until(what: &str, holds: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(
-            start.elapsed() < PATIENCE,
-            "{what}: not within {PATIENCE:?}"
-        );
-        thread::sleep(Duration::from_millis(2));
+    let id = |name: &str| answer[name].as_str().expect("an id").to_owned();
+    Acknowledged {
+        order,
+        conversion: id("conversion_id"),
+        request: id("request_id"),
     }
 }
 
-/// Asserts that each acknowledged sale is stored with its one transaction.
+/// Asserts that each acknowledged sale is stored: log row, conversion, its one transaction.
 fn assert_found(db: &Path, acknowledged: &[Acknowledged]) {
     let reader = Reader::open(db).expect("the database");
     let tenant = TenantName::new("acme").unwrap();
-    for (order, id) in acknowledged {
-        let found = reader
-            .conversion(&tenant, id.parse().unwrap())
-            .expect("a read");
-        let found: ConversionView = found.unwrap_or_else(|| panic!("{order} ({id}) is lost"));
+    for Acknowledged {
+        order,
+        conversion,
+        request,
+    } in acknowledged
+    {
+        let found = reader.conversion(&tenant, conversion.parse().unwrap());
+        let found: Option<ConversionView> = found.expect("a read");
+        let found = found.unwrap_or_else(|| panic!("{order} ({conversion}) is lost"));
         assert_eq!(found.external_id.as_deref(), Some(order.as_str()));
-        assert_eq!(found.transactions.len(), 1, "{order} ({id})");
+        assert_eq!(found.transactions.len(), 1, "{order} ({conversion})");
         assert_eq!(found.transactions[0].revenue, "10.00");
+        let row = reader.request(&tenant, request.parse().unwrap());
+        let row = row.expect("a read").expect("a log row");
+        assert_eq!(
+            row.conversion_id.map(|id| id.to_string()).as_ref(),
+            Some(conversion)
+        );
+        assert_eq!(row.transaction_ids, [found.transactions[0].id]);
     }
 }
 
@@ -134,9 +142,9 @@ fn a_killed_server_has_kept_all_that_it_acknowledged() {
     let mut all: Vec<Acknowledged> = Vec::new();
     for round in 0..4 {
         let server = Server::start(&sandbox);
-        if let Some((order, id)) = all.last() {
-            let again = repeat_of(&server, order);
-            assert_eq!(again["conversion_id"].as_str(), Some(id.as_str()));
+        if let Some(last) = all.last() {
+            let again = repeat_of(&server, &last.order);
+            assert_eq!(again["conversion_id"], last.conversion);
         }
         let pcid = server.click();
         let load = Load::start(&server, &pcid, round);
@@ -178,6 +186,28 @@ fn a_stopped_server_finishes_what_it_accepted() {
     let stored = sales.code(0).json()["items"].as_array().map(Vec::len);
     // All that was stored was answered, too, but for a page that is full.
     assert_eq!(stored, Some(acknowledged.len().min(1000)));
+}
+
+/// P12: a copy that is made under load is whole.
+#[test]
+fn a_copy_that_is_made_under_load_is_whole() {
+    let sandbox = Sandbox::with_rules();
+    let server = Server::start(&sandbox);
+    let pcid = server.click();
+    let load = Load::start(&server, &pcid, 0);
+    load.wait_for(50);
+    let before = load.acknowledged.lock().unwrap().len();
+    sandbox.run("backup --db acme.db --to copy.db").code(0);
+    let acknowledged = load.end();
+    assert_found(&sandbox.path("copy.db"), &acknowledged[..before]);
+    sandbox.run("replay --db copy.db").code(0);
+    // A copy is a database like any other: it takes the next request.
+    sandbox
+        .run(&format!(
+            "send --db copy.db pcid={pcid}&type=sale&external_id=0-0-0"
+        ))
+        .code(0)
+        .stdout_has("duplicate");
 }
 
 /// P2: a thousand identical creates at once make one conversion.

@@ -10,6 +10,7 @@
 mod client;
 mod command_line;
 mod demo;
+mod engines;
 mod faults;
 mod sandbox;
 mod serve;

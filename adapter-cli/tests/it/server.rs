@@ -12,12 +12,25 @@ use std::{
 use hyper::Method;
 
 use crate::{
-    client::{Answer, Client, block_on},
+    client::{Answer, Client, Content, block_on},
     sandbox::{ADMIN_TOKEN, Sandbox},
 };
 
 /// How long a test waits for what must happen soon; then it has failed.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until something holds.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(
+            start.elapsed() < PATIENCE,
+            "{what}: not within {PATIENCE:?}"
+        );
+        thread::sleep(Duration::from_millis(2));
+    }
+}
 
 /// A running server; it is killed when it goes out of scope.
 pub(crate) struct Server {
@@ -62,34 +75,47 @@ impl Server {
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
             said,
         };
-        server.public = server.address("public  http://");
-        server.admin = server.address("admin   http://");
+        server.public = server.address("public");
+        server.admin = server.address("admin");
         server
     }
 
-    fn address(&self, prefix: &str) -> SocketAddr {
-        let line = self.wait_for(prefix);
-        line.strip_prefix(prefix)
-            .expect(&line)
-            .parse()
-            .expect(&line)
+    /// The address behind a word, in a line for people or in one of JSON.
+    fn address(&self, word: &str) -> SocketAddr {
+        let forms = [format!("{word:<6}  http://"), format!("\"{word}\":\"")];
+        let line = self.wait_for_any(&forms);
+        let after = forms.iter().find_map(|form| line.split_once(form.as_str()));
+        let (_, after) = after.expect(&line);
+        let address = after.split('"').next().unwrap_or_default();
+        address.parse().expect(&line)
     }
 
     /// Waits until it has said something on stderr.
     pub(crate) fn wait_for(&self, part: &str) -> String {
+        self.wait_for_any(&[part.to_owned()])
+    }
+
+    pub(crate) fn has_said(&self, part: &str) -> bool {
+        self.said
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|line| line.contains(part))
+    }
+
+    fn wait_for_any(&self, parts: &[String]) -> String {
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
             let said = self.said.lock().unwrap();
-            if let Some(line) = said.iter().find(|line| line.contains(part)) {
+            let has_part = |line: &&String| parts.iter().any(|part| line.contains(part));
+            if let Some(line) = said.iter().find(has_part) {
                 return line.clone();
             }
             drop(said);
             thread::sleep(Duration::from_millis(5));
         }
-        panic!(
-            "the server never said `{part}`: {:#?}",
-            self.said.lock().unwrap()
-        );
+        let said = self.said.lock().unwrap();
+        panic!("the server never said {parts:?}: {said:#?}");
     }
 
     /// Sends a signal by its name.
@@ -156,7 +182,7 @@ impl Drop for Server {
 fn ask(address: SocketAddr, target: &str, token: Option<&str>) -> Answer {
     let answer = block_on(async {
         let mut client = Client::connect(address).await?;
-        client.ask(Method::GET, target, token, "").await
+        client.ask(Method::GET, target, token, Content::None).await
     });
     answer.unwrap_or_else(|error| panic!("{target}: {error}"))
 }

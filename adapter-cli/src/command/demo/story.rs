@@ -106,9 +106,7 @@ impl Story {
             &format!("{POSTBACK}?pcid={{pcid}}&type=sale&value=30"),
         )?;
         show_answer(&answer)?;
-        say(
-            "   A refusal says why and what to try. It is kept like every request, and pays nothing.",
-        )
+        say("   A refusal says why and what to try; it is logged like every request.")
     }
 
     fn approval(&self, client: &Client) -> Result<(), Failure> {

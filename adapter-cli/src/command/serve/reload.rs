@@ -9,7 +9,6 @@ use super::config::Settings;
 use crate::{
     database,
     failure::Failure,
-    output::{self, SUSPICIOUS},
     rules_files::{self, RulesFile},
     secrets::Secrets,
 };
@@ -85,12 +84,11 @@ fn tell_what_changed(file: &RulesFile, stored: Option<u32>, installed: &Installe
     let rules: &Rules = &installed.rules;
     let (tenant, version) = (rules.ruleset().tenant(), rules.version());
     match stored {
-        Some(stored) if stored != version => output::tell(format_args!(
-            "{SUSPICIOUS}the stored rules of `{tenant}` differ{SUSPICIOUS:#} from `{}`: version \
-             {version} is the file's and runs; version {stored} is kept",
-            file.path.display()
-        )),
-        _ => output::tell(format_args!("tenant  {tenant}, rules version {version}")),
+        Some(stored) if stored != version => tracing::warn!(
+            %tenant, version, stored, file = %file.path.display(),
+            "the stored rules differ from the file: the file's run, the stored ones are kept"
+        ),
+        _ => tracing::info!(%tenant, version, "these rules run"),
     }
 }
 
