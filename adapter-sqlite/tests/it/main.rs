@@ -1,5 +1,5 @@
 //! The store against real files: every promise that it makes has a module here.
-#![expect(
+#![allow(
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
