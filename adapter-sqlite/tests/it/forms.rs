@@ -23,7 +23,7 @@ fn the_blobs_of_a_conversion_a_transaction_and_a_request() {
     );
     let terms = hex(&db, "SELECT terms FROM transactions").unwrap();
     // 10 percent of value; 50 percent of revenue; direct amounts accepted.
-    assert_eq!(terms, "0101020002640001");
+    assert_eq!(terms, "0101140002640001");
     let log = hex(&db, "SELECT substr(more, 1, 1) FROM requests").unwrap();
     assert_eq!(log, "01");
     assert_eq!(decided.transactions[0].revenue.to_string(), "0.14");
@@ -37,7 +37,7 @@ fn a_million_random_amounts_sum_exactly() {
     let raw = rusqlite::Connection::open_in_memory().unwrap();
     raw.execute_batch(include_str!("../../src/schema/v1.sql"))
         .unwrap();
-    raw.execute_batch("BEGIN; PRAGMA foreign_keys = OFF")
+    raw.execute_batch("PRAGMA foreign_keys = OFF; BEGIN")
         .unwrap();
     let mut insert = raw
         .prepare(
