@@ -116,7 +116,7 @@ impl Writer {
         let mut next = VecDeque::new();
         loop {
             match next.pop_front().map_or_else(|| self.wait(jobs), Ok) {
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => return self.close(),
                 Err(RecvTimeoutError::Timeout) => self.probe(),
                 Ok(Job::Install(rules, reply)) => {
                     // Nobody waits any more where this fails.
@@ -138,6 +138,15 @@ impl Writer {
                     self.decide(mem::take(&mut batch));
                 }
             }
+        }
+    }
+
+    /// Leaves everything in the one file: readers, which close later, could not.
+    fn close(self) {
+        let Some(db) = self.db else { return };
+        let is_busy = db.query_row("PRAGMA wal_checkpoint(truncate)", [], |row| row.get(0));
+        if !matches!(is_busy, Ok(false)) {
+            tracing::debug!("the write-ahead log stays beside the database; nothing is lost");
         }
     }
 

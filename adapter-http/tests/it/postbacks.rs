@@ -1,5 +1,6 @@
 //! Inbound postbacks over HTTP: answers, bodies, methods, and what a sender sees when we fail.
 
+use counterfoil_core::{Incoming, decode};
 use serde_json::json;
 
 use crate::{
@@ -295,4 +296,48 @@ fn several_workers_answer_like_one() {
     assert_eq!(created.count(), 1);
     let ids = answers.iter().map(|answer| &answer["conversion_id"]);
     assert!(ids.clone().all(|id| Some(id) == ids.clone().next()));
+}
+
+#[test]
+fn what_a_log_row_keeps_is_enough_to_read_the_request_again() {
+    let running = Running::start();
+    let json = br#"{"note":"a & b = c","value":1.50}"#;
+    running.public(
+        "POST",
+        &format!("{HANDLE}?type=sale&pcid=x&email=a%2Bb%40c"),
+        &[JSON],
+        json,
+    );
+    running.get("/c/acme/plain/bo?affs1=a%20b&channel=mail");
+    running.hand_in(
+        r#"{"type":"lead","source":"api","offer_id":"plain","affiliate_id":"bo",
+            "params":{"city":"Brno & Praha"}}"#,
+    );
+    let pairs = |row: &counterfoil_core::view::RequestView| {
+        let incoming = Incoming {
+            method: row.method,
+            dialect: None,
+            query: &row.query,
+            body: None,
+        };
+        let pairs = decode(&incoming).unwrap().into_iter();
+        let pairs = pairs.map(|(name, value)| format!("{name}: {value}"));
+        pairs.collect::<Vec<String>>()
+    };
+    let kept: Vec<_> = running.store.log().iter().map(pairs).collect();
+    let postback = [
+        "type: sale",
+        "pcid: x",
+        "email: a+b@c",
+        "note: a & b = c",
+        "value: 1.50",
+    ];
+    assert_eq!(kept[0], postback);
+    assert_eq!(kept[1], ["affs1: a b", "channel: mail"]);
+    assert!(kept[2].contains(&"type: lead".to_owned()), "{:?}", kept[2]);
+    assert!(
+        kept[2].contains(&"param.city: Brno & Praha".to_owned()),
+        "{:?}",
+        kept[2]
+    );
 }
