@@ -89,7 +89,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let store = Arc::new(store);
     reload::start_rules(store.store(), &files, &secrets)?;
     let server = bind(&settings, &secrets, &store)?;
-    announce(&server, settings.log_format)?;
     serve(server, &store, &settings, &secrets)
 }
 
@@ -121,18 +120,31 @@ fn admin_token(secrets: &Secrets) -> Result<Secret, Failure> {
     Ok(Secret::new(&made))
 }
 
-/// Tells where it listens: for people at the start of their log, or as a line of JSON like others.
-fn announce(server: &Server, log_format: LogFormat) -> Result<(), Failure> {
-    let public = server.public_addr().map_err(Failure::could_not)?;
-    let admin = server.admin_addr().map_err(Failure::could_not)?;
-    match log_format {
-        LogFormat::Json => tracing::info!(%public, %admin, "listening"),
-        LogFormat::Text => {
-            output::tell(format_args!("public  http://{public}"));
-            output::tell(format_args!("admin   http://{admin}"));
+/// Where a server listens.
+struct Addresses {
+    public: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Addresses {
+    fn of(server: &Server) -> Result<Self, Failure> {
+        Ok(Self {
+            public: server.public_addr().map_err(Failure::could_not)?,
+            admin: server.admin_addr().map_err(Failure::could_not)?,
+        })
+    }
+
+    /// Tells them: for people at the start of their log, or as a line of JSON like others.
+    fn announce(&self, log_format: LogFormat) {
+        let Self { public, admin } = self;
+        match log_format {
+            LogFormat::Json => tracing::info!(%public, %admin, "listening"),
+            LogFormat::Text => {
+                output::tell(format_args!("public  http://{public}"));
+                output::tell(format_args!("admin   http://{admin}"));
+            }
         }
     }
-    Ok(())
 }
 
 fn serve(
@@ -142,10 +154,13 @@ fn serve(
     secrets: &Secrets,
 ) -> Result<ExitCode, Failure> {
     let timer = AutoSetTimer::start(Arc::clone(store)).map_err(Failure::could_not)?;
+    let addresses = Addresses::of(&server)?;
     let until_stopped = async {
         let Ok(mut signals) = Signals::listen() else {
             return tracing::error!("cannot listen for signals; stopping");
         };
+        // Whoever reads this may send a signal at once.
+        addresses.announce(settings.log_format);
         while signals.next().await == Asked::ToReload {
             let (store, settings) = (Arc::clone(store), Arc::clone(settings));
             let secrets = secrets.clone();

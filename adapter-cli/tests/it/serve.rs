@@ -128,6 +128,29 @@ fn a_stored_version_that_differs_is_kept_and_told() {
 }
 
 #[test]
+fn a_folder_has_a_file_for_each_tenant_and_a_new_one_is_served_after_a_hangup() {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path("rules")).expect("a folder");
+    let sandbox = sandbox.file("rules/acme.toml", RULES);
+    let mut command = sandbox.command();
+    command
+        .args(["serve", "--db", "acme.db", "--listen", "127.0.0.1:0"])
+        .args(["--admin-listen", "127.0.0.1:0", "--rules", "rules"]);
+    let server = Server::spawn(command);
+    server.click();
+    let other = "/c/other/shoply-cz/bo";
+    assert_eq!(server.get(other).status, 404);
+    let sandbox = sandbox.file("rules/other.toml", &RULES.replace("acme", "other"));
+    server.signal("HUP");
+    server.wait_for("the rules were read again");
+    assert_eq!(server.get(other).status, 302);
+    sandbox
+        .run("conversions --db acme.db")
+        .code(2)
+        .stderr_has("--tenant: acme, other");
+}
+
+#[test]
 fn settings_come_from_flags_then_environment_then_file() {
     let sandbox = Sandbox::with_rules().file(
         "counterfoil.toml",

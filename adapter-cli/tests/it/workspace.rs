@@ -264,10 +264,10 @@ fn declared_names(text: &str) -> Vec<String> {
                 names.push(identifier(pair[1]));
             }
         }
-        let field = tokens.iter().find(|token| !token.starts_with("pub"));
-        if let Some(name) = field.and_then(|token| token.strip_suffix(':')) {
-            names.push(identifier(name));
-        }
+        // Fields and parameters: a name, then a colon that is no path's.
+        let parts = code.split([' ', '(', '|', '{']);
+        let typed = parts.filter_map(|part| part.strip_suffix(':'));
+        names.extend(typed.filter(|name| !name.ends_with(':')).map(identifier));
     }
     names
 }

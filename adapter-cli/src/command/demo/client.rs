@@ -22,6 +22,8 @@ pub(super) struct Answer {
     pub(super) status: u16,
     /// Where it sends the visitor.
     pub(super) location: Option<String>,
+    /// The body as it came.
+    pub(super) text: String,
     /// The body, where it is JSON.
     pub(super) body: Value,
 }
@@ -80,6 +82,7 @@ async fn get(
     Ok(Answer {
         status,
         location,
+        text: String::from_utf8_lossy(&body).into_owned(),
         body: serde_json::from_slice(&body).unwrap_or_default(),
     })
 }

@@ -73,6 +73,10 @@ impl Story {
         )?;
         let answer = self.get(client, sale)?;
         show_answer(&answer)?;
+        say(format_args!(
+            "   {QUIET}{}{QUIET:#}",
+            answer.text.trim_end()
+        ))?;
 
         chapter(
             3,
