@@ -1,1 +1,41 @@
-//! x
+//! The embedded store of Counterfoil: facts in, effects out, one SQLite transaction around both.
+//!
+//! One process owns a database as a [`Store`]: its one writer thread takes what is waiting, asks
+//! the core for each request which facts it needs, fetches exactly those, lets the core decide,
+//! applies the effects, writes the log row, commits once for the whole batch, and only then
+//! answers. Any process may look on as a [`Reader`].
+//!
+//! What is stored for ever are inputs: requests, clicks and rules. Everything else follows from
+//! them, and [`Reader::replay`] proves it.
+#![forbid(unsafe_code)]
+
+mod again;
+mod backup;
+mod blobs;
+mod codes;
+mod effects;
+mod facts;
+mod fault;
+mod ids;
+mod lists;
+mod log;
+mod open;
+mod reader;
+mod replay;
+mod rows;
+mod rules;
+mod schema;
+mod store;
+mod writer;
+
+pub use backup::{BackupError, BackupReport};
+pub use open::{OpenError, Options, Synchronous};
+pub use reader::{Due, Explained, ReadError, Reader};
+pub use replay::{Difference, ReplayReport};
+pub use rules::{InstallError, Installed, Rules, RulesFormat, RulesVersion};
+pub use store::{Decided, Health, Known, Reply, Store, Submission, SubmitError};
+
+/// The examples of the front page compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

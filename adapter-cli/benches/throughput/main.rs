@@ -1,0 +1,125 @@
+//! How much the durable server costs beside a bare one, as ratios measured in one run.
+//!
+//! `cargo bench -p counterfoil --bench throughput` starts a bare hyper server and the real server
+//! on prepared databases, each in a process of its own, drives all of them with the same loopback
+//! load in turns ([`load`]), and prints medians, their ratios and the targets ([`report`]).
+//! `-- --long` adds large histories, fixed rates, a slow disk and restarts; `-- --check` is one
+//! short run that fails where a create costs too much processor time.
+//!
+//! Rates swing by a fifth from run to run on a shared machine, and mean little on another one: only
+//! ratios are claims. The processor time per request in units of the bare server's is the steadiest
+//! of them. Linux only: processes are measured through `/proc`.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::float_arithmetic,
+    reason = "ratios of measurements; no money is computed here"
+)]
+
+mod bare;
+mod cases;
+mod histogram;
+mod load;
+mod open_loop;
+mod process;
+mod report;
+mod restart;
+mod seed;
+mod slow_disk;
+mod workload;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser as _;
+
+use cases::Server;
+use seed::Seed;
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Drives a bare server and the real one with the same load and prints the ratios.
+#[derive(clap::Parser, Debug)]
+#[command(name = "throughput")]
+struct Options {
+    /// Also 10,000,000 clicks, 5,000,000 conversions, fixed rates, a slow disk, restarts.
+    #[arg(long)]
+    long: bool,
+    /// One short run; exit code 1 if a create costs more than six bare requests.
+    #[arg(long, conflicts_with = "long")]
+    check: bool,
+    /// Only the bare server: how steady is this machine?
+    #[arg(long, conflicts_with_all = ["long", "check"])]
+    bare_only: bool,
+    /// Turns of each case.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Seconds of each turn.
+    #[arg(long, default_value_t = 4)]
+    seconds: u64,
+    /// Prepare the databases again, even where an earlier run has left them.
+    #[arg(long)]
+    reseed: bool,
+    /// Be the bare server.
+    #[arg(long, hide = true)]
+    serve_bare: bool,
+    /// Given by `cargo bench`; without it (`cargo test --all-targets`) nothing is measured.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let ended = if options.serve_bare {
+        bare::serve().map(|()| true)
+    } else if options.bench {
+        run(&options)
+    } else {
+        Ok(true)
+    };
+    match ended {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("throughput: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether the run says what it should: only `--check` can say no.
+fn run(options: &Options) -> Result<bool> {
+    let plan = if options.bare_only {
+        cases::bare_only()
+    } else if options.check {
+        cases::check()
+    } else if options.long {
+        cases::long()
+    } else {
+        cases::quick()
+    };
+    let rounds = if options.check { 1 } else { options.rounds };
+    let window = Duration::from_secs(options.seconds);
+    let seeds = seed::Seeds::open(options.reseed)?;
+
+    let mut results = cases::run_interleaved(&plan, rounds, window, &seeds)?;
+    let fixed_rate_of = match options {
+        Options { long: true, .. } => Some(Server::Real(Seed::MILLION_CLICKS)),
+        Options {
+            bare_only: true, ..
+        } => Some(Server::Bare),
+        _ => None,
+    };
+    if let Some(server) = fixed_rate_of {
+        cases::add_fixed_rate(&mut results, server, rounds, window, &seeds)?;
+    }
+    report::print_cases(&results);
+    if options.bare_only {
+        return Ok(true);
+    }
+    let mut targets = report::targets(&results);
+    if options.long {
+        targets.extend(restart::targets(&seeds)?);
+    }
+    report::print_targets(&targets);
+    Ok(!options.check || report::check_passed(&results))
+}

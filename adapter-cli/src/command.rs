@@ -1,0 +1,69 @@
+//! The commands: one file each.
+
+mod backup;
+mod check;
+mod click;
+mod completions;
+mod conversions;
+mod demo;
+mod explain;
+mod help;
+mod list;
+mod man;
+mod replay;
+mod requests;
+mod send;
+mod serve;
+mod test;
+mod transactions;
+mod write;
+
+use clap::Subcommand;
+
+use crate::{exit_code::ExitCode, failure::Failure};
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Demo(demo::Arguments),
+    Serve(serve::Arguments),
+    Check(check::Arguments),
+    Explain(explain::Arguments),
+    Test(test::Arguments),
+    Click(click::Arguments),
+    Send(send::Arguments),
+    Conversions(conversions::Arguments),
+    Transactions(transactions::Arguments),
+    Requests(requests::Arguments),
+    Replay(replay::Arguments),
+    Backup(backup::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
+    Help(help::Arguments),
+}
+
+impl Command {
+    /// Does it.
+    ///
+    /// # Errors
+    /// What could not be done, and what to try.
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Demo(arguments) => demo::run(&arguments),
+            Self::Serve(arguments) => serve::run(&arguments),
+            Self::Check(arguments) => check::run(&arguments),
+            Self::Explain(arguments) => explain::run(&arguments),
+            Self::Test(arguments) => test::run(&arguments),
+            Self::Click(arguments) => click::run(&arguments),
+            Self::Send(arguments) => send::run(&arguments),
+            Self::Conversions(arguments) => conversions::run(&arguments),
+            Self::Transactions(arguments) => transactions::run(&arguments),
+            Self::Requests(arguments) => requests::run(&arguments),
+            Self::Replay(arguments) => replay::run(&arguments),
+            Self::Backup(arguments) => backup::run(&arguments),
+            Self::Completions(arguments) => completions::run(&arguments),
+            Self::Man(arguments) => man::run(&arguments),
+            Self::Help(arguments) => help::run(&arguments),
+        }
+    }
+}

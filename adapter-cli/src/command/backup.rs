@@ -1,0 +1,55 @@
+//! `counterfoil backup`: a consistent copy, also while a server writes.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use counterfoil_sqlite::BackupError;
+
+use crate::{
+    arguments::HELP_TEMPLATE,
+    database,
+    exit_code::ExitCode,
+    failure::Failure,
+    output::{self, GOOD},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  counterfoil backup --db acme.db --to acme-2026-01-31.db
+  counterfoil replay --db acme-2026-01-31.db             and prove that it is whole";
+
+/// Copy a database, also while a server writes to it, and verify the copy
+#[derive(Debug, Args)]
+#[command(help_template = HELP_TEMPLATE, after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// The database
+    #[arg(long, value_name = "FILE", env = "COUNTERFOIL_DB")]
+    db: PathBuf,
+    /// The copy; must not exist yet
+    #[arg(long, value_name = "FILE")]
+    to: PathBuf,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let reader = database::look(&arguments.db)?;
+    let report = reader.backup(&arguments.to).map_err(failure)?;
+    output::tell(format_args!(
+        "{GOOD}copied and verified{GOOD:#}: `{}` has {} conversions, {} transactions and {} \
+         requests in {} bytes",
+        arguments.to.display(),
+        report.conversions,
+        report.transactions,
+        report.requests,
+        report.bytes
+    ));
+    Ok(ExitCode::Done)
+}
+
+fn failure(error: BackupError) -> Failure {
+    let hint = match &error {
+        BackupError::Exists(_) => "a backup never replaces a file",
+        BackupError::Damaged(_) => "look at the disk, then copy again",
+        _ => "look at the space and the permissions of the folder of the copy",
+    };
+    Failure::could_not(error).hint(hint)
+}

@@ -1,0 +1,124 @@
+//! `counterfoil check`: everything that is wrong with rules, at once.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use counterfoil_core::{Issue, Severity};
+use serde::Serialize;
+
+use crate::{
+    arguments::HELP_TEMPLATE,
+    exit_code::ExitCode,
+    failure::Failure,
+    output::{self, AnswerFormat, GOOD, MISTAKE},
+    rules_files::{self, RulesFile},
+    secrets::Secrets,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  counterfoil check rules.toml
+  counterfoil check rules/ --secrets /etc/counterfoil/secrets
+  counterfoil check rules.toml --format json | jq '.issues[].message'";
+
+/// Tell all mistakes and warnings in rules
+#[derive(Debug, Args)]
+#[command(help_template = HELP_TEMPLATE, after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// Rules files, or folders of them
+    #[arg(required = true, value_name = "PATH", env = "COUNTERFOIL_RULES")]
+    paths: Vec<PathBuf>,
+    /// The folder with the secrets, one file each
+    #[arg(long, value_name = "DIR", env = "COUNTERFOIL_SECRETS")]
+    secrets: Option<PathBuf>,
+    /// How to print the issues
+    #[arg(long, value_enum, default_value_t)]
+    format: AnswerFormat,
+}
+
+/// What JSON shows of the result.
+#[derive(Serialize)]
+struct Report<'a> {
+    valid: bool,
+    issues: Vec<ReportedIssue<'a>>,
+}
+
+#[derive(Serialize)]
+struct ReportedIssue<'a> {
+    file: String,
+    severity: &'static str,
+    line: Option<u32>,
+    column: Option<u32>,
+    path: &'a str,
+    message: &'a str,
+    hint: Option<&'a str>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let mut files = rules_files::read(&arguments.paths)?;
+    let secrets = Secrets::new(arguments.secrets.clone());
+    for file in &mut files {
+        file.check_secrets(&secrets);
+    }
+    let errors: usize = files.iter().map(RulesFile::errors).sum();
+    match arguments.format {
+        AnswerFormat::Json => output::say_json(&report(&files, errors == 0))?,
+        AnswerFormat::Text => {
+            for line in files.iter().flat_map(RulesFile::lines) {
+                output::say(line)?;
+            }
+        }
+    }
+    summarize(&files, errors);
+    Ok(if errors == 0 {
+        ExitCode::Done
+    } else {
+        ExitCode::Negative
+    })
+}
+
+fn summarize(files: &[RulesFile], errors: usize) {
+    let warnings: usize = files.iter().map(RulesFile::warnings).sum();
+    let counts = format!(
+        "{}, {}, {}",
+        counted(files.len(), "file"),
+        counted(errors, "mistake"),
+        counted(warnings, "warning")
+    );
+    if errors == 0 {
+        output::tell(format_args!("{GOOD}the rules are valid{GOOD:#}: {counts}"));
+    } else {
+        output::tell(format_args!(
+            "{MISTAKE}the rules are invalid{MISTAKE:#}: {counts}"
+        ));
+    }
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{s}")
+}
+
+fn report(files: &[RulesFile], valid: bool) -> Report<'_> {
+    let reported = |file: &RulesFile, issue| reported(file.path.display().to_string(), issue);
+    let issues = files
+        .iter()
+        .flat_map(|file| file.issues.iter().map(move |issue| reported(file, issue)))
+        .collect();
+    Report { valid, issues }
+}
+
+fn reported(file: String, issue: &Issue) -> ReportedIssue<'_> {
+    ReportedIssue {
+        file,
+        severity: match issue.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        },
+        line: issue.position.map(|(line, _)| line),
+        column: issue.position.map(|(_, column)| column),
+        path: &issue.path,
+        message: &issue.message,
+        hint: issue.hint.as_deref(),
+    }
+}

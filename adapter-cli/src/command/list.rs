@@ -1,0 +1,111 @@
+//! What the lists share: their filters, and how a page is printed.
+
+use clap::Args;
+use counterfoil_core::{
+    Outcome, Reason, Timestamp, TransactionResult,
+    view::{Filter, Page},
+};
+use serde::Serialize;
+
+use crate::{
+    exit_code::ExitCode,
+    failure::Failure,
+    output::{self, Column, ListFormat},
+};
+
+/// Which rows of any list are wanted.
+#[derive(Clone, Debug, Args)]
+pub(super) struct PageArguments {
+    /// Only the row with this id
+    #[arg(long)]
+    id: Option<String>,
+    /// Only from this moment on
+    #[arg(long, value_name = "TIME")]
+    since: Option<Timestamp>,
+    /// Only before this moment
+    #[arg(long, value_name = "TIME")]
+    until: Option<Timestamp>,
+    /// The most rows
+    #[arg(long, default_value_t = Filter::LIMIT_DEFAULT, value_name = "ROWS",
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(Filter::LIMIT_MAX)))]
+    limit: u32,
+    /// Where to go on: what the page before said
+    #[arg(long)]
+    cursor: Option<String>,
+    /// How to print them
+    #[arg(long, value_enum, default_value_t)]
+    format: ListFormat,
+}
+
+/// Which roots the rows are wanted of.
+#[derive(Clone, Debug, Args)]
+pub(super) struct OriginArguments {
+    /// Only of this affiliate
+    #[arg(long, value_name = "ID")]
+    affiliate: Option<String>,
+    /// Only of this offer
+    #[arg(long, value_name = "ID")]
+    offer: Option<String>,
+    /// Only of this advertiser
+    #[arg(long, value_name = "ID")]
+    advertiser: Option<String>,
+}
+
+impl PageArguments {
+    /// The filter that they make.
+    pub(super) fn filter(&self) -> Filter {
+        Filter {
+            id: self.id.clone(),
+            since: self.since,
+            until: self.until,
+            limit: Some(self.limit),
+            cursor: self.cursor.clone(),
+            ..Filter::default()
+        }
+    }
+
+    /// Prints a page and, on stderr, where the next one begins.
+    pub(super) fn say<T: Serialize>(
+        &self,
+        columns: &[Column],
+        page: &Page<T>,
+    ) -> Result<ExitCode, Failure> {
+        output::say_list(self.format, columns, page, &page.items)?;
+        if page.items.is_empty() {
+            output::tell("no rows");
+        }
+        if let Some(cursor) = &page.next_cursor {
+            output::tell(format_args!("there is more: --cursor {cursor}"));
+        }
+        Ok(ExitCode::Done)
+    }
+}
+
+impl OriginArguments {
+    /// The filter, narrowed by them.
+    pub(super) fn narrow(&self, filter: Filter) -> Filter {
+        Filter {
+            affiliate: self.affiliate.clone(),
+            offer: self.offer.clone(),
+            advertiser: self.advertiser.clone(),
+            ..filter
+        }
+    }
+}
+
+/// Reads a result.
+pub(super) fn result(text: &str) -> Result<TransactionResult, String> {
+    TransactionResult::named(text).ok_or_else(|| "one of pending, approved, rejected".to_owned())
+}
+
+/// Reads an outcome.
+pub(super) fn outcome(text: &str) -> Result<Outcome, String> {
+    Outcome::named(text)
+        .ok_or_else(|| format!("one of {}", Outcome::ALL.map(Outcome::name).join(", ")))
+}
+
+/// Reads a reason.
+pub(super) fn reason(text: &str) -> Result<Reason, String> {
+    Reason::of_code(text)
+        .ok_or_else(|| format!("one of {}", Reason::ALL.map(Reason::code).join(", ")))
+}

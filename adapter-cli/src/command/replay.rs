@@ -1,0 +1,97 @@
+//! `counterfoil replay`: an audit. Everything that is stored is decided again and compared.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use counterfoil_sqlite::ReplayReport;
+use serde::Serialize;
+
+use crate::{
+    arguments::HELP_TEMPLATE,
+    database,
+    exit_code::ExitCode,
+    failure::Failure,
+    output::{self, Column, GOOD, ListFormat, MISTAKE, column},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  counterfoil replay --db acme.db
+  counterfoil replay --db backup.db --format json";
+
+const COLUMNS: [Column; 4] = [
+    column("id"),
+    column("what"),
+    column("stored"),
+    column("decided"),
+];
+
+/// Decide all stored requests again and compare
+#[derive(Debug, Args)]
+#[command(help_template = HELP_TEMPLATE, after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// The database; a server may be running on it
+    #[arg(long, value_name = "FILE", env = "COUNTERFOIL_DB")]
+    db: PathBuf,
+    /// How to print what differs
+    #[arg(long, value_enum, default_value_t)]
+    format: ListFormat,
+}
+
+/// What JSON shows of the result.
+#[derive(Serialize)]
+struct Report<'a> {
+    requests: u64,
+    clicks: u64,
+    differences_total: u64,
+    differences: &'a [Row<'a>],
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    id: &'a str,
+    what: &'a str,
+    stored: &'a str,
+    decided: &'a str,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let reader = database::look(&arguments.db)?;
+    let report = reader.replay().map_err(database::read_failure)?;
+    let rows = rows(&report);
+    let whole = Report {
+        requests: report.requests,
+        clicks: report.clicks,
+        differences_total: report.differences_total,
+        differences: &rows,
+    };
+    if !rows.is_empty() || arguments.format != ListFormat::Table {
+        output::say_list(arguments.format, &COLUMNS, &whole, &rows)?;
+    }
+    let counts = format!("{} requests and {} clicks", report.requests, report.clicks);
+    if report.differences_total == 0 {
+        output::tell(format_args!(
+            "{GOOD}nothing differs{GOOD:#}: {counts} decided again"
+        ));
+        return Ok(ExitCode::Done);
+    }
+    output::tell(format_args!(
+        "{MISTAKE}{} differences{MISTAKE:#} in {counts}; {} are listed",
+        report.differences_total,
+        rows.len()
+    ));
+    Ok(ExitCode::Negative)
+}
+
+fn rows(report: &ReplayReport) -> Vec<Row<'_>> {
+    report
+        .differences
+        .iter()
+        .map(|difference| Row {
+            id: &difference.id,
+            what: difference.what,
+            stored: &difference.stored,
+            decided: &difference.decided,
+        })
+        .collect()
+}

@@ -1,0 +1,165 @@
+//! `counterfoil requests`: every arrival, whatever came of it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use counterfoil_core::{
+    Outcome, Reason, RequestId,
+    view::{Filter, RequestView},
+};
+
+use super::list::{self, PageArguments};
+use crate::{
+    arguments::{DatabaseArguments, HELP_TEMPLATE, TenantArgument},
+    database,
+    exit_code::ExitCode,
+    explained,
+    failure::Failure,
+    output::{self, AnswerFormat, Column, GOOD, MISTAKE, STRONG, column, detail},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  counterfoil requests --db acme.db
+  counterfoil requests --db acme.db --outcome refused
+  counterfoil requests --db acme.db --reason pairing_failed --format json
+  counterfoil requests show --db acme.db 01993b2e-7c1a-7f00-8000-0123456789ab";
+
+const SHOW_EXAMPLES: &str = "\
+Examples:
+  counterfoil requests show --db acme.db 01993b2e-7c1a-7f00-8000-0123456789ab
+  counterfoil requests show --db acme.db 01993b2e-7c1a-7f00-8000-0123456789ab --format json";
+
+const COLUMNS: [Column; 13] = [
+    column("id"),
+    column("received_at"),
+    column("method"),
+    column("outcome"),
+    column("reason"),
+    column("query"),
+    detail("remote_addr"),
+    detail("postback_id"),
+    detail("message"),
+    detail("parameter"),
+    detail("notes"),
+    detail("conversion_id"),
+    detail("transaction_ids"),
+];
+
+/// List requests, newest first, or show how one was decided
+#[derive(Debug, Args)]
+#[command(
+    help_template = HELP_TEMPLATE,
+    after_help = EXAMPLES,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    show: Option<Show>,
+    #[command(flatten)]
+    list: ListArguments,
+}
+
+#[derive(Debug, Args)]
+struct ListArguments {
+    /// The database
+    // Optional for the sake of `show`, which has its own.
+    #[arg(long, value_name = "FILE", env = "COUNTERFOIL_DB", required = true)]
+    db: Option<PathBuf>,
+    #[command(flatten)]
+    tenant: TenantArgument,
+    /// Only with this outcome
+    #[arg(long, value_parser = list::outcome, value_name = "OUTCOME")]
+    outcome: Option<Outcome>,
+    /// Only with this reason
+    #[arg(long, value_parser = list::reason, value_name = "REASON")]
+    reason: Option<Reason>,
+    #[command(flatten)]
+    page: PageArguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum Show {
+    Show(ShowArguments),
+}
+
+/// Show how one request was decided, step by step
+#[derive(Debug, Args)]
+#[command(help_template = HELP_TEMPLATE, after_help = SHOW_EXAMPLES)]
+struct ShowArguments {
+    #[command(flatten)]
+    database: DatabaseArguments,
+    /// The request
+    id: RequestId,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    format: AnswerFormat,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    match &arguments.show {
+        Some(Show::Show(arguments)) => show(arguments),
+        None => page(&arguments.list),
+    }
+}
+
+fn page(arguments: &ListArguments) -> Result<ExitCode, Failure> {
+    let db = arguments.db.clone().unwrap_or_default();
+    let tenant = arguments.tenant.clone();
+    let (reader, tenant) = database::look_at_tenant(&DatabaseArguments { db, tenant })?;
+    let filter = Filter {
+        outcome: arguments.outcome,
+        reason: arguments.reason,
+        ..arguments.page.filter()
+    };
+    let page = reader.requests(&tenant, &filter);
+    let page = page.map_err(database::read_failure)?;
+    arguments.page.say(&COLUMNS, &page)
+}
+
+fn show(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
+    let (reader, tenant) = database::look_at_tenant(&arguments.database)?;
+    let found = reader.request(&tenant, arguments.id);
+    let Some(request) = found.map_err(database::read_failure)? else {
+        let what = format!("the tenant `{tenant}` has no request `{}`", arguments.id);
+        return Err(Failure::could_not(what).hint("`counterfoil requests` lists them"));
+    };
+    match arguments.format {
+        AnswerFormat::Json => output::say_json(&request)?,
+        AnswerFormat::Text => output::say(worded(&request))?,
+    }
+    Ok(ExitCode::Done)
+}
+
+fn worded(request: &RequestView) -> String {
+    let style = match request.outcome {
+        Outcome::Refused => MISTAKE,
+        _ => GOOD,
+    };
+    let mut lines = vec![
+        format!("{STRONG}request{STRONG:#}   {}", request.id),
+        format!("{STRONG}received{STRONG:#}  {}", request.received_at),
+        format!("{STRONG}method{STRONG:#}    {}", request.method.name()),
+        format!("{STRONG}query{STRONG:#}     {}", request.query),
+        format!(
+            "{STRONG}outcome{STRONG:#}   {style}{}{style:#}",
+            request.outcome
+        ),
+    ];
+    if let Some(reason) = request.reason {
+        let message = request.message.as_deref().unwrap_or_default();
+        lines.push(format!("{STRONG}reason{STRONG:#}    {reason}: {message}"));
+    }
+    if let Some(conversion) = request.conversion_id {
+        lines.push(format!(
+            "{STRONG}about{STRONG:#}     conversion {conversion}"
+        ));
+    }
+    for note in &request.notes {
+        lines.push(format!("{STRONG}note{STRONG:#}      {note}"));
+    }
+    lines.push(format!("{STRONG}steps{STRONG:#}"));
+    lines.extend(explained::steps(&request.trace));
+    lines.join("\n")
+}

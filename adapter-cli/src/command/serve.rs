@@ -1,0 +1,181 @@
+//! `counterfoil serve`: both listeners on one database, until it is told to stop.
+
+mod config;
+mod logging;
+mod reload;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use clap::{Args, builder::BoolishValueParser};
+use counterfoil_http::{BindError, Config, Secret, Server};
+
+use self::{config::Settings, logging::LogFormat};
+use crate::{
+    arguments::HELP_TEMPLATE,
+    auto_sets::AutoSetTimer,
+    database,
+    exit_code::ExitCode,
+    failure::Failure,
+    output::{self, STRONG, SUSPICIOUS},
+    rules_files,
+    secrets::Secrets,
+    signals::{self, Asked, Signals},
+    store::EmbeddedStore,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  counterfoil serve --rules rules.toml --db acme.db
+  counterfoil serve --rules rules/ --db acme.db --listen 0.0.0.0:8080 --secrets /etc/counterfoil
+  counterfoil serve --config /etc/counterfoil.toml
+  kill -HUP $(pidof counterfoil)                    read the rules files again
+  kill -TERM $(pidof counterfoil)                   finish what runs, then stop";
+
+/// Serve postbacks, pixels, affiliate links and the admin API
+///
+/// A flag beats its environment variable, that beats the file of --config (TOML, the same names),
+/// and that beats the default.
+#[derive(Debug, Args)]
+#[command(help_template = HELP_TEMPLATE, after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// Rules files, one for each tenant, or folders of them
+    #[arg(long, value_name = "PATH", num_args = 1.., env = "COUNTERFOIL_RULES")]
+    rules: Vec<PathBuf>,
+    /// Run the rules that the database keeps, whatever files are named
+    #[arg(
+        long,
+        env = "COUNTERFOIL_RULES_FROM_DB",
+        value_parser = BoolishValueParser::new()
+    )]
+    rules_from_db: bool,
+    /// The database; it is made where it is missing
+    #[arg(long, value_name = "FILE", env = "COUNTERFOIL_DB")]
+    db: Option<PathBuf>,
+    /// Where senders and visitors come in [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS", env = "COUNTERFOIL_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// Where administrators come in [default: 127.0.0.1:8081]
+    #[arg(long, value_name = "ADDRESS", env = "COUNTERFOIL_ADMIN_LISTEN")]
+    admin_listen: Option<SocketAddr>,
+    /// The folder with the secrets, one file each
+    #[arg(long, value_name = "DIR", env = "COUNTERFOIL_SECRETS")]
+    secrets: Option<PathBuf>,
+    /// A file with these settings
+    #[arg(long, value_name = "FILE", env = "COUNTERFOIL_CONFIG")]
+    config: Option<PathBuf>,
+    /// What to log, as in `info` or `counterfoil_http=debug` [default: info]
+    #[arg(long, value_name = "FILTER", env = "COUNTERFOIL_LOG")]
+    log: Option<String>,
+    /// How to log [default: text]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        env = "COUNTERFOIL_LOG_FORMAT"
+    )]
+    log_format: Option<LogFormat>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let settings = Arc::new(Settings::gather(arguments)?);
+    logging::start(&settings.log, settings.log_format)?;
+    let secrets = Secrets::new(settings.secrets.clone());
+    let files = match settings.rules_from_db {
+        true => Vec::new(),
+        false => rules_files::load(&settings.rules)?,
+    };
+    let role = format!("counterfoil serve on {}", settings.listen);
+    let store = EmbeddedStore::new(database::own(&settings.db, role)?);
+    let store = Arc::new(store);
+    reload::start_rules(store.store(), &files, &secrets)?;
+    let server = bind(&settings, &secrets, &store)?;
+    serve(server, &store, &settings, &secrets)
+}
+
+fn bind(
+    settings: &Settings,
+    secrets: &Secrets,
+    store: &Arc<EmbeddedStore>,
+) -> Result<Server, Failure> {
+    let mut config = Config::new(admin_token(secrets)?);
+    config.listen = settings.listen;
+    config.admin_listen = settings.admin_listen;
+    let values = secrets.clone();
+    config.secrets = Arc::new(move |name| values.value(name).ok().as_deref().map(Secret::new));
+    Server::bind(config, Arc::clone(store) as _).map_err(|error: BindError| {
+        Failure::could_not(error).hint("choose other addresses with --listen and --admin-listen")
+    })
+}
+
+/// The token of the admin listener: the secret, or one that is made and told once.
+fn admin_token(secrets: &Secrets) -> Result<Secret, Failure> {
+    if let Some(value) = secrets.admin_token()? {
+        return Ok(Secret::new(&value));
+    }
+    let made = crate::secrets::random_token()?;
+    output::tell(format_args!(
+        "{SUSPICIOUS}there is no secret `admin_token`{SUSPICIOUS:#}; for this run it is \
+         {STRONG}{made}{STRONG:#}"
+    ));
+    Ok(Secret::new(&made))
+}
+
+/// Where a server listens.
+struct Addresses {
+    public: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Addresses {
+    fn of(server: &Server) -> Result<Self, Failure> {
+        Ok(Self {
+            public: server.public_addr().map_err(Failure::could_not)?,
+            admin: server.admin_addr().map_err(Failure::could_not)?,
+        })
+    }
+
+    /// Tells them: for people at the start of their log, or as a line of JSON like others.
+    fn announce(&self, log_format: LogFormat) {
+        let Self { public, admin } = self;
+        match log_format {
+            LogFormat::Json => tracing::info!(%public, %admin, "listening"),
+            LogFormat::Text => {
+                output::tell(format_args!("public  http://{public}"));
+                output::tell(format_args!("admin   http://{admin}"));
+            }
+        }
+    }
+}
+
+fn serve(
+    server: Server,
+    store: &Arc<EmbeddedStore>,
+    settings: &Arc<Settings>,
+    secrets: &Secrets,
+) -> Result<ExitCode, Failure> {
+    let timer = AutoSetTimer::start(Arc::clone(store)).map_err(Failure::could_not)?;
+    let addresses = Addresses::of(&server)?;
+    let until_stopped = async {
+        let Ok(mut signals) = Signals::listen() else {
+            return tracing::error!("cannot listen for signals; stopping");
+        };
+        // Whoever reads this may send a signal at once.
+        addresses.announce(settings.log_format);
+        while signals.next().await == Asked::ToReload {
+            let (store, settings) = (Arc::clone(store), Arc::clone(settings));
+            let secrets = secrets.clone();
+            let again = move || reload::again(store.store(), &settings, &secrets);
+            // A panic of the task was reported when it happened.
+            let _ = tokio::task::spawn_blocking(again).await;
+        }
+        tracing::info!("stopping: finishing what runs");
+        tokio::spawn(signals::end_at_the_next(signals));
+    };
+    let stopped = server.run(until_stopped).map_err(Failure::could_not)?;
+    drop(timer);
+    if stopped.cut {
+        tracing::warn!("connections that did not end in time were cut");
+    }
+    tracing::info!("stopped");
+    Ok(ExitCode::Done)
+}

@@ -1,0 +1,110 @@
+//! The settings of a server: flags, else environment, else file, else defaults.
+
+use std::{fs, net::SocketAddr, path::PathBuf};
+
+use serde::Deserialize;
+
+use super::{Arguments, logging::LogFormat};
+use crate::failure::Failure;
+
+/// The file of `--config`: the same names as the flags.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    rules: Vec<PathBuf>,
+    #[serde(default)]
+    rules_from_db: bool,
+    db: Option<PathBuf>,
+    listen: Option<SocketAddr>,
+    admin_listen: Option<SocketAddr>,
+    secrets: Option<PathBuf>,
+    log: Option<String>,
+    log_format: Option<LogFormat>,
+}
+
+/// What a server is going to do.
+#[derive(Debug)]
+pub(super) struct Settings {
+    /// Rules files and folders; empty where the database's rules run.
+    pub(super) rules: Vec<PathBuf>,
+    /// Whether the database's rules run.
+    pub(super) rules_from_db: bool,
+    /// The database.
+    pub(super) db: PathBuf,
+    /// The public address.
+    pub(super) listen: SocketAddr,
+    /// The admin address.
+    pub(super) admin_listen: SocketAddr,
+    /// The folder of secrets.
+    pub(super) secrets: Option<PathBuf>,
+    /// What to log.
+    pub(super) log: String,
+    /// How to log.
+    pub(super) log_format: LogFormat,
+}
+
+const LISTEN: SocketAddr = loopback(8080);
+const ADMIN_LISTEN: SocketAddr = loopback(8081);
+const LOG: &str = "info";
+
+impl Settings {
+    /// Puts the settings together.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, or rules or database are named nowhere.
+    pub(super) fn gather(arguments: &Arguments) -> Result<Self, Failure> {
+        let file = match &arguments.config {
+            Some(path) => File::read(path)?,
+            None => File::default(),
+        };
+        let from_db = arguments.rules_from_db || arguments.rules.is_empty() && file.rules_from_db;
+        let rules = match (from_db, arguments.rules.is_empty()) {
+            (true, _) => Vec::new(),
+            (false, false) => arguments.rules.clone(),
+            (false, true) => file.rules,
+        };
+        if !from_db && rules.is_empty() {
+            return Err(Failure::usage("there are no rules to serve")
+                .hint("name them with --rules PATH, or run the stored ones with --rules-from-db"));
+        }
+        let db = arguments.db.clone().or(file.db).ok_or_else(|| {
+            Failure::usage("there is no database to write to").hint("name one with --db FILE")
+        })?;
+        let log = || std::env::var("RUST_LOG").ok();
+        Ok(Self {
+            rules,
+            rules_from_db: from_db,
+            db,
+            listen: arguments.listen.or(file.listen).unwrap_or(LISTEN),
+            admin_listen: arguments
+                .admin_listen
+                .or(file.admin_listen)
+                .unwrap_or(ADMIN_LISTEN),
+            secrets: arguments.secrets.clone().or(file.secrets),
+            log: arguments
+                .log
+                .clone()
+                .or_else(log)
+                .or(file.log)
+                .unwrap_or_else(|| LOG.to_owned()),
+            log_format: arguments.log_format.or(file.log_format).unwrap_or_default(),
+        })
+    }
+}
+
+impl File {
+    fn read(path: &PathBuf) -> Result<Self, Failure> {
+        let text = fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error))?;
+        toml::from_str(&text).map_err(|error| {
+            let path = path.display();
+            Failure::could_not(format_args!("`{path}` has a mistake: {error}"))
+                .hint("the names are those of the flags, without the dashes in front")
+        })
+    }
+}
+
+const fn loopback(port: u16) -> SocketAddr {
+    use std::net::{IpAddr, Ipv4Addr};
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}

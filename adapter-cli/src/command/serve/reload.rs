@@ -1,0 +1,115 @@
+//! The rules of a running server: at its start, and again when it is asked to read them.
+
+use std::collections::BTreeSet;
+
+use counterfoil_core::SecretName;
+use counterfoil_sqlite::{Installed, Rules, Store};
+
+use super::config::Settings;
+use crate::{
+    database,
+    failure::Failure,
+    rules_files::{self, RulesFile},
+    secrets::Secrets,
+};
+
+/// Runs the rules of the files, or without files those that the database keeps. A stored version
+/// that differs from its file is kept, and told.
+///
+/// # Errors
+/// Where rules cannot be installed, or a secret that they name is missing.
+pub(super) fn start_rules(
+    store: &Store,
+    files: &[RulesFile],
+    secrets: &Secrets,
+) -> Result<(), Failure> {
+    require_secrets(files.iter().filter_map(RulesFile::rules), secrets)?;
+    if files.is_empty() {
+        let stored = database::install_all(store, &[])?;
+        if stored.is_empty() {
+            return Err(Failure::could_not("the database keeps no rules yet")
+                .hint("name rules files with --rules"));
+        }
+        require_secrets(stored.iter().map(|rules| &**rules.ruleset()), secrets)?;
+    }
+    for file in files {
+        let stored = newest_stored(store, file)?;
+        let installed = database::install(store, file)?;
+        tell_what_changed(file, stored, &installed);
+    }
+    warn_of_idle_tenants(store)
+}
+
+/// Reads the files again. Rules with mistakes change nothing: the ones before go on.
+pub(super) fn again(store: &Store, settings: &Settings, secrets: &Secrets) {
+    if settings.rules_from_db {
+        return tracing::warn!("the rules come from the database: there is no file to read again");
+    }
+    match read_again(store, settings, secrets) {
+        Ok(versions) => tracing::info!(?versions, "the rules were read again"),
+        Err(failure) => {
+            failure.report();
+            tracing::error!(%failure, "the rules were not replaced: the ones before go on");
+        }
+    }
+}
+
+/// All files are checked before the first of them runs.
+fn read_again(
+    store: &Store,
+    settings: &Settings,
+    secrets: &Secrets,
+) -> Result<Vec<String>, Failure> {
+    let files = rules_files::load(&settings.rules)?;
+    require_secrets(files.iter().filter_map(RulesFile::rules), secrets)?;
+    let mut versions = Vec::new();
+    for file in &files {
+        let rules = database::install(store, file)?.rules;
+        versions.push(format!("{} {}", rules.ruleset().tenant(), rules.version()));
+    }
+    Ok(versions)
+}
+
+/// The version that the database runs before a file is installed.
+fn newest_stored(store: &Store, file: &RulesFile) -> Result<Option<u32>, Failure> {
+    let Some(ruleset) = file.rules() else {
+        return Ok(None);
+    };
+    let stored = store.reader().rules_text(ruleset.tenant(), None);
+    let stored = stored.map_err(database::read_failure)?;
+    Ok(stored.map(|stored| stored.version))
+}
+
+fn tell_what_changed(file: &RulesFile, stored: Option<u32>, installed: &Installed) {
+    let rules: &Rules = &installed.rules;
+    let (tenant, version) = (rules.ruleset().tenant(), rules.version());
+    match stored {
+        Some(stored) if stored != version => tracing::warn!(
+            %tenant, version, stored, file = %file.path.display(),
+            "the stored rules differ from the file: the file's run, the stored ones are kept"
+        ),
+        _ => tracing::info!(%tenant, version, "these rules run"),
+    }
+}
+
+/// Tenants that have rows and no rules here are told, so that nobody forgets a file.
+fn warn_of_idle_tenants(store: &Store) -> Result<(), Failure> {
+    let stored = store.reader().tenants();
+    for tenant in stored.map_err(database::read_failure)? {
+        if store.rules(tenant.as_str()).is_none() {
+            tracing::warn!(%tenant, "a stored tenant is not served: no rules file has it");
+        }
+    }
+    Ok(())
+}
+
+fn require_secrets<'a>(
+    rulesets: impl Iterator<Item = &'a counterfoil_core::Ruleset>,
+    secrets: &Secrets,
+) -> Result<(), Failure> {
+    let names: BTreeSet<&SecretName> = rulesets.flat_map(|rules| rules.api_tokens()).collect();
+    match secrets.problems(names.into_iter()).first() {
+        None => Ok(()),
+        Some(problem) => Err(Failure::could_not(problem).hint(problem.hint())),
+    }
+}

@@ -1,0 +1,67 @@
+//! `counterfoil transactions`: the money.
+
+use clap::Args;
+use counterfoil_core::{TransactionResult, view::Filter};
+
+use super::list::{self, OriginArguments, PageArguments};
+use crate::{
+    arguments::{DatabaseArguments, HELP_TEMPLATE},
+    database,
+    exit_code::ExitCode,
+    failure::Failure,
+    output::{Column, column, detail},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  counterfoil transactions --db acme.db
+  counterfoil transactions --db acme.db --result pending --affiliate bo
+  counterfoil transactions --db acme.db --since 2026-01-01T00:00:00Z --format csv > january.csv";
+
+const COLUMNS: [Column; 15] = [
+    column("id"),
+    column("created_at"),
+    column("result"),
+    column("revenue"),
+    column("payout"),
+    column("currency"),
+    column("affiliate_id"),
+    column("offer_id"),
+    column("commission_id"),
+    detail("conversion_id"),
+    detail("advertiser_id"),
+    detail("type"),
+    detail("auto_set_at"),
+    detail("updated_at"),
+    detail("revision"),
+];
+
+/// List transactions, newest first
+#[derive(Debug, Args)]
+#[command(help_template = HELP_TEMPLATE, after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    database: DatabaseArguments,
+    /// Only with this result
+    #[arg(long, value_parser = list::result, value_name = "RESULT")]
+    result: Option<TransactionResult>,
+    /// Only of this type
+    #[arg(long, value_name = "NAME")]
+    r#type: Option<String>,
+    #[command(flatten)]
+    origin: OriginArguments,
+    #[command(flatten)]
+    page: PageArguments,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let (reader, tenant) = database::look_at_tenant(&arguments.database)?;
+    let filter = arguments.origin.narrow(Filter {
+        result: arguments.result,
+        r#type: arguments.r#type.clone(),
+        ..arguments.page.filter()
+    });
+    let page = reader.transactions(&tenant, &filter);
+    let page = page.map_err(database::read_failure)?;
+    arguments.page.say(&COLUMNS, &page)
+}

@@ -1,0 +1,153 @@
+//! Opening databases: as their owner, or beside it; which tenant is meant; what is told when it
+//! cannot be.
+
+use std::path::Path;
+
+use counterfoil_core::TenantName;
+use counterfoil_sqlite::{
+    InstallError, Installed, OpenError, Options, ReadError, Reader, Rules, RulesFormat, Store,
+    SubmitError,
+};
+
+use crate::{
+    arguments::DatabaseArguments,
+    clock,
+    failure::Failure,
+    output,
+    rules_files::{self, RulesFile},
+};
+
+/// Opens a database to write to it; `role` says to others what this process is.
+///
+/// # Errors
+/// Where it is locked, of a newer version, or no database.
+pub(crate) fn own(path: &Path, role: String) -> Result<Store, Failure> {
+    let options = Options {
+        role,
+        ..Options::default()
+    };
+    Store::open(path, options).map_err(open_failure)
+}
+
+/// Opens a database to read from it, beside a running server or alone.
+///
+/// # Errors
+/// Where it is missing, of another version, or no database.
+pub(crate) fn look(path: &Path) -> Result<Reader, Failure> {
+    Reader::open(path).map_err(open_failure)
+}
+
+/// Opens a database to read what belongs to one tenant.
+///
+/// # Errors
+/// As [`look`], and where the tenant is not clear.
+pub(crate) fn look_at_tenant(
+    arguments: &DatabaseArguments,
+) -> Result<(Reader, TenantName), Failure> {
+    let reader = look(&arguments.db)?;
+    let tenants = reader.tenants().map_err(read_failure)?;
+    let wanted = arguments.tenant.tenant.as_deref();
+    let tenant = choose(wanted, &tenants, |tenant| tenant)?.clone();
+    Ok((reader, tenant))
+}
+
+/// The one that is named, or else the only one.
+///
+/// # Errors
+/// Where there is none, or several and none is named.
+pub(crate) fn choose<'a, T>(
+    wanted: Option<&str>,
+    loaded: &'a [T],
+    name: impl Fn(&T) -> &TenantName,
+) -> Result<&'a T, Failure> {
+    let names = || {
+        let names: Vec<_> = loaded.iter().map(|one| name(one).as_str()).collect();
+        names.join(", ")
+    };
+    match (wanted, loaded) {
+        (Some(wanted), _) => loaded
+            .iter()
+            .find(|one| name(one).as_str() == wanted)
+            .ok_or_else(|| {
+                Failure::could_not(format_args!("there is no tenant `{wanted}`"))
+                    .hint(format_args!("one of {}", names()))
+            }),
+        (None, [only]) => Ok(only),
+        (None, []) => Err(Failure::could_not("the database has no tenant yet")
+            .hint("start a server on it with `counterfoil serve --rules PATH --db FILE`")),
+        (None, _) => Err(Failure::usage("there is more than one tenant")
+            .hint(format_args!("name one with --tenant: {}", names()))),
+    }
+}
+
+/// Makes the rules of a file the ones that decide.
+///
+/// # Errors
+/// Where they have mistakes, change the currency of what is stored, or cannot be stored.
+pub(crate) fn install(store: &Store, file: &RulesFile) -> Result<Installed, Failure> {
+    let format = if rules_files::is_json(&file.path) {
+        RulesFormat::Json
+    } else {
+        RulesFormat::Toml
+    };
+    let installed = store.install_rules(None, &file.text, format, clock::now());
+    installed.map_err(install_failure)
+}
+
+/// Makes rules files, or where there are none the stored rules, the ones that decide.
+///
+/// # Errors
+/// As [`install`]; stored rules may be invalid in this version.
+pub(crate) fn install_all(store: &Store, files: &[RulesFile]) -> Result<Vec<Rules>, Failure> {
+    if files.is_empty() {
+        return store.use_stored_rules().map_err(install_failure);
+    }
+    let rules = |file| install(store, file).map(|installed| installed.rules);
+    files.iter().map(rules).collect()
+}
+
+/// What is told where rules were not installed.
+pub(crate) fn install_failure(error: InstallError) -> Failure {
+    match error {
+        InstallError::Invalid(issues) => {
+            issues.iter().for_each(output::tell);
+            Failure::invalid_rules(issues.len())
+        }
+        InstallError::Store(error) => submit_failure(error),
+        other => Failure::could_not(other),
+    }
+}
+
+/// What is told where a request was not decided.
+pub(crate) fn submit_failure(error: SubmitError) -> Failure {
+    let hint = match error {
+        SubmitError::Busy => "try again in a moment",
+        SubmitError::Unavailable => "look whether the disk is full, then try again",
+        SubmitError::Internal => "run it again with --log debug and report what it says",
+    };
+    Failure::could_not(error).hint(hint)
+}
+
+/// What is told where a database could not be read.
+pub(crate) fn read_failure(error: ReadError) -> Failure {
+    match error {
+        ReadError::Cursor(_) => Failure::usage(error),
+        other => Failure::could_not(other)
+            .hint("look at the disk; a backup restores by being put in the file's place"),
+    }
+}
+
+fn open_failure(error: OpenError) -> Failure {
+    let hint = match &error {
+        OpenError::Missing { .. } => "`counterfoil serve --rules PATH --db FILE` makes one",
+        OpenError::NotADatabase { .. } => "name the file that `serve --db` writes",
+        OpenError::Newer { .. } => "install the version that wrote it",
+        OpenError::Older { .. } => "make a backup, then start `counterfoil serve` on it once",
+        OpenError::Locked { .. } => {
+            "send the request to that server over HTTP, or stop it first; commands that only read \
+             work beside it"
+        }
+        _ => "look at the permissions and the space of its folder",
+    };
+    Failure::could_not(error).hint(hint)
+}

@@ -1,0 +1,244 @@
+//! The store behind the server: [`counterfoil_http::Store`] over [`counterfoil_sqlite::Store`].
+//! Everything is handed through; what is known of a request's root is looked up on the way, so that
+//! the one writer need not.
+
+use counterfoil_core::{
+    Arrival, ConversionId, Issue, RequestId, Severity, TenantName, Timestamp, TransactionId,
+    view::{ConversionView, Explanation, Filter, Page, RequestView, TransactionView},
+};
+use counterfoil_http as http;
+use counterfoil_sqlite as sqlite;
+
+use crate::clock;
+
+/// An embedded store that a server can use.
+#[derive(Debug)]
+pub struct EmbeddedStore {
+    store: sqlite::Store,
+}
+
+impl EmbeddedStore {
+    /// Takes a store that this process owns. The tenants that have rules in it are served.
+    pub fn new(store: sqlite::Store) -> Self {
+        Self { store }
+    }
+
+    /// The store itself.
+    pub fn store(&self) -> &sqlite::Store {
+        &self.store
+    }
+
+    fn reader(&self) -> &sqlite::Reader {
+        self.store.reader()
+    }
+
+    /// The tenant by its name, where it is served.
+    fn tenant(&self, name: &str) -> Option<TenantName> {
+        let rules = self.store.rules(name)?;
+        Some(rules.ruleset().tenant().clone())
+    }
+}
+
+impl http::Store for EmbeddedStore {
+    fn rules(&self, tenant: &str) -> Option<http::RunningRules> {
+        let rules = self.store.rules(tenant)?;
+        Some(http::RunningRules {
+            version: i64::from(rules.version()),
+            ruleset: rules.ruleset().clone(),
+        })
+    }
+
+    fn submit(&self, submission: http::Submission, reply: http::Reply) {
+        let ruleset = submission.rules.ruleset;
+        let rules = self.store.rules(ruleset.tenant().as_str());
+        let request = &submission.arrival.request;
+        let known = rules.and_then(|rules| self.reader().known(&rules, request));
+        let submission = sqlite::Submission {
+            ruleset,
+            arrival: submission.arrival,
+            received_at: submission.received_at,
+            known,
+        };
+        let answered = |result: Result<sqlite::Decided, sqlite::SubmitError>| {
+            reply(result.map(decided).map_err(submit_error));
+        };
+        self.store.submit(submission, Box::new(answered));
+    }
+
+    fn explain(
+        &self,
+        rules: &http::RunningRules,
+        arrival: Arrival,
+        at: Timestamp,
+    ) -> Result<Explanation, http::ReadError> {
+        let ruleset = &rules.ruleset;
+        let explained = self
+            .reader()
+            .explain(ruleset, &arrival.request, at)
+            .map_err(read_error)?;
+        Ok(Explanation::of(&explained.decision, ruleset))
+    }
+
+    fn conversions(
+        &self,
+        tenant: &str,
+        filter: &Filter,
+    ) -> Result<Page<ConversionView>, http::ReadError> {
+        let list = |tenant| self.reader().conversions(&tenant, filter);
+        self.tenant(tenant)
+            .map_or_else(empty, list)
+            .map_err(read_error)
+    }
+
+    fn conversion(
+        &self,
+        tenant: &str,
+        id: ConversionId,
+    ) -> Result<Option<ConversionView>, http::ReadError> {
+        let find = |tenant| self.reader().conversion(&tenant, id);
+        self.tenant(tenant)
+            .map_or(Ok(None), find)
+            .map_err(read_error)
+    }
+
+    fn transactions(
+        &self,
+        tenant: &str,
+        filter: &Filter,
+    ) -> Result<Page<TransactionView>, http::ReadError> {
+        let list = |tenant| self.reader().transactions(&tenant, filter);
+        self.tenant(tenant)
+            .map_or_else(empty, list)
+            .map_err(read_error)
+    }
+
+    fn transaction(
+        &self,
+        tenant: &str,
+        id: TransactionId,
+    ) -> Result<Option<TransactionView>, http::ReadError> {
+        let find = |tenant| self.reader().transaction(&tenant, id);
+        self.tenant(tenant)
+            .map_or(Ok(None), find)
+            .map_err(read_error)
+    }
+
+    fn requests(
+        &self,
+        tenant: &str,
+        filter: &Filter,
+    ) -> Result<Page<RequestView>, http::ReadError> {
+        let list = |tenant| self.reader().requests(&tenant, filter);
+        self.tenant(tenant)
+            .map_or_else(empty, list)
+            .map_err(read_error)
+    }
+
+    fn request(&self, tenant: &str, id: RequestId) -> Result<Option<RequestView>, http::ReadError> {
+        let find = |tenant| self.reader().request(&tenant, id);
+        self.tenant(tenant)
+            .map_or(Ok(None), find)
+            .map_err(read_error)
+    }
+
+    fn rules_text(&self, tenant: &str) -> Result<Option<http::RulesText>, http::ReadError> {
+        let Some(rules) = self.store.rules(tenant) else {
+            return Ok(None);
+        };
+        let stored = self
+            .reader()
+            .rules_text(rules.ruleset().tenant(), Some(rules.version()))
+            .map_err(read_error)?;
+        Ok(stored.map(|stored| http::RulesText {
+            version: i64::from(stored.version),
+            text: stored.text,
+            format: match stored.format {
+                sqlite::RulesFormat::Toml => http::RulesFormat::Toml,
+                sqlite::RulesFormat::Json => http::RulesFormat::Json,
+            },
+        }))
+    }
+
+    fn put_rules(
+        &self,
+        tenant: &str,
+        text: &str,
+        format: http::RulesFormat,
+    ) -> Result<http::RulesAccepted, http::PutRulesError> {
+        let tenant = self.tenant(tenant);
+        let format = match format {
+            http::RulesFormat::Toml => sqlite::RulesFormat::Toml,
+            http::RulesFormat::Json => sqlite::RulesFormat::Json,
+        };
+        let installed = self
+            .store
+            .install_rules(tenant.as_ref(), text, format, clock::now())
+            .map_err(put_rules_error)?;
+        Ok(http::RulesAccepted {
+            version: i64::from(installed.rules.version()),
+            warnings: installed.warnings,
+        })
+    }
+
+    fn health(&self) -> http::Health {
+        let health = self.store.health();
+        http::Health {
+            not_ready: health.not_ready,
+            queue_depth: health.queue_depth,
+            batches: health.batches,
+            batched_requests: health.batched_requests,
+            batch_len_max: health.batch_len_max,
+        }
+    }
+}
+
+/// The page of a tenant that is not served.
+fn empty<T>() -> Result<Page<T>, sqlite::ReadError> {
+    Ok(Page {
+        items: Vec::new(),
+        next_cursor: None,
+    })
+}
+
+fn decided(decided: sqlite::Decided) -> http::Decided {
+    http::Decided {
+        request_id: decided.receipt.id,
+        decision: decided.decision,
+    }
+}
+
+fn submit_error(error: sqlite::SubmitError) -> http::SubmitError {
+    match error {
+        sqlite::SubmitError::Busy => http::SubmitError::Busy,
+        sqlite::SubmitError::Unavailable | sqlite::SubmitError::Internal => {
+            http::SubmitError::Unavailable
+        }
+    }
+}
+
+fn read_error(error: sqlite::ReadError) -> http::ReadError {
+    match error {
+        sqlite::ReadError::Cursor(cursor) => http::ReadError::Cursor(cursor),
+        other => http::ReadError::Unavailable(other.to_string()),
+    }
+}
+
+fn put_rules_error(error: sqlite::InstallError) -> http::PutRulesError {
+    let path = match &error {
+        sqlite::InstallError::OtherTenant { .. } => "tenant",
+        sqlite::InstallError::CurrencyChange { .. } => "currency",
+        _ => "",
+    };
+    let message = error.to_string();
+    match error {
+        sqlite::InstallError::Invalid(issues) => http::PutRulesError::Invalid(issues),
+        _ if path.is_empty() => http::PutRulesError::Unavailable(message),
+        _ => http::PutRulesError::Invalid(vec![Issue {
+            severity: Severity::Error,
+            position: None,
+            path: path.to_owned(),
+            message,
+            hint: None,
+        }]),
+    }
+}

@@ -1,0 +1,209 @@
+//! The one scenario suite, played through loopback HTTP and through the binary.
+
+mod binary;
+mod clocked;
+mod loopback;
+
+use std::{fs, path::Path};
+
+use counterfoil_fixtures::{Act, Engine, Playable, Verdict, load, run};
+
+use self::{binary::BinaryEngine, loopback::LoopbackEngine};
+use crate::sandbox::{RULES, Sandbox};
+
+/// Plays all scenarios that the engine can play; says how many that were, and how many not.
+fn play_all(
+    folder: &Path,
+    mut engine: impl FnMut() -> Box<dyn Engine>,
+    can_play: impl Fn(&Playable) -> bool,
+) -> (usize, usize) {
+    let (mut played, mut skipped) = (0, 0);
+    let mut failed = Vec::new();
+    for file in load(folder).expect("the scenarios") {
+        for playable in &file.scenarios {
+            if !can_play(playable) {
+                skipped += 1;
+                continue;
+            }
+            match run(playable, engine().as_mut()) {
+                Verdict::Passed => played += 1,
+                Verdict::Skipped(_) => skipped += 1,
+                other => failed.push(format!(
+                    "{}: {}: {other:?}",
+                    file.path.display(),
+                    playable.scenario.title
+                )),
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    (played, skipped)
+}
+
+/// Most of the suite must have been played, or the test would say nothing.
+fn assert_most(engine: &str, (played, skipped): (usize, usize)) {
+    eprintln!("{engine}: {played} scenarios were played, {skipped} cannot be");
+    assert!(played > 3 * skipped);
+}
+
+fn suite() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/scenarios")
+}
+
+fn can_all(_: &Playable) -> bool {
+    true
+}
+
+/// The binary hands in clicks and queries; it has no command for the rest.
+fn is_for_the_binary(playable: &Playable) -> bool {
+    playable.scenario.step.iter().all(|step| {
+        let act = step.act();
+        let has_command = !matches!(act, Ok(Act::Root(_) | Act::Edit(_)) | Err(_));
+        has_command && step.form.is_none() && step.json.is_none()
+    })
+}
+
+/// A story that touches every call of an engine; it is played also where the suite is empty.
+const STORY: &str = r#"
+rules = "rules.toml"
+
+[[scenario]]
+title = "a click, its sale, a repeat, an update and a refusal"
+
+[[scenario.step]]
+click = "shoply-cz/bo?affs1=mail"
+as = "click"
+expect = { type = "click", affs = { affs1 = "mail" }, counts = { conversions = 1 } }
+
+[[scenario.step]]
+send = "pcid={click}&type=sale&value=100&external_id=A-1"
+as = "sale"
+expect = { outcome = "created", root = "click", counts = { transactions = 1 } }
+
+[[scenario.step]]
+send = "pcid={click}&type=sale&value=100&external_id=A-1"
+expect = { outcome = "duplicate", conversion = "sale" }
+
+[[scenario.step]]
+send = "advertiser_id=shoply&external_id=A-1&result=approved"
+method = "pixel"
+expect.outcome = "updated"
+expect.transactions = [{ result = "approved", revenue = "10.00", payout = "5.00" }]
+
+[[scenario.step]]
+send = "type=sale&external_id=A-2"
+expect = { reason = "advertiser_id_required", counts = { conversions = 2 } }
+
+[[scenario]]
+title = "a root, an edit, time and other rules"
+
+[[scenario.step]]
+root = { type = "lead", source = "api", offer_id = "shoply-cz", affiliate_id = "bo" }
+as = "lead"
+expect = { type = "lead", source = "api" }
+
+[[scenario.step]]
+send = "pcid={lead}&type=sale&value=200"
+as = "sale"
+
+[[scenario.step]]
+edit = { conversion = "sale", commission_id = "tenth", payout = "1" }
+expect.transactions = [{ revenue = "20.00", payout = "1.00" }]
+
+[[scenario.step]]
+advance = "31d"
+
+[[scenario.step]]
+replace_rules = { rules = "none.toml" }
+
+[[scenario.step]]
+send = "pcid={lead}&type=sale&value=200"
+expect = { notes = ["no_matching_commission"], counts = { conversions = 3, transactions = 1 } }
+"#;
+
+fn story() -> Sandbox {
+    let none = RULES.replace("type    = \"sale\"", "type    = \"lead\"");
+    let sandbox = Sandbox::with_rules().file("none.toml", &none);
+    fs::create_dir(sandbox.path("story")).expect("a folder");
+    let text = STORY.replace("\"rules.toml\"", "\"../rules.toml\"");
+    let text = text.replace("\"none.toml\"", "\"../none.toml\"");
+    sandbox.file("story/story.toml", &text)
+}
+
+#[test]
+fn the_story_holds_on_all_engines() {
+    let sandbox = story();
+    let folder = sandbox.path("story");
+    let over_http = play_all(&folder, || Box::new(LoopbackEngine::default()), can_all);
+    assert_eq!(over_http, (2, 0));
+    let by_binary = play_all(
+        &folder,
+        || Box::new(BinaryEngine::default()),
+        is_for_the_binary,
+    );
+    assert_eq!(by_binary, (1, 1));
+    sandbox
+        .run("test story")
+        .code(0)
+        .stdout_has("pass  a click, its sale")
+        .stderr_has("2 passed");
+}
+
+#[test]
+fn a_scenario_that_fails_shows_the_difference() {
+    let sandbox = story();
+    let text = fs::read_to_string(sandbox.path("story/story.toml")).expect("the story");
+    let sandbox = sandbox.file("story/story.toml", &text.replace("\"5.00\"", "\"6.00\""));
+    sandbox
+        .run("test story/story.toml")
+        .code(3)
+        .stdout_has("FAIL  a click, its sale")
+        .stdout_has("at step 4")
+        .stdout_has("transactions[0].payout")
+        .stdout_has("expected  6.00")
+        .stdout_has("got       5.00")
+        .stderr_has("1 failed, 1 passed");
+    sandbox
+        .run("test nowhere.toml")
+        .code(1)
+        .stderr_has("nowhere.toml");
+}
+
+#[test]
+fn blessing_takes_what_happens_and_keeps_the_rest_of_the_file() {
+    let sandbox = story();
+    let told = fs::read_to_string(sandbox.path("story/story.toml")).expect("the story");
+    let wrong = told
+        .replace("\"5.00\"", "\"6.00\"")
+        .replace(
+            "conversions = 3, transactions = 1",
+            "conversions = 9, transactions = 1",
+        )
+        .replace("[\"no_matching_commission\"]", "[]")
+        .replace("outcome = \"duplicate\"", "outcome = \"created\"");
+    assert_ne!(wrong, told);
+    let sandbox = sandbox.file("story/story.toml", &wrong);
+    sandbox.run("test story").code(3);
+    sandbox
+        .run("test story --bless")
+        .code(0)
+        .stderr_has("4 expectations rewritten");
+    let blessed = fs::read_to_string(sandbox.path("story/story.toml")).expect("the story");
+    assert_eq!(blessed, told);
+}
+
+#[test]
+fn every_scenario_holds_through_loopback_http() {
+    let played = play_all(&suite(), || Box::new(LoopbackEngine::default()), can_all);
+    assert_most("loopback HTTP", played);
+}
+
+#[test]
+fn every_scenario_holds_through_the_binary() {
+    let played = play_all(
+        &suite(),
+        || Box::new(BinaryEngine::default()),
+        is_for_the_binary,
+    );
+    assert_most("the binary", played);
+}

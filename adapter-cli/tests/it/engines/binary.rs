@@ -1,0 +1,127 @@
+//! The binary: a process for each step, on one database.
+
+use counterfoil_core::{Method, Timestamp};
+use counterfoil_fixtures::{Answer, Counts, Engine, EngineError, Need, Sent};
+use serde_json::Value;
+
+use crate::sandbox::Sandbox;
+
+/// A folder with rules and a database for each scenario.
+#[derive(Default)]
+pub(super) struct BinaryEngine {
+    sandbox: Option<Sandbox>,
+}
+
+const WRITE: [&str; 6] = [
+    "--db",
+    "acme.db",
+    "--rules",
+    "rules.toml",
+    "--format",
+    "json",
+];
+const READ: [&str; 4] = ["--db", "acme.db", "--format", "json"];
+
+impl BinaryEngine {
+    /// Runs a command whose answer, a refusal too, is JSON on stdout.
+    fn json(&self, arguments: &[&str]) -> Result<Value, EngineError> {
+        let not_begun = || EngineError::new("no scenario has begun");
+        let ran = self
+            .sandbox
+            .as_ref()
+            .ok_or_else(not_begun)?
+            .run_with(arguments);
+        serde_json::from_str(&ran.stdout).map_err(|_| EngineError(format!("{ran:?}")))
+    }
+
+    fn rows(&self, list: &str) -> Result<Vec<Value>, EngineError> {
+        let mut rows = Vec::new();
+        let mut cursor = None;
+        loop {
+            let mut arguments = vec![list, "--limit", "1000"];
+            arguments.extend(READ);
+            arguments.extend(
+                cursor
+                    .iter()
+                    .flat_map(|cursor: &String| ["--cursor", cursor]),
+            );
+            let page = self.json(&arguments)?;
+            rows.extend(page["items"].as_array().cloned().unwrap_or_default());
+            cursor = page["next_cursor"].as_str().map(str::to_owned);
+            if cursor.is_none() {
+                return Ok(rows);
+            }
+        }
+    }
+}
+
+impl Engine for BinaryEngine {
+    fn lacks(&self) -> &[Need] {
+        &[Need::Clock, Need::InsideMethods]
+    }
+
+    fn begin(&mut self, rules: &str, _: Timestamp) -> Result<(), EngineError> {
+        self.sandbox = Some(Sandbox::new().file("rules.toml", rules));
+        Ok(())
+    }
+
+    fn replace_rules(&mut self, rules: &str, _: Timestamp) -> Result<(), EngineError> {
+        self.sandbox = self
+            .sandbox
+            .take()
+            .map(|sandbox| sandbox.file("rules.toml", rules));
+        Ok(())
+    }
+
+    fn click(&mut self, link: &str, _: Timestamp) -> Result<Answer, EngineError> {
+        let mut arguments = vec!["click", link];
+        arguments.extend(WRITE);
+        Answer::of_json(&self.json(&arguments)?)
+    }
+
+    fn root(&mut self, _: &str, _: Timestamp) -> Result<Answer, EngineError> {
+        Err(EngineError::new("no command hands in a root"))
+    }
+
+    fn send(&mut self, sent: Sent<'_>, _: Timestamp) -> Result<Answer, EngineError> {
+        let url = match (sent.method, sent.dialect) {
+            (Method::Pixel, _) => {
+                format!("http://localhost/api/acme/pixel.gif?{}", sent.query)
+            }
+            (_, Some(dialect)) => {
+                format!(
+                    "http://localhost/api/acme/postbacks/{dialect}?{}",
+                    sent.query
+                )
+            }
+            (_, None) => sent.query.to_owned(),
+        };
+        let mut arguments = vec!["send", &url];
+        arguments.extend(WRITE);
+        Answer::of_json(&self.json(&arguments)?)
+    }
+
+    fn edit(&mut self, _: &str, _: &str, _: Timestamp) -> Result<Answer, EngineError> {
+        Err(EngineError::new("no command edits a transaction"))
+    }
+
+    fn advance(&mut self, _: Timestamp) -> Result<Vec<Answer>, EngineError> {
+        Err(EngineError::new("the binary has the clock of the machine"))
+    }
+
+    fn conversion(&mut self, id: &str) -> Result<Option<Value>, EngineError> {
+        let mut arguments = vec!["conversions", "--id", id];
+        arguments.extend(READ);
+        let page = self.json(&arguments)?;
+        Ok(page["items"]
+            .as_array()
+            .and_then(|items| items.first().cloned()))
+    }
+
+    fn counts(&mut self) -> Result<Counts, EngineError> {
+        Ok(Counts {
+            conversions: self.rows("conversions")?.len(),
+            transactions: self.rows("transactions")?.len(),
+        })
+    }
+}

@@ -1,0 +1,103 @@
+//! A store behind a server, on which requests arrive when a scenario says so.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use counterfoil::EmbeddedStore;
+use counterfoil_core::{
+    Arrival, ConversionId, RequestId, Timestamp, TransactionId,
+    view::{ConversionView, Explanation, Filter, Page, RequestView, TransactionView},
+};
+use counterfoil_http::{
+    Health, PutRulesError, ReadError, Reply, RulesAccepted, RulesFormat, RulesText, RunningRules,
+    Store, Submission,
+};
+
+/// The store, and the moment in milliseconds.
+pub(super) struct ClockedStore {
+    pub(super) store: EmbeddedStore,
+    pub(super) now_ms: Arc<AtomicI64>,
+}
+
+impl Store for ClockedStore {
+    fn submit(&self, submission: Submission, reply: Reply) {
+        let received_at = Timestamp::from_ms(self.now_ms.load(Ordering::SeqCst));
+        let submission = Submission {
+            received_at,
+            ..submission
+        };
+        self.store.submit(submission, reply);
+    }
+
+    fn rules(&self, tenant: &str) -> Option<RunningRules> {
+        self.store.rules(tenant)
+    }
+
+    fn explain(
+        &self,
+        rules: &RunningRules,
+        arrival: Arrival,
+        at: Timestamp,
+    ) -> Result<Explanation, ReadError> {
+        self.store.explain(rules, arrival, at)
+    }
+
+    fn conversions(
+        &self,
+        tenant: &str,
+        filter: &Filter,
+    ) -> Result<Page<ConversionView>, ReadError> {
+        self.store.conversions(tenant, filter)
+    }
+
+    fn conversion(
+        &self,
+        tenant: &str,
+        id: ConversionId,
+    ) -> Result<Option<ConversionView>, ReadError> {
+        self.store.conversion(tenant, id)
+    }
+
+    fn transactions(
+        &self,
+        tenant: &str,
+        filter: &Filter,
+    ) -> Result<Page<TransactionView>, ReadError> {
+        self.store.transactions(tenant, filter)
+    }
+
+    fn transaction(
+        &self,
+        tenant: &str,
+        id: TransactionId,
+    ) -> Result<Option<TransactionView>, ReadError> {
+        self.store.transaction(tenant, id)
+    }
+
+    fn requests(&self, tenant: &str, filter: &Filter) -> Result<Page<RequestView>, ReadError> {
+        self.store.requests(tenant, filter)
+    }
+
+    fn request(&self, tenant: &str, id: RequestId) -> Result<Option<RequestView>, ReadError> {
+        self.store.request(tenant, id)
+    }
+
+    fn rules_text(&self, tenant: &str) -> Result<Option<RulesText>, ReadError> {
+        self.store.rules_text(tenant)
+    }
+
+    fn put_rules(
+        &self,
+        tenant: &str,
+        text: &str,
+        format: RulesFormat,
+    ) -> Result<RulesAccepted, PutRulesError> {
+        self.store.put_rules(tenant, text, format)
+    }
+
+    fn health(&self) -> Health {
+        self.store.health()
+    }
+}

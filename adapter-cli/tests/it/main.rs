@@ -1,0 +1,18 @@
+//! The command line from outside: real processes, real files, real sockets.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod client;
+mod command_line;
+mod demo;
+mod engines;
+mod faults;
+mod sandbox;
+mod serve;
+mod server;
+mod workspace;

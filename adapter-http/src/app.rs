@@ -1,0 +1,245 @@
+//! From a request to its answer: find the operation, let through who may ask, run it within the
+//! whole request's deadline, count and log.
+
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use counterfoil_core::{Arrival, Timestamp};
+use hyper::{Request, body::Incoming, http::request::Parts};
+use matchit::Params;
+use serde::de::DeserializeOwned;
+use tokio::{sync::oneshot, task::spawn_blocking, time::timeout};
+
+use crate::{
+    answer::Answer,
+    auth::Guard,
+    body::{self, Form},
+    config::{Config, Limits},
+    metrics::Metrics,
+    problem::Problem,
+    routes::{edit, explain, link, lists, postback, process, root, rules},
+    store::{Decided, RunningRules, Store, Submission, SubmitError},
+    table::{Access, Endpoint, Listener, Table},
+};
+
+/// What all connections share.
+pub(crate) struct App {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) limits: Limits,
+    pub(crate) guard: Guard,
+    pub(crate) metrics: Metrics,
+    public: Table,
+    admin: Table,
+}
+
+/// One request while it is answered.
+pub(crate) struct Call<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) peer: IpAddr,
+    pub(crate) head: &'a Parts,
+    params: Params<'a, 'a>,
+}
+
+impl App {
+    pub(crate) fn new(config: Config, store: Arc<dyn Store>) -> Self {
+        Self {
+            store,
+            limits: config.limits,
+            guard: Guard::new(&config),
+            metrics: Metrics::new(),
+            public: Table::of(Listener::Public),
+            admin: Table::of(Listener::Admin),
+        }
+    }
+
+    /// Answers one request. It always does: what goes wrong is a problem.
+    pub(crate) async fn answer(
+        &self,
+        listener: Listener,
+        peer: IpAddr,
+        request: Request<Incoming>,
+    ) -> Answer {
+        let began = Instant::now();
+        let (head, body) = request.into_parts();
+        let run = self.run(listener, peer, &head, body);
+        let answered = timeout(self.limits.request, run).await;
+        let answer = answered
+            .unwrap_or_else(|_| Err(Problem::too_slow()))
+            .unwrap_or_else(Problem::into_answer);
+        let status = answer.status();
+        self.metrics.answered(status);
+        tracing::debug!(
+            listener = listener.name(),
+            method = %head.method,
+            status = status.as_u16(),
+            took_us = began.elapsed().as_micros(),
+            "answered"
+        );
+        answer
+    }
+
+    async fn run(
+        &self,
+        listener: Listener,
+        peer: IpAddr,
+        head: &Parts,
+        body: Incoming,
+    ) -> Result<Answer, Problem> {
+        let target_len = head.uri.path_and_query().map_or(0, |t| t.as_str().len());
+        if target_len > self.limits.target_len_max {
+            return Err(Problem::target_too_long(self.limits.target_len_max));
+        }
+        let table = match listener {
+            Listener::Public => &self.public,
+            Listener::Admin => &self.admin,
+        };
+        let (operation, params) = table.find(&head.method, head.uri.path())?;
+        if operation.access == Access::Admin {
+            self.guard.admin(peer, &head.headers)?;
+        }
+        let call = Call {
+            app: self,
+            peer,
+            head,
+            params,
+        };
+        match operation.endpoint {
+            Endpoint::Handle => postback::handle(&call, body).await,
+            Endpoint::Dialect => postback::dialect(&call, body).await,
+            Endpoint::Pixel => postback::pixel(&call).await,
+            Endpoint::Link => link::follow(&call).await,
+            Endpoint::MakeRoot => root::make(&call, body).await,
+            Endpoint::Alive => Ok(process::alive()),
+            Endpoint::Ready => process::ready(&call),
+            Endpoint::Metrics => Ok(process::metrics(&call)),
+            Endpoint::Version => Ok(process::version()),
+            Endpoint::OpenApi => Ok(process::openapi()),
+            Endpoint::Explain => explain::explain(&call, body).await,
+            Endpoint::Conversions => lists::conversions(&call).await,
+            Endpoint::Conversion => lists::conversion(&call).await,
+            Endpoint::Transactions => lists::transactions(&call).await,
+            Endpoint::Transaction => lists::transaction(&call).await,
+            Endpoint::EditTransaction => edit::transaction(&call, body).await,
+            Endpoint::Requests => lists::requests(&call).await,
+            Endpoint::Request => lists::request(&call).await,
+            Endpoint::Postbacks => lists::postbacks(&call),
+            Endpoint::PutRules => rules::put(&call, body).await,
+            Endpoint::GetRules => rules::get(&call).await,
+        }
+    }
+}
+
+impl Call<'_> {
+    /// A parameter of the path; every path that asks has it.
+    pub(crate) fn param(&self, name: &str) -> &str {
+        self.params.get(name).unwrap_or_default()
+    }
+
+    /// The tenant of the path.
+    pub(crate) fn tenant(&self) -> &str {
+        self.param("tenant")
+    }
+
+    /// The query, without the question mark.
+    pub(crate) fn query(&self) -> &str {
+        self.head.uri.query().unwrap_or_default()
+    }
+
+    /// The running rules of the tenant of the path.
+    ///
+    /// # Errors
+    /// 404 where there is no such tenant.
+    pub(crate) fn rules(&self) -> Result<RunningRules, Problem> {
+        let rules = self.app.store.rules(self.tenant());
+        rules.ok_or_else(Problem::unknown_tenant)
+    }
+
+    /// The body, within the limits.
+    ///
+    /// # Errors
+    /// 413, 408, and 400 where it breaks.
+    pub(crate) async fn body(&self, body: Incoming) -> Result<bytes::Bytes, Problem> {
+        let limits = &self.app.limits;
+        body::read(body, limits.body_len_max, limits.body).await
+    }
+
+    /// The body as JSON of one shape.
+    ///
+    /// # Errors
+    /// 415 where it is no JSON, 400 where it has another shape, and those of [`Call::body`].
+    pub(crate) async fn json<T: DeserializeOwned>(&self, body: Incoming) -> Result<T, Problem> {
+        const ACCEPTED: &str = "application/json";
+        if Form::of(&self.head.headers, ACCEPTED)? != Some(Form::Json) {
+            return Err(Problem::unsupported_media_type(ACCEPTED));
+        }
+        let bytes = self.body(body).await?;
+        serde_json::from_slice(&bytes)
+            .map_err(|error| Problem::bad_request("bad_body", error.to_string()))
+    }
+
+    /// Has an arrival decided and stored; answers when the commit is on stable storage (P1).
+    ///
+    /// # Errors
+    /// 503 where the writer is busy or cannot write.
+    pub(crate) async fn submit(
+        &self,
+        rules: RunningRules,
+        arrival: Arrival,
+    ) -> Result<Decided, Problem> {
+        let began = Instant::now();
+        let method = arrival.method;
+        let (sender, receiver) = oneshot::channel();
+        let submission = Submission {
+            rules,
+            arrival,
+            received_at: now(),
+        };
+        // Where nobody waits any more (the deadline passed) the result is for the log alone.
+        let reply = Box::new(move |result| drop(sender.send(result)));
+        self.app.store.submit(submission, reply);
+        let decided = receiver.await.unwrap_or(Err(SubmitError::Unavailable));
+        let decided = decided.inspect_err(|error| {
+            tracing::warn!(tenant = self.tenant(), %error, "failed to store a request");
+        })?;
+        let decision = &decided.decision;
+        self.app.metrics.decided(method, decision, began.elapsed());
+        tracing::debug!(
+            tenant = self.tenant(),
+            request_id = %decided.request_id,
+            method = method.name(),
+            outcome = decision.outcome.name(),
+            reason = decision.refusal.as_ref().map(|refusal| refusal.reason.code()),
+            "decided"
+        );
+        Ok(decided)
+    }
+
+    /// Asks the store for something that may block, on a thread of its own.
+    ///
+    /// # Errors
+    /// What the question answers; 503 where it broke off.
+    pub(crate) async fn ask<T: Send + 'static, E: Into<Problem> + Send + 'static>(
+        &self,
+        question: impl FnOnce(&dyn Store, &str) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let (store, tenant) = (self.app.store.clone(), self.tenant().to_owned());
+        let asked = spawn_blocking(move || question(&*store, &tenant)).await;
+        match asked {
+            Ok(answer) => answer.map_err(Into::into),
+            Err(error) => {
+                tracing::error!(%error, "failed to ask the store");
+                Err(SubmitError::Unavailable.into())
+            }
+        }
+    }
+}
+
+/// The moment of an arrival.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let ms = since.map_or(0, |since| since.as_millis());
+    Timestamp::from_ms(i64::try_from(ms).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,206 @@
+//! Bearer tokens of the admin listener and of those who hand in roots. Failures are counted by
+//! address; beyond a limit an address is not even compared any more.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+use counterfoil_core::Ruleset;
+use hyper::{HeaderMap, header::AUTHORIZATION};
+use subtle::Choice;
+
+use crate::{
+    config::{Config, Secret, SecretLookup},
+    listener::holder,
+    problem::Problem,
+};
+
+/// Addresses whose failures are remembered within one second; beyond it all others share a count.
+const ADDRESSES_MAX: usize = 16 * 1024;
+
+/// Knows who may ask.
+pub(crate) struct Guard {
+    admin_token: Secret,
+    secrets: SecretLookup,
+    failures: Failures,
+}
+
+impl Guard {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            admin_token: config.admin_token.clone(),
+            secrets: config.secrets.clone(),
+            failures: Failures::new(config.limits.failures_per_second_max),
+        }
+    }
+
+    /// Lets administrators pass.
+    ///
+    /// # Errors
+    /// 401, and 429 after too many failures.
+    pub(crate) fn admin(&self, peer: IpAddr, headers: &HeaderMap) -> Result<(), Problem> {
+        self.compare(peer, headers, |given| self.admin_token.matches(given))
+    }
+
+    /// Lets those pass who may hand in roots of a tenant, and administrators. Every token is
+    /// compared, whichever matches.
+    ///
+    /// # Errors
+    /// 401, and 429 after too many failures.
+    pub(crate) fn tenant(
+        &self,
+        peer: IpAddr,
+        headers: &HeaderMap,
+        ruleset: &Ruleset,
+    ) -> Result<(), Problem> {
+        self.compare(peer, headers, |given| {
+            ruleset
+                .api_tokens()
+                .iter()
+                .filter_map(|name| (self.secrets)(name))
+                .fold(self.admin_token.matches(given), |any, token| {
+                    any | token.matches(given)
+                })
+        })
+    }
+
+    fn compare(
+        &self,
+        peer: IpAddr,
+        headers: &HeaderMap,
+        matches: impl FnOnce(&str) -> Choice,
+    ) -> Result<(), Problem> {
+        if self.failures.are_too_many(peer) {
+            return Err(Problem::too_many_failures());
+        }
+        let passes = bearer(headers).is_some_and(|given| matches(given).into());
+        if passes {
+            return Ok(());
+        }
+        self.failures.count(peer);
+        Err(Problem::unauthorized())
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Failures by address within the current second.
+struct Failures {
+    per_second_max: u32,
+    start: Instant,
+    window: Mutex<Window>,
+}
+
+#[derive(Default)]
+struct Window {
+    second: u64,
+    by_address: HashMap<IpAddr, u32>,
+    others: u32,
+}
+
+impl Failures {
+    fn new(per_second_max: u32) -> Self {
+        Self {
+            per_second_max,
+            start: Instant::now(),
+            window: Mutex::default(),
+        }
+    }
+
+    fn are_too_many(&self, peer: IpAddr) -> bool {
+        self.within(self.second(), |window| {
+            *window.of(peer) >= self.per_second_max
+        })
+    }
+
+    fn count(&self, peer: IpAddr) {
+        self.within(self.second(), |window| {
+            let count = window.of(peer);
+            *count = count.saturating_add(1);
+        });
+    }
+
+    fn second(&self) -> u64 {
+        self.start.elapsed().as_secs()
+    }
+
+    fn within<T>(&self, second: u64, look: impl FnOnce(&mut Window) -> T) -> T {
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        if window.second != second {
+            *window = Window {
+                second,
+                ..Window::default()
+            };
+        }
+        look(&mut window)
+    }
+}
+
+impl Window {
+    fn of(&mut self, peer: IpAddr) -> &mut u32 {
+        let holder = holder(peer);
+        let full = self.by_address.len() >= ADDRESSES_MAX;
+        if full && !self.by_address.contains_key(&holder) {
+            return &mut self.others;
+        }
+        self.by_address.entry(holder).or_insert(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_counted_by_address_and_forgotten_with_the_second() {
+        let failures = Failures::new(2);
+        let one: IpAddr = [192, 0, 2, 1].into();
+        let other: IpAddr = [192, 0, 2, 2].into();
+        let count = |second, peer| failures.within(second, |window| *window.of(peer) += 1);
+        let too_many = |second, peer| failures.within(second, |window| *window.of(peer) >= 2);
+        count(7, one);
+        assert!(!too_many(7, one));
+        count(7, one);
+        assert!(too_many(7, one));
+        assert!(!too_many(7, other));
+        assert!(!too_many(8, one));
+    }
+
+    #[test]
+    fn remembered_addresses_are_bounded() {
+        let mut window = Window::default();
+        for n in 0..(ADDRESSES_MAX as u32 + 100) {
+            *window.of(IpAddr::V4(n.into())) += 1;
+        }
+        assert_eq!(window.by_address.len(), ADDRESSES_MAX);
+        assert_eq!(window.others, 100);
+    }
+
+    #[test]
+    fn a_bearer_token_is_read_from_its_header_alone() {
+        let given = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, value.parse().unwrap());
+            bearer(&headers).map(str::to_owned)
+        };
+        assert_eq!(given("Bearer abc").as_deref(), Some("abc"));
+        assert_eq!(given("bearer  abc ").as_deref(), Some("abc"));
+        assert_eq!(given("Basic abc"), None);
+        assert_eq!(given("abc"), None);
+        assert_eq!(bearer(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn an_empty_secret_lets_nobody_pass() {
+        assert!(!bool::from(Secret::new("").matches("")));
+        assert!(bool::from(Secret::new("a").matches("a")));
+        assert!(!bool::from(Secret::new("a").matches("b")));
+    }
+}

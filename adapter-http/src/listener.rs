@@ -1,0 +1,257 @@
+//! One listener: accepts, counts, and drives each connection within its deadlines.
+//!
+//! hyper limits the head of a request and nothing else. What a client may do before its first
+//! byte, and how long it may leave an answer unread, is limited here; bodies and whole requests
+//! are limited where they are answered.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    io,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    time::{sleep, timeout},
+};
+
+use crate::{app::App, config::Limits, stall::StallLimit, table::Listener};
+
+/// How long accepting pauses where the system has no more file descriptors.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// hyper's lower bound of a connection's buffer.
+const BUFFER_LEN_MIN: usize = 8 * 1024;
+
+/// Accepts connections until `stop` says so. Each connection holds a clone of `stop`, so whoever
+/// holds the sender sees when all have ended.
+pub(crate) async fn accept(
+    listener: TcpListener,
+    face: Listener,
+    app: Arc<App>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let counts = Arc::new(Counts::new(&app.limits));
+    let http = Arc::new(protocol(&app.limits));
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stopped(&mut stop) => return,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                pause_after(&error).await;
+                continue;
+            }
+        };
+        let Some(held) = Counts::hold(&counts, peer.ip()) else {
+            app.metrics.connection_refused(face);
+            continue;
+        };
+        let (app, http, stop) = (app.clone(), http.clone(), stop.clone());
+        tokio::spawn(async move {
+            let _counted = (held, app.metrics.connection_opened(face));
+            drive(stream, peer, face, &app, &http, stop).await;
+        });
+    }
+}
+
+/// What one client did to its own connection is no reason to wait; a lack of descriptors is.
+async fn pause_after(error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    let of_one_client = [
+        ConnectionAborted,
+        ConnectionRefused,
+        ConnectionReset,
+        Interrupted,
+    ];
+    if of_one_client.contains(&error.kind()) {
+        return;
+    }
+    tracing::warn!(%error, "failed to accept a connection");
+    sleep(PAUSE).await;
+}
+
+fn protocol(limits: &Limits) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .max_buf_size(limits.head_len_max.max(BUFFER_LEN_MIN))
+        .max_header_size(limits.head_len_max)
+        .max_headers(limits.headers_max)
+        // Some senders close their half once they have asked, and wait for the answer.
+        .half_close(true);
+    http
+}
+
+/// Serves one connection to its end. Once `stop` says so, an idle one ends at once and one with a
+/// request ends after its answer.
+async fn drive(
+    stream: TcpStream,
+    peer: SocketAddr,
+    face: Listener,
+    app: &Arc<App>,
+    http: &http1::Builder,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut byte = [0];
+    let first_byte = timeout(app.limits.first_byte, stream.peek(&mut byte));
+    let began = tokio::select! {
+        biased;
+        began = first_byte => matches!(began, Ok(Ok(1))),
+        () = stopped(&mut stop) => false,
+    };
+    if !began || stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let address = peer.ip().to_canonical();
+    let io = TokioIo::new(StallLimit::new(stream, app.limits.write_stall));
+    let answer = service_fn(|request| async move {
+        Ok::<_, Infallible>(app.answer(face, address, request).await)
+    });
+    let mut connection = pin!(http.serve_connection(io, answer));
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => ended,
+        () = stopped(&mut stop) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke");
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // Where nobody is left who could say so, it is over as well.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Who holds how many connections of one listener.
+struct Counts {
+    connections_max: usize,
+    per_address_max: usize,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    all: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// One counted connection; counts back when it is dropped.
+struct Hold {
+    counts: Arc<Counts>,
+    holder: IpAddr,
+}
+
+impl Counts {
+    fn new(limits: &Limits) -> Self {
+        Self {
+            connections_max: limits.connections_max,
+            per_address_max: limits.connections_per_address_max,
+            held: Mutex::default(),
+        }
+    }
+
+    /// Counts one more connection, where there is room for it.
+    fn hold(counts: &Arc<Self>, peer: IpAddr) -> Option<Hold> {
+        let holder = holder(peer);
+        let mut held = counts.lock();
+        if held.all >= counts.connections_max {
+            return None;
+        }
+        let of_holder = held.by_address.entry(holder).or_insert(0);
+        if *of_holder >= counts.per_address_max {
+            return None;
+        }
+        *of_holder += 1;
+        held.all += 1;
+        Some(Hold {
+            counts: counts.clone(),
+            holder,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut held = self.counts.lock();
+        held.all = held.all.saturating_sub(1);
+        if let Some(count) = held.by_address.get_mut(&self.holder) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                held.by_address.remove(&self.holder);
+            }
+        }
+    }
+}
+
+/// The address that connections and failures are counted under: of IPv6 the /64, which one
+/// customer has to itself.
+pub(crate) fn holder(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let network = address.to_bits() & (u128::MAX << 64);
+            IpAddr::V6(Ipv6Addr::from_bits(network))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_holder_is_an_ipv4_address_or_an_ipv6_network() {
+        let cases = [
+            ("192.0.2.1", "192.0.2.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            ("2001:db8:1:2:ffff::1", "2001:db8:1:2::"),
+        ];
+        for (address, expected) in cases {
+            let address: IpAddr = address.parse().unwrap();
+            assert_eq!(
+                holder(address),
+                expected.parse::<IpAddr>().unwrap(),
+                "{address}"
+            );
+        }
+    }
+
+    #[test]
+    fn connections_are_counted_and_counted_back() {
+        let limits = Limits {
+            connections_max: 3,
+            connections_per_address_max: 2,
+            ..Limits::default()
+        };
+        let counts = Arc::new(Counts::new(&limits));
+        let one: IpAddr = [192, 0, 2, 1].into();
+        let other: IpAddr = [192, 0, 2, 2].into();
+        let first = Counts::hold(&counts, one).unwrap();
+        let _second = Counts::hold(&counts, one).unwrap();
+        assert!(Counts::hold(&counts, one).is_none(), "of one address");
+        let _third = Counts::hold(&counts, other).unwrap();
+        assert!(Counts::hold(&counts, other).is_none(), "of all");
+        drop(first);
+        assert!(Counts::hold(&counts, one).is_some());
+    }
+}

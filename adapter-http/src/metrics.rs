@@ -1,0 +1,144 @@
+//! What is counted. Labels are closed lists: never an id, a parameter or a secret.
+
+use std::{
+    sync::atomic::{AtomicI64, AtomicU64, Ordering},
+    time::Duration,
+};
+
+use counterfoil_core::{Decision, Method};
+use hyper::StatusCode;
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+use crate::{store::Health, table::Listener};
+
+type Labels<const N: usize> = [(&'static str, &'static str); N];
+
+/// Upper bounds of the histogram of decisions, in seconds.
+const SECONDS: [f64; 12] = [
+    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0,
+];
+
+/// All metrics of a server.
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<Labels<3>, Counter>,
+    answers: Family<[(&'static str, u64); 1], Counter>,
+    decisions: Histogram,
+    connections: Family<Labels<1>, Gauge>,
+    connections_refused: Family<Labels<1>, Counter>,
+    ready: Gauge<i64, AtomicI64>,
+    queue_depth: Gauge<i64, AtomicI64>,
+    batches: Counter<u64, AtomicU64>,
+    batched_requests: Counter<u64, AtomicU64>,
+    batch_len_max: Gauge<i64, AtomicI64>,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("counterfoil"),
+            requests: Family::default(),
+            answers: Family::default(),
+            decisions: Histogram::new(SECONDS),
+            connections: Family::default(),
+            connections_refused: Family::default(),
+            ready: Gauge::default(),
+            queue_depth: Gauge::default(),
+            batches: Counter::default(),
+            batched_requests: Counter::default(),
+            batch_len_max: Gauge::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        let all = "Decided requests by method, outcome and reason";
+        registry.register("requests", all, self.requests.clone());
+        registry.register("answers", "Answers by status", self.answers.clone());
+        let seconds = "From arrival to the commit of its decision";
+        registry.register_with_unit("decision", seconds, Unit::Seconds, self.decisions.clone());
+        let open = "Open connections";
+        registry.register("connections", open, self.connections.clone());
+        let refused = "Connections closed at once for a limit";
+        registry.register(
+            "connections_refused",
+            refused,
+            self.connections_refused.clone(),
+        );
+        let ready = "1 where requests can be acknowledged";
+        registry.register("ready", ready, self.ready.clone());
+        let depth = "Requests that wait for the writer";
+        registry.register("queue_depth", depth, self.queue_depth.clone());
+        registry.register("batches", "Commits of the writer", self.batches.clone());
+        let batched = "Requests in the writer's commits";
+        registry.register("batched_requests", batched, self.batched_requests.clone());
+        let largest = "Requests in the largest commit so far";
+        registry.register("batch_len_max", largest, self.batch_len_max.clone());
+    }
+
+    /// One decision, and how long it took from arrival to commit.
+    pub(crate) fn decided(&self, method: Method, decision: &Decision, took: Duration) {
+        let reason = decision.refusal.as_ref().map(|refusal| refusal.reason);
+        let labels = [
+            ("method", method.name()),
+            ("outcome", decision.outcome.name()),
+            ("reason", reason.map_or("", |reason| reason.code())),
+        ];
+        self.requests.get_or_create(&labels).inc();
+        self.decisions.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn answered(&self, status: StatusCode) {
+        let labels = [("status", u64::from(status.as_u16()))];
+        self.answers.get_or_create(&labels).inc();
+    }
+
+    /// One more open connection, for as long as the value lives.
+    pub(crate) fn connection_opened(&self, listener: Listener) -> OpenConnection {
+        let connections = self.connections.get_or_create_owned(&of(listener));
+        connections.inc();
+        OpenConnection(connections)
+    }
+
+    pub(crate) fn connection_refused(&self, listener: Listener) {
+        self.connections_refused.get_or_create(&of(listener)).inc();
+    }
+
+    /// The text of all metrics, with the store's as they are now.
+    pub(crate) fn text(&self, health: &Health) -> String {
+        let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.ready.set(i64::from(health.not_ready.is_none()));
+        self.queue_depth.set(gauge(health.queue_depth));
+        self.batch_len_max.set(gauge(health.batch_len_max));
+        self.batches
+            .inner()
+            .store(health.batches, Ordering::Relaxed);
+        self.batched_requests
+            .inner()
+            .store(health.batched_requests, Ordering::Relaxed);
+        let mut text = String::new();
+        if encode(&mut text, &self.registry).is_err() {
+            tracing::error!("failed to write the metrics");
+        }
+        text
+    }
+}
+
+/// Counts an open connection back when it is dropped, however it ended.
+pub(crate) struct OpenConnection(Gauge);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+fn of(listener: Listener) -> Labels<1> {
+    [("listener", listener.name())]
+}

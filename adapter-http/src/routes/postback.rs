@@ -1,0 +1,116 @@
+//! Inbound postbacks: by `handle`, by a dialect's path, by a pixel.
+
+use counterfoil_core::{
+    AnswerStyle, Arrival, Incoming, Method, Outcome, Refusal, Request, Ruleset, decode,
+    logged_text, masked_text, parse, select, view,
+};
+use hyper::{StatusCode, body};
+
+use crate::{
+    answer::{self, Answer},
+    app::Call,
+    body::parameters,
+    problem::Problem,
+    store::Decided,
+};
+
+/// GET and POST `/api/{tenant}/postbacks/handle`.
+pub(crate) async fn handle(call: &Call<'_>, body: body::Incoming) -> Result<Answer, Problem> {
+    server_to_server(call, None, body).await
+}
+
+/// GET and POST `/api/{tenant}/postbacks/{dialect}`. A path that no dialect has is a refusal like
+/// any other (R13), so that the log shows it.
+pub(crate) async fn dialect(call: &Call<'_>, body: body::Incoming) -> Result<Answer, Problem> {
+    server_to_server(call, Some(call.param("dialect")), body).await
+}
+
+/// GET `/api/{tenant}/pixel.gif`: the picture comes whatever the outcome, but not before it is
+/// stored.
+pub(crate) async fn pixel(call: &Call<'_>) -> Result<Answer, Problem> {
+    let incoming = Incoming {
+        method: Method::Pixel,
+        dialect: None,
+        query: call.query(),
+        body: None,
+    };
+    decide(call, &incoming).await?;
+    Ok(answer::pixel())
+}
+
+async fn server_to_server(
+    call: &Call<'_>,
+    dialect: Option<&str>,
+    body: body::Incoming,
+) -> Result<Answer, Problem> {
+    let bytes = match call.head.method {
+        hyper::Method::POST => call.body(body).await?,
+        _ => bytes::Bytes::new(),
+    };
+    let incoming = Incoming {
+        method: Method::S2s,
+        dialect,
+        query: call.query(),
+        body: parameters(&call.head.headers, &bytes)?,
+    };
+    let (decided, style) = decide(call, &incoming).await?;
+    let refused = decided.decision.outcome == Outcome::Refused;
+    let status = match style {
+        AnswerStyle::Strict if refused => StatusCode::UNPROCESSABLE_ENTITY,
+        AnswerStyle::Strict | AnswerStyle::Ok => StatusCode::OK,
+    };
+    let told = view::Answer::of(&decided.decision, decided.request_id);
+    Ok(answer::json(status, &told))
+}
+
+async fn decide(
+    call: &Call<'_>,
+    incoming: &Incoming<'_>,
+) -> Result<(Decided, AnswerStyle), Problem> {
+    let rules = call.rules()?;
+    let read = read(&rules.ruleset, incoming);
+    let arrival = Arrival {
+        request: read.request,
+        method: incoming.method,
+        dialect: incoming.dialect.map(Into::into),
+        query: read.query,
+        remote_addr: Some(call.peer.to_string().into()),
+    };
+    let decided = call.submit(rules, arrival).await?;
+    Ok((decided, read.style))
+}
+
+/// A postback, read as far as it could be.
+struct Read {
+    request: Request,
+    /// What the log row keeps.
+    query: String,
+    /// The deciding definition's; 200 as long as none was found (R49).
+    style: AnswerStyle,
+}
+
+fn read(ruleset: &Ruleset, incoming: &Incoming<'_>) -> Read {
+    let unreadable = |refusal: Refusal, query, style| Read {
+        request: Request::Unreadable(refusal.into()),
+        query,
+        style,
+    };
+    let pairs = match decode(incoming) {
+        Ok(pairs) => pairs,
+        Err(refusal) => return unreadable(refusal, logged_text(incoming), AnswerStyle::Ok),
+    };
+    let query = masked_text(&pairs);
+    let definition = match select(ruleset, incoming, &pairs) {
+        Ok(definition) => definition,
+        Err(refusal) => return unreadable(refusal, query, AnswerStyle::Ok),
+    };
+    // The definition's authentication belongs here: before any value is looked at (R49).
+    match parse(ruleset, definition, incoming.method, &pairs) {
+        Ok(postback) => Read {
+            request: Request::Postback(postback.into()),
+            query,
+            style: definition.answer,
+        },
+        Err(refusal) => unreadable(refusal, query, definition.answer),
+    }
+}

@@ -1,0 +1,218 @@
+//! The port to what stores and decides: the few calls that this adapter makes, and nothing about
+//! how they are answered. The binary implements it over a store.
+//!
+//! Writing calls answer through a [`Reply`] and never block. Reading calls may block: the adapter
+//! makes them on threads of their own.
+
+use std::sync::Arc;
+
+use counterfoil_core::{
+    Arrival, ConversionId, Decision, Issue, RequestId, Ruleset, Timestamp, TransactionId,
+    view::{ConversionView, Explanation, Filter, Page, RequestView, TransactionView},
+};
+
+/// The rules of one tenant as they run now.
+#[derive(Clone, Debug)]
+pub struct RunningRules {
+    /// The rules.
+    pub ruleset: Arc<Ruleset>,
+    /// Which of the stored versions they are; a log row names it.
+    pub version: i64,
+}
+
+/// One arrival on its way to the writer.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// The rules that the arrival was read with. It must be decided with these: places in it
+    /// ([`counterfoil_core::Postback::definition`]) count within them.
+    pub rules: RunningRules,
+    /// What came in.
+    pub arrival: Arrival,
+    /// When it came in.
+    pub received_at: Timestamp,
+}
+
+/// What was decided, stored, and is on stable storage (P1).
+#[derive(Clone, Debug)]
+pub struct Decided {
+    /// The id that the writer gave to the request.
+    pub request_id: RequestId,
+    /// The decision.
+    pub decision: Decision,
+}
+
+/// Takes the result of one submission. Dropped without a call it counts as
+/// [`SubmitError::Unavailable`].
+pub type Reply = Box<dyn FnOnce(Result<Decided, SubmitError>) + Send>;
+
+/// Why a submission was not stored. Nothing of it has happened, or nobody knows (then a repeat
+/// answers `duplicate`): the sender is asked to come again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// As many requests as may wait for the writer do.
+    #[error("too many requests wait for the writer")]
+    Busy,
+    /// The store cannot write: the disk is full or fails, or the store is closing.
+    #[error("the store cannot write")]
+    Unavailable,
+}
+
+/// Why something could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The cursor is none that the store gave for this list and these filters.
+    #[error("`{0}` is no cursor of this list")]
+    Cursor(String),
+    /// The store cannot read. The text is for the log, never for a client.
+    #[error("the store cannot read: {0}")]
+    Unavailable(String),
+}
+
+/// How a rules file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RulesFormat {
+    /// TOML.
+    Toml,
+    /// JSON of the same shape.
+    Json,
+}
+
+/// A version of a tenant's rules as it was stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RulesText {
+    /// The version.
+    pub version: i64,
+    /// The text as it was handed in.
+    pub text: String,
+    /// How it is written.
+    pub format: RulesFormat,
+}
+
+/// Rules that were accepted and run now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RulesAccepted {
+    /// Their version; the one before where nothing changed.
+    pub version: i64,
+    /// What is legal but suspicious.
+    pub warnings: Vec<Issue>,
+}
+
+/// Why rules were not replaced. The ones before still run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PutRulesError {
+    /// The rules have mistakes: all errors and warnings. That they are for another tenant than
+    /// the path says is one too (path `tenant`), and so is another currency once there are rows
+    /// (path `currency`).
+    #[error("the rules have mistakes")]
+    Invalid(Vec<Issue>),
+    /// The store cannot write. The text is for the log, never for a client.
+    #[error("the store cannot write: {0}")]
+    Unavailable(String),
+}
+
+/// How the store is. Counters only rise while the process lives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Why nothing can be acknowledged now; absent: ready. Shown to whoever may ask the admin
+    /// listener: no secret, no path.
+    pub not_ready: Option<String>,
+    /// Requests that wait for the writer.
+    pub queue_depth: u64,
+    /// Commits of the writer.
+    pub batches: u64,
+    /// Requests in these commits: over `batches` it is the mean size of a group commit.
+    pub batched_requests: u64,
+    /// Requests in the largest commit.
+    pub batch_len_max: u64,
+}
+
+/// What this adapter needs of a store. Tenants are named as in the path.
+pub trait Store: Send + Sync + 'static {
+    /// The running rules of a tenant; none: there is no such tenant. Called for each request: it
+    /// must be cheap and must not block.
+    fn rules(&self, tenant: &str) -> Option<RunningRules>;
+
+    /// Decides and stores one arrival, then calls `reply` once the commit is on stable storage.
+    /// Never blocks: where too many wait, `reply` is called at once with [`SubmitError::Busy`].
+    fn submit(&self, submission: Submission, reply: Reply);
+
+    /// Decides one arrival as if it came at `at`, and writes nothing. May block.
+    ///
+    /// # Errors
+    /// Where the store cannot read.
+    fn explain(
+        &self,
+        rules: &RunningRules,
+        arrival: Arrival,
+        at: Timestamp,
+    ) -> Result<Explanation, ReadError>;
+
+    /// Conversions, newest first. May block.
+    ///
+    /// # Errors
+    /// A foreign cursor, or the store cannot read.
+    fn conversions(&self, tenant: &str, filter: &Filter)
+    -> Result<Page<ConversionView>, ReadError>;
+
+    /// One conversion. May block.
+    ///
+    /// # Errors
+    /// Where the store cannot read.
+    fn conversion(
+        &self,
+        tenant: &str,
+        id: ConversionId,
+    ) -> Result<Option<ConversionView>, ReadError>;
+
+    /// Transactions, newest first. May block.
+    ///
+    /// # Errors
+    /// A foreign cursor, or the store cannot read.
+    fn transactions(
+        &self,
+        tenant: &str,
+        filter: &Filter,
+    ) -> Result<Page<TransactionView>, ReadError>;
+
+    /// One transaction. May block.
+    ///
+    /// # Errors
+    /// Where the store cannot read.
+    fn transaction(
+        &self,
+        tenant: &str,
+        id: TransactionId,
+    ) -> Result<Option<TransactionView>, ReadError>;
+
+    /// Log rows, newest first. May block.
+    ///
+    /// # Errors
+    /// A foreign cursor, or the store cannot read.
+    fn requests(&self, tenant: &str, filter: &Filter) -> Result<Page<RequestView>, ReadError>;
+
+    /// One log row. May block.
+    ///
+    /// # Errors
+    /// Where the store cannot read.
+    fn request(&self, tenant: &str, id: RequestId) -> Result<Option<RequestView>, ReadError>;
+
+    /// The running rules as they were handed in. May block.
+    ///
+    /// # Errors
+    /// Where the store cannot read.
+    fn rules_text(&self, tenant: &str) -> Result<Option<RulesText>, ReadError>;
+
+    /// Checks rules, keeps them as a new version and runs them. May block.
+    ///
+    /// # Errors
+    /// See [`PutRulesError`].
+    fn put_rules(
+        &self,
+        tenant: &str,
+        text: &str,
+        format: RulesFormat,
+    ) -> Result<RulesAccepted, PutRulesError>;
+
+    /// How the store is. Must not block.
+    fn health(&self) -> Health;
+}

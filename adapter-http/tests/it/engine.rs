@@ -1,0 +1,208 @@
+//! The server as an engine of the fixtures: the same stories are told over HTTP and without it.
+
+use std::path::Path;
+
+use counterfoil_core::{Method, Timestamp};
+use counterfoil_fixtures::{
+    Answer, Counts, Engine, EngineError, Sent, SentBody, Verdict, WorldEngine, load, random, run,
+};
+use proptest::{collection::vec, prelude::*, test_runner::TestCaseError};
+use serde_json::Value;
+
+use crate::harness::{Reply, Running};
+
+/// Sends every step over a socket; the store behind the server is told the time.
+#[derive(Default)]
+struct HttpEngine {
+    running: Option<Running>,
+}
+
+impl HttpEngine {
+    fn at(&mut self, at: Timestamp) -> Result<&Running, EngineError> {
+        let running = self.running.as_ref();
+        let running = running.ok_or_else(|| EngineError::new("no scenario has begun"))?;
+        running.store.set_now(at);
+        Ok(running)
+    }
+}
+
+/// A query as it can stand in a request target: what cannot is escaped, as senders must.
+fn sendable(query: &str) -> String {
+    let escapes = [
+        (" ", "%20"),
+        ("\"", "%22"),
+        ("#", "%23"),
+        ("<", "%3C"),
+        (">", "%3E"),
+    ];
+    let escaped = |text: String, (plain, escape): &(&str, &str)| text.replace(plain, escape);
+    escapes.iter().fold(query.to_owned(), escaped)
+}
+
+/// The latest decision, which is all of what an answer tells only a part of.
+fn latest(running: &Running) -> Answer {
+    Answer::of(&running.store.latest())
+}
+
+/// What an answer tells, after comparing it with what was decided.
+fn told(running: &Running, reply: &Reply) -> Result<Answer, EngineError> {
+    let seen = Answer::of_json(&reply.json())?;
+    let decided = latest(running);
+    let essence = |answer: &Answer| {
+        let id = answer.conversion_id.clone();
+        (answer.outcome, answer.reason, answer.parameter.clone(), id)
+    };
+    if essence(&seen) == essence(&decided) {
+        return Ok(decided);
+    }
+    Err(EngineError(format!("{seen:?} was told of {decided:?}")))
+}
+
+impl Engine for HttpEngine {
+    fn begin(&mut self, rules: &str, _: Timestamp) -> Result<(), EngineError> {
+        self.running = None;
+        self.running = Some(Running::of(rules, |_| {}));
+        Ok(())
+    }
+
+    fn replace_rules(&mut self, rules: &str, at: Timestamp) -> Result<(), EngineError> {
+        let running = self.at(at)?;
+        let media_type = Some("application/toml");
+        let reply = running.admin("PUT", "/api/acme/rules", media_type, rules.as_bytes());
+        match reply.status {
+            200 => Ok(()),
+            _ => Err(EngineError::new(reply.text())),
+        }
+    }
+
+    fn click(&mut self, link: &str, at: Timestamp) -> Result<Answer, EngineError> {
+        let running = self.at(at)?;
+        let reply = running.get(&format!("/c/acme/{}", sendable(link)));
+        if reply.status != 302 {
+            return Answer::of_json(&reply.json());
+        }
+        let answer = latest(running);
+        let id = answer.conversion_id.clone().unwrap_or_default();
+        match reply.header("location") {
+            Some(to) if to.contains(&id) => Ok(answer),
+            to => Err(EngineError(format!("{to:?} does not name the click {id}"))),
+        }
+    }
+
+    fn root(&mut self, json: &str, at: Timestamp) -> Result<Answer, EngineError> {
+        let running = self.at(at)?;
+        told(running, &running.hand_in(json))
+    }
+
+    fn send(&mut self, sent: Sent<'_>, at: Timestamp) -> Result<Answer, EngineError> {
+        let running = self.at(at)?;
+        if sent.method == Method::Pixel {
+            let reply = running.get(&format!("/api/acme/pixel.gif?{}", sendable(sent.query)));
+            assert_eq!(reply.status, 200);
+            return Ok(latest(running));
+        }
+        if sent.method != Method::S2s {
+            // From inside: no route leads there.
+            let decision = running.store.with_world(|world| world.send_as(sent, at));
+            return decision
+                .map(|decision| Answer::of(&decision))
+                .map_err(EngineError::new);
+        }
+        let dialect = sent.dialect.unwrap_or("handle");
+        let target = format!("/api/acme/postbacks/{dialect}?{}", sendable(sent.query));
+        let reply = match sent.body {
+            None => running.get(&target),
+            Some(SentBody::Form(text)) => {
+                let media_type = ("content-type", "application/x-www-form-urlencoded");
+                running.public("POST", &target, &[media_type], text.as_bytes())
+            }
+            Some(SentBody::Json(text)) => {
+                let media_type = ("content-type", "application/json");
+                running.public("POST", &target, &[media_type], text.as_bytes())
+            }
+        };
+        told(running, &reply)
+    }
+
+    fn edit(
+        &mut self,
+        transaction: &str,
+        json: &str,
+        at: Timestamp,
+    ) -> Result<Answer, EngineError> {
+        let running = self.at(at)?;
+        let path = format!("/api/acme/transactions/{transaction}");
+        let reply = running.admin("POST", &path, Some("application/json"), json.as_bytes());
+        Answer::of_json(&reply.json())
+    }
+
+    fn advance(&mut self, to: Timestamp) -> Result<Vec<Answer>, EngineError> {
+        let running = self.at(to)?;
+        let decisions = running.store.with_world(|world| world.advance(to));
+        let decisions = decisions.map_err(EngineError::new)?;
+        Ok(decisions.iter().map(Answer::of).collect())
+    }
+
+    fn conversion(&mut self, id: &str) -> Result<Option<Value>, EngineError> {
+        let running = self
+            .running
+            .as_ref()
+            .ok_or_else(|| EngineError::new("not begun"))?;
+        let reply = running.admin_get(&format!("/api/acme/conversions/{id}"));
+        Ok((reply.status == 200).then(|| reply.json()))
+    }
+
+    fn counts(&mut self) -> Result<Counts, EngineError> {
+        let running = self
+            .running
+            .as_ref()
+            .ok_or_else(|| EngineError::new("not begun"))?;
+        let len = |name: &str| {
+            let list = running
+                .admin_get(&format!("/api/acme/{name}?limit=1000"))
+                .json();
+            list["items"].as_array().map_or(0, Vec::len)
+        };
+        Ok(Counts {
+            conversions: len("conversions"),
+            transactions: len("transactions"),
+        })
+    }
+}
+
+#[test]
+fn every_scenario_passes_over_http() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/scenarios");
+    let mut engine = HttpEngine::default();
+    let mut passed = 0;
+    let files = load(Path::new(folder)).unwrap_or_else(|error| panic!("{error}"));
+    for file in files {
+        for playable in file.scenarios {
+            let name = format!("{}: {}", file.path.display(), playable.scenario.title);
+            match run(&playable, &mut engine) {
+                Verdict::Passed => passed += 1,
+                verdict => panic!("{name}: {verdict:#?}"),
+            }
+        }
+    }
+    assert!(passed > 20, "only {passed} scenarios were played");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 20,
+        max_shrink_iters: 500,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn a_story_is_the_same_over_http(rules in any::<u64>(), seeds in vec(any::<u64>(), 1..40)) {
+        let rules = random::rules(rules);
+        let fail = |error| TestCaseError::fail(format!("{error}\n{rules}"));
+        let expected = random::on_engine(&mut WorldEngine::new(), &rules, &seeds).map_err(fail)?;
+        let mut engine = HttpEngine::default();
+        let seen = random::on_engine(&mut engine, &rules, &seeds).map_err(fail)?;
+        prop_assert_eq!(expected, seen, "\n{}", rules);
+    }
+}

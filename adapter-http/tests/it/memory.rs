@@ -1,0 +1,345 @@
+//! A store in memory: the core decides, vectors remember. It can also be made to fail.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use counterfoil_core::{
+    Arrival, ConversionId, Decision, Issue, Origin, RequestId, Ruleset, RulesetSpec, Severity,
+    Timestamp, TransactionId,
+    view::{ConversionView, Explanation, Filter, Page, RequestView, TransactionView},
+};
+use counterfoil_fixtures::World;
+use counterfoil_http::{
+    Decided, Health, PutRulesError, ReadError, Reply, RulesAccepted, RulesFormat, RulesText,
+    RunningRules, Store, Submission, SubmitError,
+};
+
+use crate::harness::PATIENCE;
+
+/// How the store behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mood {
+    /// Decides at once.
+    Well,
+    /// Decides after a while, on a thread of its own.
+    Slow(Duration),
+    /// As many wait as may.
+    Busy,
+    /// Cannot write.
+    Full,
+    /// Drops each reply without a call.
+    Forgetful,
+    /// Breaks while it reads.
+    Broken,
+    /// Breaks while it takes something in.
+    Panicking,
+}
+
+/// Clones are the same store.
+#[derive(Clone)]
+pub(crate) struct Memory {
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    mood: Mood,
+    version: i64,
+    text: RulesText,
+    world: World,
+    log: Vec<RequestView>,
+    /// When everything happens; absent: when it comes in.
+    now: Option<Timestamp>,
+    latest: Option<Decision>,
+    /// Submissions that came in, whatever became of them.
+    submitted: usize,
+}
+
+impl Memory {
+    pub(crate) fn new(rules: &str) -> Self {
+        let (ruleset, _) = check(rules, RulesFormat::Toml).expect("the rules of the tests");
+        let state = State {
+            mood: Mood::Well,
+            version: 1,
+            text: RulesText {
+                version: 1,
+                text: rules.to_owned(),
+                format: RulesFormat::Toml,
+            },
+            world: World::new(ruleset),
+            log: Vec::new(),
+            now: None,
+            latest: None,
+            submitted: 0,
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+        }
+    }
+
+    /// Everything happens at this moment from now on.
+    pub(crate) fn set_now(&self, now: Timestamp) {
+        self.state.lock().unwrap().now = Some(now);
+    }
+
+    /// The latest decision.
+    pub(crate) fn latest(&self) -> Decision {
+        self.state
+            .lock()
+            .unwrap()
+            .latest
+            .clone()
+            .expect("a decision")
+    }
+
+    /// Does something with the world itself.
+    pub(crate) fn with_world<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {
+        act(&mut self.state.lock().unwrap().world)
+    }
+
+    pub(crate) fn set_mood(&self, mood: Mood) {
+        self.state.lock().unwrap().mood = mood;
+    }
+
+    /// Waits until so many submissions have come in.
+    pub(crate) fn wait_for(&self, submissions: usize) {
+        let end = Instant::now() + PATIENCE;
+        while self.state.lock().unwrap().submitted < submissions {
+            assert!(Instant::now() < end, "nothing comes in any more");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// How many conversions are stored.
+    pub(crate) fn conversions_len(&self) -> usize {
+        self.state.lock().unwrap().world.conversions().len()
+    }
+
+    /// The log, oldest first.
+    pub(crate) fn log(&self) -> Vec<RequestView> {
+        self.state.lock().unwrap().log.clone()
+    }
+
+    /// The origin of the newest root, and its params.
+    pub(crate) fn newest_root(&self) -> (Origin, BTreeMap<String, String>) {
+        let state = self.state.lock().unwrap();
+        let all: Vec<_> = state.world.conversions().collect();
+        let root = all.into_iter().rev().find_map(|conversion| {
+            let params = conversion.params.iter();
+            let params = params.map(|(name, value)| (name.to_string(), value.to_string()));
+            Some((conversion.origin.clone()?, params.collect()))
+        });
+        root.expect("a root")
+    }
+
+    fn decide_and_store(&self, submission: Submission) -> Decided {
+        let mut state = self.state.lock().unwrap();
+        let at = state.now.unwrap_or(submission.received_at);
+        let nth = state.log.len();
+        let request_id = format!("01930000-0000-7000-8000-{nth:012x}")
+            .parse()
+            .unwrap();
+        let decision = state.world.take(&submission.arrival.request, at).unwrap();
+        let row = logged(&submission.arrival, request_id, at, &decision);
+        state.log.push(row);
+        state.latest = Some(decision.clone());
+        Decided {
+            request_id,
+            decision,
+        }
+    }
+}
+
+impl Store for Memory {
+    fn rules(&self, tenant: &str) -> Option<RunningRules> {
+        let state = self.state.lock().unwrap();
+        let ruleset = state.world.ruleset();
+        let rules = || RunningRules {
+            ruleset: Arc::new(ruleset.clone()),
+            version: state.version,
+        };
+        (ruleset.tenant().as_str() == tenant).then(rules)
+    }
+
+    fn submit(&self, submission: Submission, reply: Reply) {
+        let mood = {
+            let mut state = self.state.lock().unwrap();
+            state.submitted += 1;
+            state.mood
+        };
+        match mood {
+            Mood::Well | Mood::Broken => reply(Ok(self.decide_and_store(submission))),
+            Mood::Slow(pause) => {
+                let memory = self.clone();
+                std::thread::spawn(move || {
+                    std::thread::sleep(pause);
+                    reply(Ok(memory.decide_and_store(submission)));
+                });
+            }
+            Mood::Busy => reply(Err(SubmitError::Busy)),
+            Mood::Full => reply(Err(SubmitError::Unavailable)),
+            Mood::Forgetful => drop(reply),
+            Mood::Panicking => panic!("the store broke while it took something in"),
+        }
+    }
+
+    fn explain(
+        &self,
+        rules: &RunningRules,
+        arrival: Arrival,
+        at: Timestamp,
+    ) -> Result<Explanation, ReadError> {
+        let state = self.state.lock().unwrap();
+        let decision = state.world.explain(&arrival.request, at);
+        Ok(Explanation::of(&decision, &rules.ruleset))
+    }
+
+    fn conversions(&self, _: &str, filter: &Filter) -> Result<Page<ConversionView>, ReadError> {
+        let state = self.state.lock().unwrap();
+        state.page(filter, |view| {
+            let external_id = filter.external_id.as_deref();
+            let wanted = external_id.is_none_or(|id| view.external_id.as_deref() == Some(id));
+            wanted.then_some(view).into_iter().collect()
+        })
+    }
+
+    fn conversion(&self, _: &str, id: ConversionId) -> Result<Option<ConversionView>, ReadError> {
+        Ok(self.state.lock().unwrap().world.view(id))
+    }
+
+    fn transactions(&self, _: &str, filter: &Filter) -> Result<Page<TransactionView>, ReadError> {
+        let state = self.state.lock().unwrap();
+        state.page(filter, |view| view.transactions)
+    }
+
+    fn transaction(
+        &self,
+        _: &str,
+        id: TransactionId,
+    ) -> Result<Option<TransactionView>, ReadError> {
+        let views = self.state.lock().unwrap().views();
+        let mut all = views.into_iter().flat_map(|view| view.transactions);
+        Ok(all.find(|transaction| transaction.id == id))
+    }
+
+    fn requests(&self, _: &str, filter: &Filter) -> Result<Page<RequestView>, ReadError> {
+        let state = self.state.lock().unwrap();
+        let outcome = filter.outcome;
+        let rows = state.log.iter().rev();
+        let wanted = rows.filter(|row| outcome.is_none_or(|outcome| row.outcome == outcome));
+        Ok(Page {
+            items: wanted.take(filter.page_len() as usize).cloned().collect(),
+            next_cursor: None,
+        })
+    }
+
+    fn request(&self, _: &str, id: RequestId) -> Result<Option<RequestView>, ReadError> {
+        let state = self.state.lock().unwrap();
+        Ok(state.log.iter().find(|row| row.id == id).cloned())
+    }
+
+    fn rules_text(&self, tenant: &str) -> Result<Option<RulesText>, ReadError> {
+        Ok(self
+            .rules(tenant)
+            .map(|_| self.state.lock().unwrap().text.clone()))
+    }
+
+    fn put_rules(
+        &self,
+        _: &str,
+        text: &str,
+        format: RulesFormat,
+    ) -> Result<RulesAccepted, PutRulesError> {
+        let (ruleset, warnings) = check(text, format).map_err(PutRulesError::Invalid)?;
+        let mut state = self.state.lock().unwrap();
+        let version = state.version + 1;
+        state.version = version;
+        state.world.replace_rules(ruleset);
+        state.text = RulesText {
+            version,
+            text: text.to_owned(),
+            format,
+        };
+        Ok(RulesAccepted { version, warnings })
+    }
+
+    fn health(&self) -> Health {
+        let state = self.state.lock().unwrap();
+        let not_ready = (state.mood == Mood::Full).then(|| "the disk is full".to_owned());
+        Health {
+            not_ready,
+            queue_depth: 3,
+            batches: 2,
+            batched_requests: 7,
+            batch_len_max: 5,
+        }
+    }
+}
+
+fn check(text: &str, format: RulesFormat) -> Result<(Ruleset, Vec<Issue>), Vec<Issue>> {
+    let spec = match format {
+        RulesFormat::Toml => RulesetSpec::from_toml(text)?,
+        RulesFormat::Json => RulesetSpec::from_json(text)?,
+    };
+    let (ruleset, warnings) = Ruleset::check(spec)?;
+    if ruleset.tenant().as_str() != "acme" {
+        return Err(vec![Issue {
+            severity: Severity::Error,
+            position: None,
+            path: "tenant".into(),
+            message: "the rules are for another tenant".into(),
+            hint: None,
+        }]);
+    }
+    Ok((ruleset, warnings))
+}
+
+impl State {
+    /// All conversions, newest first.
+    fn views(&self) -> Vec<ConversionView> {
+        let all = self.world.conversions();
+        let mut views: Vec<_> = all.filter_map(|row| self.world.view(row.id)).collect();
+        views.reverse();
+        views
+    }
+
+    fn page<T>(
+        &self,
+        filter: &Filter,
+        rows: impl Fn(ConversionView) -> Vec<T>,
+    ) -> Result<Page<T>, ReadError> {
+        if self.mood == Mood::Broken {
+            panic!("the store broke while it read");
+        }
+        if let Some(cursor) = &filter.cursor {
+            return Err(ReadError::Cursor(cursor.clone()));
+        }
+        let all = self.views().into_iter().flat_map(rows);
+        Ok(Page {
+            items: all.take(filter.page_len() as usize).collect(),
+            next_cursor: None,
+        })
+    }
+}
+
+fn logged(arrival: &Arrival, id: RequestId, at: Timestamp, decision: &Decision) -> RequestView {
+    let refusal = decision.refusal.as_ref();
+    RequestView {
+        id,
+        received_at: at,
+        method: arrival.method,
+        remote_addr: arrival.remote_addr.clone(),
+        query: arrival.query.clone(),
+        postback_id: None,
+        outcome: decision.outcome,
+        reason: refusal.map(|refusal| refusal.reason),
+        message: refusal.map(|refusal| refusal.message.clone()),
+        parameter: refusal.and_then(|refusal| refusal.parameter.clone()),
+        notes: decision.notes.clone(),
+        conversion_id: decision.conversion.as_ref().map(|conversion| conversion.id),
+        transaction_ids: Vec::new(),
+        trace: Vec::new(),
+    }
+}

@@ -1,0 +1,100 @@
+//! No secret reaches a log line, an answer or a metric (P10).
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
+use tracing_subscriber::{filter::LevelFilter, fmt::MakeWriter};
+
+use crate::{
+    harness::{ADMIN_TOKEN, Reply, Running, TENANT_TOKEN, bearer, send},
+    memory::Mood,
+};
+
+/// Every log line of this process, whichever test it came from.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// Requests that carry secrets wherever a secret can stand; what was answered.
+fn ask_everything(running: &Running) -> Vec<Reply> {
+    let pcid = running.click();
+    let secrets = "token=canary-query&sig=canary-sig&ts=1&email=canary@example.com";
+    let handle = format!("/api/acme/postbacks/handle?pcid={pcid}&type=sale&{secrets}");
+    let wrong = bearer("canary-wrong");
+    let headers = [
+        ("authorization", &*wrong),
+        ("content-type", "application/json"),
+    ];
+    let mut replies = vec![
+        running.get(&handle),
+        running.get(&format!("{handle}&currency=XYZ")),
+        running.get(&format!("/api/acme/pixel.gif?{secrets}&type=%FF")),
+        running.get(&format!("/c/acme/plain/bo?{secrets}&affs1=canary-aff")),
+        running.get(&format!("/nowhere?{secrets}")),
+        running.public("POST", "/api/acme/conversions", &headers, b"{}"),
+        running.hand_in(r#"{"type":"lead","source":"api","offer_id":"x","affiliate_id":"bo"}"#),
+        send(running.admin, "GET", "/api/acme/requests", &headers, b""),
+        running.admin_get("/api/acme/nothing"),
+    ];
+    running.store.set_mood(Mood::Full);
+    replies.push(running.get(&handle));
+    running.store.set_mood(Mood::Well);
+    replies.push(send(running.admin, "GET", "/metrics", &[], b""));
+    replies
+}
+
+#[test]
+fn secrets_stand_in_no_log_line_and_no_answer() {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::TRACE)
+        .with_ansi(false)
+        .with_writer(lines.clone())
+        .finish();
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+    let running = Running::start();
+    for reply in ask_everything(&running) {
+        let text = String::from_utf8_lossy(&reply.body);
+        assert!(!text.contains("canary"), "{text}");
+    }
+    for row in running.store.log() {
+        let kept = ["canary-query", "canary-sig", ADMIN_TOKEN, TENANT_TOKEN];
+        assert!(
+            !kept.iter().any(|secret| row.query.contains(secret)),
+            "{}",
+            row.query
+        );
+    }
+    drop(running);
+    let lines = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    for expected in [
+        "decided",
+        "answered",
+        "outcome=\"created\"",
+        "failed to store a request",
+    ] {
+        assert!(lines.contains(expected), "no `{expected}` in:\n{lines}");
+    }
+    let canary = lines.lines().find(|line| line.contains("canary"));
+    assert_eq!(canary, None);
+}

@@ -1,0 +1,144 @@
+//! A graceful stop loses no accepted request (P11).
+
+use std::{
+    collections::BTreeSet,
+    io::{Read, Write},
+    net::TcpStream,
+    time::Duration,
+};
+
+use crate::{
+    harness::{Reply, Running, connect},
+    memory::Mood,
+};
+
+#[test]
+fn a_stop_under_load_answers_what_runs_and_what_it_answered_is_stored() {
+    let running = Running::start();
+    let pcid = running.click();
+    running.store.set_mood(Mood::Slow(Duration::from_millis(5)));
+    let clients: Vec<_> = (0..16)
+        .map(|client| {
+            let (address, pcid) = (running.public, pcid.clone());
+            std::thread::spawn(move || load(address, client, &pcid))
+        })
+        .collect();
+    running.store.wait_for(200);
+    let store = running.store.clone();
+    let stopped = running.stop();
+    assert!(!stopped.cut, "everything ended by itself");
+    let answered: Vec<String> = clients
+        .into_iter()
+        .flat_map(|client| client.join().unwrap())
+        .collect();
+    let stored: BTreeSet<String> = store
+        .log()
+        .iter()
+        .filter_map(|row| Some(row.conversion_id?.to_string()))
+        .collect();
+    assert!(answered.len() > 50, "{}", answered.len());
+    for id in &answered {
+        assert!(stored.contains(id), "{id} was answered and is not stored");
+    }
+    // One sale of each client may have been decided for a connection that ended; none in between.
+    assert!(store.log().len() <= answered.len() + 16);
+}
+
+/// Sends sales on one connection until it ends; the conversions that were answered.
+fn load(address: std::net::SocketAddr, client: usize, pcid: &str) -> Vec<String> {
+    let mut stream = connect(address);
+    let mut answered = Vec::new();
+    for n in 0.. {
+        let query = format!("pcid={pcid}&type=sale&external_id={client}-{n}");
+        let request = format!("GET /api/acme/postbacks/handle?{query} HTTP/1.1\r\nhost: t\r\n\r\n");
+        if stream.write_all(request.as_bytes()).is_err() {
+            break;
+        }
+        let Some(reply) = Reply::read(&mut stream) else {
+            break;
+        };
+        assert_eq!(reply.status, 200, "{reply:?}");
+        answered.push(reply.json()["conversion_id"].as_str().unwrap().to_owned());
+    }
+    answered
+}
+
+#[test]
+fn a_request_that_runs_is_finished_and_its_connection_closed() {
+    let running = Running::start();
+    let pcid = running.click();
+    running
+        .store
+        .set_mood(Mood::Slow(Duration::from_millis(300)));
+    let mut stream = connect(running.public);
+    let request =
+        format!("GET /api/acme/postbacks/handle?pcid={pcid}&type=sale HTTP/1.1\r\nhost: t\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    running.store.wait_for(2);
+    let stopped = running.stop();
+    assert!(!stopped.cut);
+    let reply = Reply::read(&mut stream).unwrap();
+    assert_eq!(reply.json()["outcome"], "created");
+    assert_eq!(reply.header("connection"), Some("close"));
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
+fn silent_and_idle_connections_do_not_hold_up_a_stop() {
+    let running = Running::start();
+    let silent = connect(running.public);
+    let mut idle = connect(running.public);
+    idle.write_all(b"GET /nowhere HTTP/1.1\r\nhost: t\r\n\r\n")
+        .unwrap();
+    assert_eq!(Reply::read(&mut idle).unwrap().status, 404);
+    let (public, admin) = (running.public, running.admin);
+    assert!(!running.stop().cut);
+    for mut stream in [silent, idle] {
+        assert!(matches!(stream.read(&mut [0]), Ok(0) | Err(_)));
+    }
+    for address in [public, admin] {
+        assert!(
+            TcpStream::connect(address).is_err(),
+            "nobody listens any more"
+        );
+    }
+}
+
+#[test]
+fn what_does_not_end_in_time_is_cut() {
+    let running = Running::with(|config| config.limits.stop = Duration::from_millis(100));
+    let mut stream = connect(running.public);
+    stream.write_all(b"GET /slow HTTP/1.1\r\nx: ").unwrap();
+    running.store.set_mood(Mood::Slow(Duration::from_secs(5)));
+    let pcid = "01930000-0000-7000-8000-00000000ffff";
+    let mut waits = connect(running.public);
+    let request =
+        format!("GET /api/acme/postbacks/handle?pcid={pcid}&type=sale HTTP/1.1\r\nhost: t\r\n\r\n");
+    waits.write_all(request.as_bytes()).unwrap();
+    running.store.wait_for(1);
+    running.ask_to_stop();
+    assert!(running.stop().cut);
+    assert!(Reply::read(&mut waits).is_none());
+}
+
+#[test]
+fn a_taken_address_is_said_at_once() {
+    use std::sync::Arc;
+
+    use counterfoil_http::{Config, Secret, Server};
+
+    let running = Running::start();
+    let mut config = Config::new(Secret::new("token"));
+    config.listen = running.public;
+    config.admin_listen.set_port(0);
+    let error = Server::bind(config, Arc::new(running.store.clone()))
+        .err()
+        .unwrap();
+    assert_eq!(error.address, running.public);
+    assert!(
+        error
+            .to_string()
+            .starts_with("cannot listen on `127.0.0.1:"),
+        "{error}"
+    );
+}

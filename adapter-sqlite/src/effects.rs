@@ -1,0 +1,144 @@
+//! Effects: applies a decision, and writes its log row. What is stored is what the decision says;
+//! nothing is decided here.
+
+use counterfoil_core::{Arrival, ConversionId, Decision, Effect, Method, Outcome, Receipt, Stored};
+use rusqlite::{Connection, params};
+
+use crate::{
+    blobs::{self, RequestMore},
+    codes::Coded,
+    fault::{Fault, bad},
+    rows::{self, value},
+};
+
+/// Where the rows of a decision belong.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) tenant: i64,
+    pub(crate) ruleset: u32,
+}
+
+/// Applies a decision and logs the request. A click of an affiliate link is its own record.
+pub(crate) fn apply(
+    db: &Connection,
+    place: Place,
+    arrival: &Arrival,
+    receipt: Receipt,
+    decision: &Decision,
+) -> Result<(), Fault> {
+    for effect in &decision.effects {
+        match effect {
+            Effect::InsertConversion(stored) => insert_conversion(db, place, stored)?,
+            Effect::UpdateConversion(stored) => update_conversion(db, place, stored)?,
+            Effect::InsertTransaction(t) => rows::put_transaction(db, place.tenant, t, true)?,
+            Effect::UpdateTransaction(t) => rows::put_transaction(db, place.tenant, t, false)?,
+            Effect::Count(commission) => {
+                if let Some(conversion) = &decision.conversion {
+                    count(db, place.tenant, &conversion.root_id, commission.as_str())?;
+                }
+            }
+        }
+    }
+    let is_own_record = arrival.method == Method::Link && decision.outcome == Outcome::Created;
+    if is_own_record {
+        Ok(())
+    } else {
+        log(db, place, arrival, receipt, decision)
+    }
+}
+
+fn insert_conversion(db: &Connection, place: Place, stored: &Stored) -> Result<(), Fault> {
+    let Place { tenant, ruleset } = place;
+    rows::insert_conversion(
+        db,
+        tenant,
+        ruleset,
+        &stored.conversion,
+        stored.pair.as_ref(),
+    )?;
+    hold_key(db, place, stored)
+}
+
+fn update_conversion(db: &Connection, place: Place, stored: &Stored) -> Result<(), Fault> {
+    rows::update_conversion(db, &stored.conversion, stored.pair.as_ref())?;
+    hold_key(db, place, stored)
+}
+
+/// The unique key is the second guard behind the decision: that another conversion holds it is a
+/// defect.
+fn hold_key(db: &Connection, place: Place, stored: &Stored) -> Result<(), Fault> {
+    let Some(key) = &stored.key else {
+        return Ok(());
+    };
+    let rows = db
+        .prepare_cached(
+            "INSERT INTO repeat_keys (tenant, key, conversion) VALUES (?1, ?2, ?3) \
+             ON CONFLICT DO UPDATE SET conversion = excluded.conversion \
+             WHERE conversion = excluded.conversion",
+        )?
+        .execute(params![
+            place.tenant,
+            key.as_bytes(),
+            stored.conversion.id.as_bytes()
+        ])?;
+    if rows == 1 {
+        Ok(())
+    } else {
+        Err(bad("a repeat key that is held", stored.conversion.id))
+    }
+}
+
+fn count(db: &Connection, tenant: i64, root: &ConversionId, commission: &str) -> Result<(), Fault> {
+    db.prepare_cached(
+        "INSERT INTO counters (root, commission, made, tenant) VALUES (?1, ?2, 1, ?3) \
+         ON CONFLICT (root, commission) DO UPDATE SET made = made + 1",
+    )?
+    .execute(params![root.as_bytes(), commission, tenant])?;
+    Ok(())
+}
+
+fn log(
+    db: &Connection,
+    place: Place,
+    arrival: &Arrival,
+    receipt: Receipt,
+    decision: &Decision,
+) -> Result<(), Fault> {
+    db.prepare_cached(
+        "INSERT INTO requests (id, tenant, received_at, method, dialect, remote_addr, query, \
+         ruleset, outcome, reason, conversion, more) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    )?
+    .execute(params![
+        receipt.id.as_bytes(),
+        place.tenant,
+        receipt.at.as_ms(),
+        arrival.method.stored(),
+        arrival.dialect.as_deref(),
+        arrival.remote_addr.as_deref(),
+        arrival.query,
+        place.ruleset,
+        decision.outcome.stored(),
+        decision
+            .refusal
+            .as_ref()
+            .map(|refusal| refusal.reason.stored()),
+        decision
+            .conversion
+            .as_ref()
+            .map(|conversion| conversion.id.as_bytes()),
+        blobs::encode_request(&RequestMore::of(decision))?,
+    ])?;
+    Ok(())
+}
+
+/// The newest id of the database, made by a request or carried by what one made.
+pub(crate) fn newest_id(db: &Connection) -> Result<Option<[u8; 16]>, Fault> {
+    let request = value(db, "SELECT id FROM requests ORDER BY id DESC LIMIT 1", [])?;
+    let conversion = value(
+        db,
+        "SELECT id FROM conversions ORDER BY id DESC LIMIT 1",
+        [],
+    )?;
+    Ok(request.max(conversion))
+}

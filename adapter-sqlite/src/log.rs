@@ -1,0 +1,174 @@
+//! The log: a row for each request, whatever came of it.
+
+use counterfoil_core::{
+    ConversionId, Method, Outcome, Reason, Refusal, RequestId, Step, TenantName, Timestamp,
+    view::{Filter, Page, RequestView},
+};
+use rusqlite::{Row, params};
+
+use crate::{
+    ReadError, Reader,
+    blobs::{self, RequestMore},
+    fault::Fault,
+    lists::{List, Range},
+    rows,
+};
+
+/// The columns of a log row, in the order in which [`read_request`] takes them.
+pub(crate) const REQUEST: &str = "id, tenant, received_at, method, dialect, remote_addr, query, \
+     ruleset, outcome, reason, conversion, more";
+
+impl Reader {
+    /// A page of log rows, newest first; see [`Reader::conversions`].
+    ///
+    /// # Errors
+    /// Where the cursor is none, or the database cannot be read.
+    pub fn requests(
+        &self,
+        tenant: &TenantName,
+        filter: &Filter,
+    ) -> Result<Page<RequestView>, ReadError> {
+        let range = Range::of(filter)?;
+        let has_column = filter.result.is_none()
+            && filter.external_id.is_none()
+            && filter.r#type.is_none()
+            && filter.affiliate.is_none()
+            && filter.offer.is_none()
+            && filter.advertiser.is_none();
+        self.list(tenant, has_column, |list| {
+            let sql = format!(
+                "SELECT {REQUEST} FROM requests WHERE id < ?1 AND id >= ?2 ORDER BY id DESC"
+            );
+            let mut statement = list.db.prepare_cached(&sql)?;
+            let mut rows = statement.query(params![range.before, range.from])?;
+            list.page(filter, || {
+                let Some(row) = rows.next()? else {
+                    return Ok(None);
+                };
+                let id = RequestId::from_bytes(row.get(0)?);
+                Ok(Some((id, self.request_view(list, row, filter)?)))
+            })
+        })
+    }
+
+    /// One log row.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub fn request(
+        &self,
+        tenant: &TenantName,
+        id: RequestId,
+    ) -> Result<Option<RequestView>, ReadError> {
+        let filter = Filter {
+            id: Some(id.to_string()),
+            ..Filter::default()
+        };
+        Ok(self.requests(tenant, &filter)?.items.into_iter().next())
+    }
+
+    fn request_view(
+        &self,
+        list: &List<'_>,
+        row: &Row<'_>,
+        filter: &Filter,
+    ) -> Result<Option<RequestView>, Fault> {
+        let logged = read_request(row)?;
+        let fits = logged.tenant == list.tenant
+            && filter
+                .outcome
+                .is_none_or(|outcome| outcome == logged.outcome)
+            && filter
+                .reason
+                .is_none_or(|reason| Some(reason) == logged.reason)
+            && list.is_within(logged.received_at, filter);
+        if !fits {
+            return Ok(None);
+        }
+        let rules = self.rules_of(list.db, list.tenant, logged.ruleset)?;
+        let ruleset = rules.as_ref().map(|rules| &*rules.ruleset);
+        let steps = &logged.more.trace.steps;
+        let definition = steps.iter().find_map(|step| match step {
+            Step::Definition(place) => *place,
+            _ => None,
+        });
+        let definition = definition.and_then(|place| usize::try_from(place).ok());
+        let postback = ruleset
+            .zip(definition)
+            .and_then(|(r, place)| r.postbacks().get(place));
+        let unreadable = || {
+            vec![format!(
+                "version {} of the rules cannot be read any more",
+                logged.ruleset
+            )]
+        };
+        let notes = logged.more.notes();
+        let refusal = logged.more.refusal;
+        Ok(Some(RequestView {
+            id: logged.id,
+            received_at: logged.received_at,
+            method: logged.method,
+            remote_addr: logged.remote_addr,
+            query: logged.query,
+            postback_id: postback.map(|postback| postback.id.as_str().into()),
+            outcome: logged.outcome,
+            reason: logged.reason,
+            message: refusal.as_ref().map(|refusal| refusal.message.clone()),
+            parameter: refusal.and_then(|refusal| refusal.parameter),
+            notes,
+            conversion_id: logged.conversion,
+            transaction_ids: logged.more.transaction_ids,
+            trace: ruleset.map_or_else(unreadable, |r| logged.more.trace.lines(r)),
+        }))
+    }
+}
+
+/// A log row.
+pub(crate) struct LogRow {
+    pub(crate) id: RequestId,
+    pub(crate) tenant: i64,
+    pub(crate) received_at: Timestamp,
+    pub(crate) method: Method,
+    pub(crate) dialect: Option<Box<str>>,
+    pub(crate) remote_addr: Option<Box<str>>,
+    pub(crate) query: String,
+    pub(crate) ruleset: u32,
+    pub(crate) outcome: Outcome,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) conversion: Option<ConversionId>,
+    pub(crate) more: RequestMore<'static>,
+}
+
+impl LogRow {
+    /// How the request was refused, where it was.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        let text = self.more.refusal.as_ref()?;
+        Some(Refusal {
+            reason: self.reason?,
+            parameter: text.parameter.clone(),
+            message: text.message.clone(),
+            hint: text.hint.clone(),
+        })
+    }
+}
+
+/// A log row from the columns of [`REQUEST`].
+pub(crate) fn read_request(row: &Row<'_>) -> Result<LogRow, Fault> {
+    let reason: Option<i64> = row.get(9)?;
+    let conversion: Option<[u8; 16]> = row.get(10)?;
+    let more: Vec<u8> = row.get(11)?;
+    Ok(LogRow {
+        id: RequestId::from_bytes(row.get(0)?),
+        tenant: row.get(1)?,
+        received_at: rows::time(row, 2)?,
+        method: rows::coded(row, 3, "method")?,
+        dialect: row.get(4)?,
+        remote_addr: row.get(5)?,
+        query: row.get(6)?,
+        ruleset: row.get(7)?,
+        outcome: rows::coded(row, 8, "outcome")?,
+        reason: reason.map(|_| rows::coded(row, 9, "reason")).transpose()?,
+        conversion: conversion.map(ConversionId::from_bytes),
+        more: blobs::decode_request(&more)?,
+    })
+}

@@ -1,0 +1,283 @@
+//! Reading beside the writer: a few connections that cannot write. Lists are in lists.rs.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use counterfoil_core::{
+    Decision, Receipt, Request, RequestId, Root, Ruleset, TenantName, Timestamp, TransactionId,
+};
+use rusqlite::{Connection, params};
+
+use crate::{
+    effects, facts,
+    fault::{Fault, bad},
+    ids::Ids,
+    open::{self, OpenError},
+    rows::{self, value},
+    rules::{self, Rules, RulesVersion},
+    store::Known,
+    writer,
+};
+
+/// Connections that are kept open for the next read.
+const CONNECTIONS_KEPT: usize = 4;
+
+/// Reads a database, beside whoever owns it. Every read is short and sees one committed state.
+#[derive(Debug)]
+pub struct Reader {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+    /// Versions of rules that were read before, by tenant and version; absent where this build
+    /// cannot read one.
+    rules: Mutex<BTreeMap<(i64, u32), Option<Rules>>>,
+}
+
+/// Why something could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// SQLite failed.
+    #[error("the database cannot be read: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// A row does not hold what this version writes.
+    #[error("the database holds what this version cannot read: {0}")]
+    Row(String),
+    /// The cursor is none that a page has named.
+    #[error("`{0}` is no cursor: pass `next_cursor` of the page before")]
+    Cursor(String),
+}
+
+impl From<Fault> for ReadError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Sqlite(error) => Self::Sqlite(error),
+            Fault::Open(error) => Self::Open(error),
+            other => Self::Row(other.to_string()),
+        }
+    }
+}
+
+/// An auto-set that waits for its time (R35).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// The tenant.
+    pub tenant: TenantName,
+    /// The transaction; submit [`Request::AutoSet`] with it.
+    pub transaction_id: TransactionId,
+    /// When it is due.
+    pub at: Timestamp,
+}
+
+/// What would become of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explained {
+    /// The decision.
+    pub decision: Decision,
+    /// The root of the conversion that it is about.
+    pub root: Option<Root>,
+}
+
+impl Reader {
+    /// Opens a database for reading, beside a running server or alone.
+    ///
+    /// # Errors
+    /// Where there is none, or it is of another version or something else.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        open::check_library()?;
+        let first = open::for_reading(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            idle: Mutex::new(vec![first]),
+            rules: Mutex::default(),
+        })
+    }
+
+    /// Looks up what the writer would otherwise have to: the root of the request's pcid. Absent
+    /// where there is none yet; the writer looks again. A few microseconds.
+    pub fn known(&self, rules: &Rules, request: &Request) -> Option<Known> {
+        let Request::Postback(postback) = request else {
+            return None;
+        };
+        let pcid = postback.pcid?;
+        // What fails here fails again where it is answered.
+        let root = self
+            .with(|db| facts::root_of(db, rules.tenant, &pcid))
+            .ok()??;
+        Some(Known { pcid, root })
+    }
+
+    /// Decides without writing: what would become of the request now, under `ruleset`, which need
+    /// not be installed.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub fn explain(
+        &self,
+        ruleset: &Arc<Ruleset>,
+        request: &Request,
+        at: Timestamp,
+    ) -> Result<Explained, ReadError> {
+        self.with(|db| {
+            let snapshot = db.unchecked_transaction()?;
+            let tenant = rules::tenant_of(&snapshot, ruleset.tenant())?;
+            // No tenant has the id 0: nothing is found then.
+            let (tenant, version) = tenant.unwrap_or_default();
+            let rules = Rules {
+                tenant,
+                version,
+                ruleset: Arc::clone(ruleset),
+            };
+            let newest = effects::newest_id(&snapshot)?.map(RequestId::from_bytes);
+            let id = Ids::above(newest).next(at.as_ms()).map_err(Fault::Random)?;
+            let receipt = Receipt { id, at };
+            let (decision, facts) = writer::consider(&snapshot, &rules, request, None, receipt)?;
+            let root = writer::root_of(&decision, facts.root);
+            Ok(Explained { decision, root })
+        })
+    }
+
+    /// The tenants of the database, by name.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub fn tenants(&self) -> Result<Vec<TenantName>, ReadError> {
+        self.with(|db| {
+            let mut statement = db.prepare_cached("SELECT name FROM tenants ORDER BY name")?;
+            let names = statement.query_map([], |row| row.get::<_, String>(0))?;
+            names.map(|name| tenant_name(&name?)).collect()
+        })
+    }
+
+    /// The rules of a tenant that decided last, or those of a version, as text.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub fn rules_text(
+        &self,
+        tenant: &TenantName,
+        version: Option<u32>,
+    ) -> Result<Option<RulesVersion>, ReadError> {
+        self.with(|db| match rules::tenant_of(db, tenant)? {
+            Some((tenant, _)) => rules::text_of(db, tenant, version),
+            None => Ok(None),
+        })
+    }
+
+    /// The rules of a tenant that decided last, or those of a version, checked. Absent where there
+    /// are none, and where this build finds mistakes in them.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub fn rules(
+        &self,
+        tenant: &TenantName,
+        version: Option<u32>,
+    ) -> Result<Option<Rules>, ReadError> {
+        self.with(|db| match rules::tenant_of(db, tenant)? {
+            Some((tenant, last)) => self.rules_of(db, tenant, version.unwrap_or(last)),
+            None => Ok(None),
+        })
+    }
+
+    pub(crate) fn rules_of(
+        &self,
+        db: &Connection,
+        tenant: i64,
+        version: u32,
+    ) -> Result<Option<Rules>, Fault> {
+        let cache = || self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = cache().get(&(tenant, version)) {
+            return Ok(known.clone());
+        }
+        if rules::text_of(db, tenant, Some(version))?.is_none() {
+            return Ok(None);
+        }
+        let loaded = rules::load(db, tenant, version)?.ok();
+        let loaded = loaded.map(|ruleset| Rules {
+            tenant,
+            version,
+            ruleset,
+        });
+        cache().insert((tenant, version), loaded.clone());
+        Ok(loaded)
+    }
+
+    /// Auto-sets that are due by `now`, the earliest first (R35); also of transactions that are not
+    /// pending any more, where the decision will be that nothing happens. A decision about one
+    /// takes it off this list.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub fn due_auto_sets(&self, now: Timestamp, limit: u32) -> Result<Vec<Due>, ReadError> {
+        self.with(|db| {
+            let mut statement = db.prepare_cached(
+                "SELECT tenants.name, t.id, t.auto_set_at \
+                 FROM transactions t JOIN tenants ON tenants.id = t.tenant \
+                 WHERE t.auto_set_at <= ?1 ORDER BY t.auto_set_at, t.id LIMIT ?2",
+            )?;
+            let mut rows = statement.query(params![now.as_ms(), limit])?;
+            let mut due = Vec::new();
+            while let Some(row) = rows.next()? {
+                due.push(Due {
+                    tenant: tenant_name(&row.get::<_, String>(0)?)?,
+                    transaction_id: TransactionId::from_bytes(row.get(1)?),
+                    at: rows::time(row, 2)?,
+                });
+            }
+            Ok(due)
+        })
+    }
+
+    /// When the next auto-set is due, over all tenants.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub fn next_auto_set(&self) -> Result<Option<Timestamp>, ReadError> {
+        let sql = "SELECT auto_set_at FROM transactions WHERE auto_set_at IS NOT NULL \
+                   ORDER BY auto_set_at LIMIT 1";
+        let next = self.with(|db| value(db, sql, []))?;
+        Ok(next.map(Timestamp::from_ms))
+    }
+
+    /// What is wrong with the file, in words: nothing, where it is whole. Reads all of it.
+    ///
+    /// # Errors
+    /// Where the database cannot be read at all.
+    pub fn problems(&self) -> Result<Vec<String>, ReadError> {
+        self.with(|db| {
+            let mut statement = db.prepare("PRAGMA quick_check")?;
+            let lines = statement.query_map([], |row| row.get::<_, String>(0))?;
+            let lines = lines.collect::<Result<Vec<_>, _>>()?;
+            Ok(lines.into_iter().filter(|line| line != "ok").collect())
+        })
+    }
+
+    /// Reads with a connection of its own.
+    pub(crate) fn with<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, Fault>,
+    ) -> Result<T, ReadError> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = idle().pop();
+        let db = match kept {
+            Some(db) => db,
+            None => open::for_reading(&self.path)?,
+        };
+        let result = read(&db);
+        let mut idle = idle();
+        if idle.len() < CONNECTIONS_KEPT {
+            idle.push(db);
+        }
+        Ok(result?)
+    }
+}
+
+fn tenant_name(name: &str) -> Result<TenantName, Fault> {
+    TenantName::new(name).map_err(|_| bad("tenants", name))
+}

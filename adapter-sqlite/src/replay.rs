@@ -1,0 +1,398 @@
+//! Replay: everything that was ever decided is decided again, each with its version of the rules
+//! and the ids that it got, in a temporary database, and every row is compared.
+//!
+//! Inputs are log rows, clicks of affiliate links (which are their own record) and the versions of
+//! the rules. They are taken in the order of their ids, which is the order of the decisions.
+
+use std::collections::BTreeMap;
+
+use counterfoil_core::{
+    Arrival, ConversionId, Method, Outcome, Receipt, Request, RequestId, RootRequest,
+};
+use rusqlite::{Connection, Row, Rows, types::Value};
+
+use crate::{
+    ReadError, Reader,
+    again::{self, Logged},
+    blobs::{self, RequestMore},
+    codes::Coded,
+    fault::{Fault, bad},
+    ids,
+    log::{self, LogRow, REQUEST},
+    rows::{self, CONVERSION},
+    rules::{self, Rules},
+    schema, writer,
+};
+
+/// What replaying found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplayReport {
+    /// Requests that were decided again.
+    pub requests: u64,
+    /// Clicks that were made again.
+    pub clicks: u64,
+    /// What came out differently, the first [`ReplayReport::DIFFERENCES_MAX`].
+    pub differences: Vec<Difference>,
+    /// How many differences there are in all.
+    pub differences_total: u64,
+}
+
+/// One thing that came out differently.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The request, conversion or transaction.
+    pub id: String,
+    /// What differs, such as `outcome` or `transaction`.
+    pub what: &'static str,
+    /// What is stored.
+    pub stored: String,
+    /// What came out.
+    pub decided: String,
+}
+
+impl ReplayReport {
+    /// The most differences that are listed.
+    pub const DIFFERENCES_MAX: usize = 1000;
+
+    fn differs(&mut self, id: impl ToString, what: &'static str, stored: String, decided: String) {
+        self.differences_total += 1;
+        if self.differences.len() < Self::DIFFERENCES_MAX {
+            self.differences.push(Difference {
+                id: id.to_string(),
+                what,
+                stored,
+                decided,
+            });
+        }
+    }
+}
+
+impl Reader {
+    /// Decides everything that is stored again, each with its version of the rules, in a temporary
+    /// database, and compares.
+    ///
+    /// # Errors
+    /// Where the database cannot be read, or a version of its rules is invalid in this build.
+    pub fn replay(&self) -> Result<ReplayReport, ReadError> {
+        self.with(|db| {
+            let snapshot = db.unchecked_transaction()?;
+            // A private file that SQLite removes by itself.
+            let mut again = Connection::open("")?;
+            again.pragma_update(None, "journal_mode", "off")?;
+            schema::upgrade(&mut again, 0)?;
+            let transaction = again.unchecked_transaction()?;
+            copy_rules(&snapshot, &transaction)?;
+            let mut replay = Replay {
+                reader: self,
+                stored: &snapshot,
+                again: &transaction,
+                active: BTreeMap::new(),
+                report: ReplayReport::default(),
+            };
+            replay.decide_all()?;
+            replay.compare_all()?;
+            Ok(replay.report)
+        })
+    }
+}
+
+/// The rules are inputs: all versions are there, and none decides yet.
+fn copy_rules(from: &Connection, to: &Connection) -> Result<(), Fault> {
+    copy_table(
+        from,
+        to,
+        "SELECT id, name, currency, 0 FROM tenants",
+        "tenants",
+        4,
+    )?;
+    copy_table(from, to, "SELECT * FROM rulesets", "rulesets", 6)
+}
+
+fn copy_table(
+    from: &Connection,
+    to: &Connection,
+    select: &str,
+    table: &str,
+    columns: usize,
+) -> Result<(), Fault> {
+    let places = vec!["?"; columns].join(", ");
+    let mut insert = to.prepare(&format!("INSERT INTO {table} VALUES ({places})"))?;
+    let mut select = from.prepare(select)?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        insert.execute(rusqlite::params_from_iter(values(row, columns)?))?;
+    }
+    Ok(())
+}
+
+fn values(row: &Row<'_>, columns: usize) -> Result<Vec<Value>, Fault> {
+    (0..columns).map(|column| Ok(row.get(column)?)).collect()
+}
+
+struct Replay<'a> {
+    reader: &'a Reader,
+    stored: &'a Connection,
+    again: &'a Connection,
+    /// The rules that decide about each tenant at this point of the history.
+    active: BTreeMap<i64, Rules>,
+    report: ReplayReport,
+}
+
+/// A click as it was made.
+struct Click {
+    id: RequestId,
+    tenant: i64,
+    ruleset: u32,
+    arrival: Arrival,
+    at: counterfoil_core::Timestamp,
+}
+
+impl Replay<'_> {
+    fn decide_all(&mut self) -> Result<(), Fault> {
+        let mut requests = self
+            .stored
+            .prepare(&format!("SELECT {REQUEST} FROM requests ORDER BY id"))?;
+        let mut requests = requests.query([])?;
+        let mut clicks = self.stored.prepare(&format!(
+            "SELECT {CONVERSION}, tenant, ruleset, first_more FROM conversions \
+             WHERE method = {} ORDER BY id",
+            Method::Link.stored()
+        ))?;
+        let mut clicks = clicks.query([])?;
+        let mut request = next_request(&mut requests)?;
+        let mut click = next_click(&mut clicks)?;
+        loop {
+            let click_is_first = match (&click, &request) {
+                (Some(click), Some(request)) => click.id < request.id,
+                (click, _) => click.is_some(),
+            };
+            if click_is_first && let Some(made) = click.take() {
+                self.make(&made)?;
+                click = next_click(&mut clicks)?;
+            } else if let Some(logged) = request.take() {
+                self.decide(logged)?;
+                request = next_request(&mut requests)?;
+            } else {
+                return Ok(());
+            }
+        }
+    }
+
+    fn make(&mut self, click: &Click) -> Result<(), Fault> {
+        self.report.clicks += 1;
+        let rules = self.rules(click.tenant, click.ruleset)?;
+        let receipt = Receipt {
+            id: click.id,
+            at: click.at,
+        };
+        let (decision, facts) =
+            writer::consider(self.again, &rules, &click.arrival.request, None, receipt)?;
+        if decision.outcome != Outcome::Created {
+            let decided = decision.outcome.to_string();
+            self.report
+                .differs(click.id, "outcome", Outcome::Created.to_string(), decided);
+        }
+        writer::finish(self.again, rules, &click.arrival, receipt, decision, facts)?;
+        Ok(())
+    }
+
+    fn decide(&mut self, logged: LogRow) -> Result<(), Fault> {
+        self.report.requests += 1;
+        let rules = self.rules(logged.tenant, logged.ruleset)?;
+        let refusal = logged.refusal();
+        let form = Logged {
+            method: logged.method,
+            dialect: logged.dialect.as_deref(),
+            query: &logged.query,
+            refusal: refusal.as_ref(),
+        };
+        let request = again::read(&rules.ruleset, &form);
+        let receipt = Receipt {
+            id: logged.id,
+            at: logged.received_at,
+        };
+        let (decision, facts) = writer::consider(self.again, &rules, &request, None, receipt)?;
+        let says = |outcome: Outcome, reason: Option<counterfoil_core::Reason>| match reason {
+            Some(reason) => format!("{outcome}: {reason}"),
+            None => outcome.to_string(),
+        };
+        let reason = decision.refusal.as_ref().map(|refusal| refusal.reason);
+        self.compare(
+            logged.id,
+            "outcome",
+            says(logged.outcome, logged.reason),
+            says(decision.outcome, reason),
+        );
+        let of = |id: Option<ConversionId>| id.map(|id| id.to_string()).unwrap_or_default();
+        let conversion = decision.conversion.as_ref().map(|conversion| conversion.id);
+        self.compare(
+            logged.id,
+            "conversion_id",
+            of(logged.conversion),
+            of(conversion),
+        );
+        let more = RequestMore::of(&decision);
+        let lists = |more: &RequestMore<'_>| {
+            format!(
+                "notes {:?}, transactions {:?}",
+                more.notes(),
+                more.transaction_ids
+            )
+        };
+        self.compare(
+            logged.id,
+            "notes or transactions",
+            lists(&logged.more),
+            lists(&more),
+        );
+        let arrival = Arrival {
+            request,
+            method: logged.method,
+            dialect: logged.dialect,
+            query: logged.query,
+            remote_addr: logged.remote_addr,
+        };
+        writer::finish(self.again, rules, &arrival, receipt, decision, facts)?;
+        Ok(())
+    }
+
+    fn compare(&mut self, id: RequestId, what: &'static str, stored: String, decided: String) {
+        if stored != decided {
+            self.report.differs(id, what, stored, decided);
+        }
+    }
+
+    /// The version of the rules that decided, made the active one where another was.
+    fn rules(&mut self, tenant: i64, version: u32) -> Result<Rules, Fault> {
+        let before = self.active.get(&tenant);
+        if let Some(active) = before.filter(|active| active.version == version) {
+            return Ok(active.clone());
+        }
+        let before = before.map(|before| before.version);
+        let rules = self.reader.rules_of(self.stored, tenant, version)?;
+        let rules = rules.ok_or_else(|| bad("version of the rules", version))?;
+        rules::activate(self.again, tenant, before, version, &rules.ruleset)?;
+        self.active.insert(tenant, rules.clone());
+        Ok(rules)
+    }
+
+    fn compare_all(&mut self) -> Result<(), Fault> {
+        self.compare_table(
+            "conversion",
+            "SELECT id, tenant, root, type, method, source, offer, advertiser, affiliate, channel, \
+             integration, external_id, value, price, currency, more, pair, created_at, \
+             updated_at, revision, ruleset FROM conversions ORDER BY id",
+            1,
+        )?;
+        self.compare_table(
+            "transaction",
+            "SELECT conversion, id, tenant, commission, type, result, revenue, payout, currency, \
+             terms, direct_amount, revenue_edited, payout_edited, auto_set_at, auto_set_result, \
+             created_at, updated_at, revision FROM transactions ORDER BY conversion, id",
+            2,
+        )?;
+        self.compare_table(
+            "repeat key",
+            "SELECT tenant, key, conversion FROM repeat_keys ORDER BY tenant, key",
+            2,
+        )
+    }
+
+    /// Compares two tables in the order of their key, which is the first `key_len` columns.
+    fn compare_table(
+        &mut self,
+        what: &'static str,
+        sql: &str,
+        key_len: usize,
+    ) -> Result<(), Fault> {
+        let mut stored = self.stored.prepare(sql)?;
+        let mut again = self.again.prepare(sql)?;
+        let columns = stored.column_count();
+        let next = |rows: &mut Rows<'_>| -> Result<Option<Vec<Value>>, Fault> {
+            rows.next()?.map(|row| values(row, columns)).transpose()
+        };
+        let (mut stored, mut again) = (stored.query([])?, again.query([])?);
+        let (mut left, mut right) = (next(&mut stored)?, next(&mut again)?);
+        while left.is_some() || right.is_some() {
+            let key = |row: &Option<Vec<Value>>| row.as_ref().map(|row| key_text(row, key_len));
+            let (left_key, right_key) = (key(&left), key(&right));
+            let left_is_first = right_key.is_none() || left_key.is_some() && left_key <= right_key;
+            let right_is_first = left_key.is_none() || right_key.is_some() && right_key <= left_key;
+            if left != right {
+                let shown = |row: &Option<Vec<Value>>, counts: bool| match row {
+                    Some(row) if counts => row_text(row),
+                    _ => "nothing".to_owned(),
+                };
+                let id = left_key
+                    .clone()
+                    .filter(|_| left_is_first)
+                    .or(right_key)
+                    .unwrap_or_default();
+                let decided = shown(&right, right_is_first);
+                self.report
+                    .differs(id, what, shown(&left, left_is_first), decided);
+            }
+            if left_is_first {
+                left = next(&mut stored)?;
+            }
+            if right_is_first {
+                right = next(&mut again)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn next_request(rows: &mut Rows<'_>) -> Result<Option<LogRow>, Fault> {
+    rows.next()?.map(log::read_request).transpose()
+}
+
+fn next_click(rows: &mut Rows<'_>) -> Result<Option<Click>, Fault> {
+    rows.next()?.map(read_click).transpose()
+}
+
+/// A click from its row: what made it is in the row, or, where it was changed since, beside it.
+fn read_click(row: &Row<'_>) -> Result<Click, Fault> {
+    let mut click = rows::read_conversion(row)?;
+    let first_more: Option<Vec<u8>> = row.get(20)?;
+    if let Some(first) = first_more {
+        let first = Some(first.as_slice()).filter(|blob| !blob.is_empty());
+        click.params = blobs::decode_conversion(first)?.params.into_owned();
+    }
+    let root = RootRequest::of_click(&click).ok_or_else(|| bad("root", click.id))?;
+    Ok(Click {
+        id: ids::maker_of(&click.id),
+        tenant: row.get(18)?,
+        ruleset: row.get(19)?,
+        arrival: Arrival {
+            request: Request::Root(Box::new(root)),
+            method: Method::Link,
+            dialect: None,
+            query: String::new(),
+            remote_addr: None,
+        },
+        at: click.created_at,
+    })
+}
+
+/// The key of a row as text whose order is the order of the rows.
+fn key_text(row: &[Value], key_len: usize) -> String {
+    let parts: Vec<_> = row.iter().take(key_len).map(value_text).collect();
+    parts.join(" ")
+}
+
+fn row_text(row: &[Value]) -> String {
+    let parts: Vec<_> = row.iter().map(value_text).collect();
+    parts.join(", ")
+}
+
+fn value_text(value: &Value) -> String {
+    match value {
+        Value::Null => "NULL".to_owned(),
+        // In key columns integers are small ids of tenants: padded, texts have their order.
+        Value::Integer(number) => format!("{number:04}"),
+        Value::Real(number) => number.to_string(),
+        Value::Text(text) => text.clone(),
+        Value::Blob(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+    }
+}

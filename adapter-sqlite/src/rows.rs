@@ -1,0 +1,335 @@
+//! Conversions and transactions as rows.
+
+use counterfoil_core::{
+    AdvertiserId, AffiliateId, Amount, Channel, CommissionId, Conversion, ConversionId,
+    ConversionType, Currency, DueResult, ExternalId, Integration, Method, OfferId, Origin, PairKey,
+    Received, Source, Timestamp, Transaction, TransactionId, TransactionResult, TypeName,
+};
+use rusqlite::{Connection, OptionalExtension, Row, params, types::FromSql};
+
+use crate::{
+    blobs::{self, ConversionMore},
+    codes::Coded,
+    fault::{Fault, bad},
+};
+
+/// The columns of a conversion, in the order in which [`read_conversion`] takes them.
+pub(crate) const CONVERSION: &str = "id, root, type, method, source, offer, advertiser, \
+     affiliate, channel, integration, external_id, value, price, currency, more, created_at, \
+     updated_at, revision";
+
+/// The columns of a transaction, in the order in which [`read_transaction`] takes them.
+pub(crate) const TRANSACTION: &str = "conversion, id, commission, type, result, revenue, payout, \
+     currency, terms, direct_amount, revenue_edited, payout_edited, auto_set_at, \
+     auto_set_result, created_at, updated_at, revision";
+
+/// Stores a new conversion.
+pub(crate) fn insert_conversion(
+    db: &Connection,
+    tenant: i64,
+    ruleset: u32,
+    conversion: &Conversion,
+    pair: Option<&PairKey>,
+) -> Result<(), Fault> {
+    let origin = conversion.origin.as_ref();
+    let root = (!conversion.is_root()).then(|| conversion.root_id.as_bytes());
+    db.prepare_cached(
+        "INSERT INTO conversions (id, root, type, method, source, offer, advertiser, affiliate, \
+         channel, integration, external_id, value, price, currency, more, created_at, \
+         updated_at, revision, tenant, ruleset, pair) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?
+    .execute(params![
+        conversion.id.as_bytes(),
+        root,
+        conversion.conversion_type.name(),
+        conversion.method.stored(),
+        origin.map(|o| o.source.stored()),
+        origin.map(|o| o.offer.as_str()),
+        origin.map(|o| o.advertiser.as_str()),
+        origin.map(|o| o.affiliate.as_str()),
+        origin.and_then(|o| o.channel.as_ref().map(Channel::as_str)),
+        origin.and_then(|o| o.integration.as_ref().map(Integration::as_str)),
+        conversion.external_id.as_ref().map(ExternalId::as_str),
+        micros(conversion.value),
+        micros(conversion.price),
+        conversion.currency.code(),
+        blobs::encode_conversion(&ConversionMore::of(conversion))?,
+        conversion.created_at.as_ms(),
+        conversion.updated_at.as_ms(),
+        conversion.revision,
+        tenant,
+        ruleset,
+        pair.map(PairKey::as_bytes),
+    ])?;
+    Ok(())
+}
+
+/// Replaces what can change about a conversion.
+pub(crate) fn update_conversion(
+    db: &Connection,
+    conversion: &Conversion,
+    pair: Option<&PairKey>,
+) -> Result<(), Fault> {
+    let rows = db
+        .prepare_cached(
+            "UPDATE conversions SET type = ?2, external_id = ?3, value = ?4, price = ?5, \
+         currency = ?6, more = ?7, updated_at = ?8, revision = ?9, pair = ifnull(?10, pair), \
+                 first_more = iif(method = 8 AND revision = 1, ifnull(more, x''), first_more) \
+                 WHERE id = ?1",
+        )?
+        .execute(params![
+            conversion.id.as_bytes(),
+            conversion.conversion_type.name(),
+            conversion.external_id.as_ref().map(ExternalId::as_str),
+            micros(conversion.value),
+            micros(conversion.price),
+            conversion.currency.code(),
+            blobs::encode_conversion(&ConversionMore::of(conversion))?,
+            conversion.updated_at.as_ms(),
+            conversion.revision,
+            pair.map(PairKey::as_bytes),
+        ])?;
+    if rows == 1 {
+        Ok(())
+    } else {
+        Err(bad("conversions", conversion.id))
+    }
+}
+
+/// Stores a new transaction, or replaces one by its new state.
+pub(crate) fn put_transaction(
+    db: &Connection,
+    tenant: i64,
+    transaction: &Transaction,
+    is_new: bool,
+) -> Result<(), Fault> {
+    let sql = if is_new {
+        "INSERT INTO transactions (conversion, id, commission, type, result, revenue, payout, \
+         currency, terms, direct_amount, revenue_edited, payout_edited, auto_set_at, \
+         auto_set_result, created_at, updated_at, revision, tenant) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
+    } else {
+        "UPDATE transactions SET commission = ?3, type = ?4, result = ?5, revenue = ?6, \
+         payout = ?7, currency = ?8, terms = ?9, direct_amount = ?10, revenue_edited = ?11, \
+         payout_edited = ?12, auto_set_at = ?13, auto_set_result = ?14, created_at = ?15, \
+         updated_at = ?16, revision = ?17 WHERE conversion = ?1 AND id = ?2 AND tenant = ?18"
+    };
+    let due = transaction.auto_set;
+    let rows = db.prepare_cached(sql)?.execute(params![
+        transaction.conversion_id.as_bytes(),
+        transaction.id.as_bytes(),
+        transaction.commission_id.as_str(),
+        transaction.transaction_type.name(),
+        transaction.result.stored(),
+        transaction.revenue.as_micros(),
+        transaction.payout.as_micros(),
+        transaction.currency.code(),
+        blobs::encode_terms(&transaction.terms)?,
+        transaction.direct_amount.map(|amount| amount.as_micros()),
+        transaction.revenue_is_edited,
+        transaction.payout_is_edited,
+        due.map(|due| due.at.as_ms()),
+        due.map(|due| due.result.stored()),
+        transaction.created_at.as_ms(),
+        transaction.updated_at.as_ms(),
+        transaction.revision,
+        tenant,
+    ])?;
+    if rows == 1 {
+        Ok(())
+    } else {
+        Err(bad("transactions", transaction.id))
+    }
+}
+
+fn micros(received: Option<Received>) -> Option<i64> {
+    received.map(|received| received.amount.as_micros())
+}
+
+/// The conversion of an id, where the tenant has it.
+pub(crate) fn conversion(
+    db: &Connection,
+    tenant: i64,
+    id: &ConversionId,
+) -> Result<Option<Conversion>, Fault> {
+    let sql = format!("SELECT {CONVERSION} FROM conversions WHERE id = ?1 AND tenant = ?2");
+    one(db, &sql, params![id.as_bytes(), tenant], read_conversion)
+}
+
+/// All transactions of a conversion, oldest first.
+pub(crate) fn transactions(
+    db: &Connection,
+    conversion: &ConversionId,
+) -> Result<Vec<Transaction>, Fault> {
+    let sql = format!("SELECT {TRANSACTION} FROM transactions WHERE conversion = ?1 ORDER BY id");
+    let mut statement = db.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![conversion.as_bytes()])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(read_transaction(row)?);
+    }
+    Ok(found)
+}
+
+/// The first row of a query, read by `read`.
+pub(crate) fn one<T>(
+    db: &Connection,
+    sql: &str,
+    params: impl rusqlite::Params,
+    read: impl FnOnce(&Row<'_>) -> Result<T, Fault>,
+) -> Result<Option<T>, Fault> {
+    let mut statement = db.prepare_cached(sql)?;
+    let mut rows = statement.query(params)?;
+    rows.next()?.map(read).transpose()
+}
+
+/// The first column of the first row of a query.
+pub(crate) fn value<T: FromSql>(
+    db: &Connection,
+    sql: &str,
+    params: impl rusqlite::Params,
+) -> Result<Option<T>, Fault> {
+    Ok(db
+        .prepare_cached(sql)?
+        .query_row(params, |row| row.get(0))
+        .optional()?)
+}
+
+/// A conversion from the columns of [`CONVERSION`].
+pub(crate) fn read_conversion(row: &Row<'_>) -> Result<Conversion, Fault> {
+    let id = ConversionId::from_bytes(row.get(0)?);
+    let more = blobs::decode_conversion(row.get_ref(14)?.as_blob_or_null().map_err(sql)?)?;
+    let root: Option<[u8; 16]> = row.get(1)?;
+    let origin = if root.is_none() {
+        Some(read_origin(row, &more)?)
+    } else {
+        None
+    };
+    Ok(Conversion {
+        id,
+        root_id: root.map_or(id, ConversionId::from_bytes),
+        conversion_type: read_type(row, 2)?,
+        method: coded::<Method>(row, 3, "method")?,
+        origin,
+        external_id: text(row, 10, "external_id", |t| ExternalId::new(t).ok())?,
+        value: received(row, 11, more.value_original)?,
+        price: received(row, 12, more.price_original)?,
+        untaken_commission: more.untaken_commission,
+        currency: read_currency(row, 13)?,
+        rates: more.rates.into_owned(),
+        params: more.params.into_owned(),
+        exhausted: more.exhausted.into_owned(),
+        created_at: time(row, 15)?,
+        updated_at: time(row, 16)?,
+        revision: row.get(17)?,
+    })
+}
+
+fn read_origin(row: &Row<'_>, more: &ConversionMore<'_>) -> Result<Origin, Fault> {
+    let missing = |column| move || bad(column, "NULL");
+    Ok(Origin {
+        source: coded::<Source>(row, 4, "source")?,
+        offer: text(row, 5, "offer", |t| OfferId::new(t).ok())?.ok_or_else(missing("offer"))?,
+        advertiser: text(row, 6, "advertiser", |t| AdvertiserId::new(t).ok())?
+            .ok_or_else(missing("advertiser"))?,
+        affiliate: text(row, 7, "affiliate", |t| AffiliateId::new(t).ok())?
+            .ok_or_else(missing("affiliate"))?,
+        channel: text(row, 8, "channel", |t| Channel::new(t).ok())?,
+        integration: text(row, 9, "integration", |t| Integration::new(t).ok())?,
+        affs: more.affs.to_vec(),
+        affiliate_click_id: more.affiliate_click_id.clone(),
+    })
+}
+
+/// A transaction from the columns of [`TRANSACTION`].
+pub(crate) fn read_transaction(row: &Row<'_>) -> Result<Transaction, Fault> {
+    let due_at: Option<i64> = row.get(12)?;
+    let auto_set = match due_at {
+        Some(at) => Some(DueResult {
+            at: Timestamp::from_ms(at),
+            result: coded::<TransactionResult>(row, 13, "auto_set_result")?,
+        }),
+        None => None,
+    };
+    let direct: Option<i64> = row.get(9)?;
+    Ok(Transaction {
+        id: TransactionId::from_bytes(row.get(1)?),
+        conversion_id: ConversionId::from_bytes(row.get(0)?),
+        commission_id: text(row, 2, "commission", |t| CommissionId::new(t).ok())?
+            .ok_or_else(|| bad("commission", "NULL"))?,
+        transaction_type: read_type(row, 3)?,
+        result: coded::<TransactionResult>(row, 4, "result")?,
+        revenue: amount(row.get(5)?)?,
+        payout: amount(row.get(6)?)?,
+        currency: read_currency(row, 7)?,
+        terms: blobs::decode_terms(row.get_ref(8)?.as_blob().map_err(sql)?)?,
+        direct_amount: direct.map(amount).transpose()?,
+        revenue_is_edited: row.get(10)?,
+        payout_is_edited: row.get(11)?,
+        auto_set,
+        created_at: time(row, 14)?,
+        updated_at: time(row, 15)?,
+        revision: row.get(16)?,
+    })
+}
+
+/// A word that is stored as a code.
+pub(crate) fn coded<T: Coded>(row: &Row<'_>, index: usize, column: &str) -> Result<T, Fault> {
+    let code: i64 = row.get(index)?;
+    T::of_stored(code).ok_or_else(|| bad(column, code))
+}
+
+/// A moment.
+pub(crate) fn time(row: &Row<'_>, index: usize) -> Result<Timestamp, Fault> {
+    Ok(Timestamp::from_ms(row.get(index)?))
+}
+
+/// A conversion type by its name.
+pub(crate) fn type_named(name: &str) -> Option<ConversionType> {
+    ConversionType::built_in(name).or_else(|| TypeName::new(name).ok().map(ConversionType::Custom))
+}
+
+fn read_type(row: &Row<'_>, index: usize) -> Result<ConversionType, Fault> {
+    text(row, index, "type", type_named)?.ok_or_else(|| bad("type", "NULL"))
+}
+
+fn read_currency(row: &Row<'_>, index: usize) -> Result<Currency, Fault> {
+    text(row, index, "currency", |t| t.parse().ok())?.ok_or_else(|| bad("currency", "NULL"))
+}
+
+fn text<T>(
+    row: &Row<'_>,
+    index: usize,
+    column: &str,
+    read: impl FnOnce(&str) -> Option<T>,
+) -> Result<Option<T>, Fault> {
+    match row.get_ref(index)?.as_str_or_null().map_err(sql)? {
+        Some(text) => read(text).map(Some).ok_or_else(|| bad(column, text)),
+        None => Ok(None),
+    }
+}
+
+fn received(
+    row: &Row<'_>,
+    index: usize,
+    original: Option<(Amount, Currency)>,
+) -> Result<Option<Received>, Fault> {
+    let micros: Option<i64> = row.get(index)?;
+    micros
+        .map(|micros| {
+            Ok(Received {
+                amount: amount(micros)?,
+                original,
+            })
+        })
+        .transpose()
+}
+
+fn amount(micros: i64) -> Result<Amount, Fault> {
+    Amount::from_micros(micros).map_err(|_| bad("an amount", micros))
+}
+
+fn sql(error: rusqlite::types::FromSqlError) -> Fault {
+    Fault::Row(error.to_string())
+}

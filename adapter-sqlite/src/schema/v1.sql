@@ -1,0 +1,127 @@
+-- Schema version 1.
+--
+-- Ids are the 16 bytes of a UUIDv7, so that tables grow at their right edge; the repeat key and
+-- the root in `conversions_under_root` are the only values that come in random order.
+-- Amounts are micro-units (1.00 is 1000000), times are milliseconds since 1970 in UTC, small
+-- enumerations are the codes of codes.rs, `more` and `terms` are the forms of blobs.rs.
+
+CREATE TABLE tenants (
+    id       INTEGER PRIMARY KEY,
+    name     TEXT NOT NULL UNIQUE,
+    currency TEXT NOT NULL,
+    -- The version of the rules that decides, or decided last.
+    ruleset  INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE rulesets (
+    tenant       INTEGER NOT NULL REFERENCES tenants (id),
+    version      INTEGER NOT NULL,
+    hash         BLOB NOT NULL,
+    format       INTEGER NOT NULL,
+    text         TEXT NOT NULL,
+    installed_at INTEGER NOT NULL,
+    PRIMARY KEY (tenant, version)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE conversions (
+    id          BLOB PRIMARY KEY NOT NULL,
+    tenant      INTEGER NOT NULL,
+    -- NULL: it is a root itself.
+    root        BLOB,
+    type        TEXT NOT NULL,
+    method      INTEGER NOT NULL,
+    -- From here to `integration`: only on roots.
+    source      INTEGER,
+    offer       TEXT,
+    advertiser  TEXT,
+    affiliate   TEXT,
+    channel     TEXT,
+    integration TEXT,
+    external_id TEXT,
+    value       INTEGER,
+    price       INTEGER,
+    currency    TEXT NOT NULL,
+    more        BLOB,
+    -- Advertiser and external id, where no repeat key tells them.
+    pair        BLOB,
+    created_at  INTEGER NOT NULL,
+    updated_at  INTEGER NOT NULL,
+    revision    INTEGER NOT NULL,
+    -- The version of the rules that made it.
+    ruleset     INTEGER NOT NULL,
+    -- Only on clicks that were changed: `more` as it was made, empty for NULL. Clicks have no log
+    -- row; with this the request that made one can be told.
+    first_more  BLOB
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX conversions_under_root ON conversions (root, type) WHERE root IS NOT NULL;
+
+CREATE INDEX conversions_of_pair ON conversions (tenant, pair, type) WHERE pair IS NOT NULL;
+
+-- By root too: one pair may be carried by very many.
+CREATE INDEX conversions_pair_root ON conversions (tenant, pair, ifnull(root, id), type)
+    WHERE pair IS NOT NULL;
+
+CREATE TABLE repeat_keys (
+    tenant     INTEGER NOT NULL,
+    key        BLOB NOT NULL,
+    conversion BLOB NOT NULL,
+    PRIMARY KEY (tenant, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE transactions (
+    conversion      BLOB NOT NULL REFERENCES conversions (id),
+    id              BLOB NOT NULL,
+    tenant          INTEGER NOT NULL,
+    commission      TEXT NOT NULL,
+    type            TEXT NOT NULL,
+    result          INTEGER NOT NULL,
+    revenue         INTEGER NOT NULL,
+    payout          INTEGER NOT NULL,
+    currency        TEXT NOT NULL,
+    terms           BLOB NOT NULL,
+    direct_amount   INTEGER,
+    revenue_edited  INTEGER NOT NULL,
+    payout_edited   INTEGER NOT NULL,
+    auto_set_at     INTEGER,
+    auto_set_result INTEGER,
+    created_at      INTEGER NOT NULL,
+    updated_at      INTEGER NOT NULL,
+    revision        INTEGER NOT NULL,
+    PRIMARY KEY (conversion, id)
+) STRICT, WITHOUT ROWID;
+
+-- A transaction shares its first 14 bytes with the conversion that was made by the same request,
+-- and is found by them; the others are found here.
+CREATE INDEX transactions_made_later ON transactions (id)
+    WHERE substr(id, 1, 14) <> substr(conversion, 1, 14);
+
+CREATE INDEX transactions_due ON transactions (auto_set_at, id) WHERE auto_set_at IS NOT NULL;
+
+-- Kept only for commissions with a recurrence limit.
+CREATE TABLE counters (
+    root       BLOB NOT NULL,
+    tenant     INTEGER NOT NULL,
+    commission TEXT NOT NULL,
+    made       INTEGER NOT NULL,
+    PRIMARY KEY (root, commission)
+) STRICT, WITHOUT ROWID;
+
+-- Append only. Clicks of affiliate links are their own record and have no row here.
+CREATE TABLE requests (
+    id          BLOB PRIMARY KEY NOT NULL,
+    tenant      INTEGER NOT NULL,
+    received_at INTEGER NOT NULL,
+    method      INTEGER NOT NULL,
+    dialect     TEXT,
+    remote_addr TEXT,
+    query       TEXT NOT NULL,
+    ruleset     INTEGER NOT NULL,
+    outcome     INTEGER NOT NULL,
+    reason      INTEGER,
+    conversion  BLOB,
+    more        BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Written and emptied again to see whether the disk takes writes.
+CREATE TABLE probe (filler BLOB NOT NULL) STRICT;

@@ -1,0 +1,336 @@
+//! The owner of a database: takes requests in and answers them after their commit.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{self, SyncSender, TrySendError},
+    },
+    thread::{self, JoinHandle},
+};
+
+use counterfoil_core::{
+    Arrival, ConversionId, Decision, Issue, Receipt, Root, Ruleset, TenantName, Timestamp,
+};
+
+use crate::{
+    open::{self, Lock, OpenError, Options},
+    reader::Reader,
+    rules::{self, InstallError, Installed, Rules, RulesFormat},
+    writer::{Job, NewRules, Waiting, Writer},
+};
+
+/// A database that this process owns. Share it by reference or `Arc`; dropping it answers what is
+/// still waiting, then closes the database.
+#[derive(Debug)]
+pub struct Store {
+    reader: Reader,
+    shared: Arc<Shared>,
+    /// Absent only while the store is dropped.
+    jobs: Option<SyncSender<Job>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// What the writer tells everyone else.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    rules: RwLock<BTreeMap<TenantName, Rules>>,
+    not_ready: Mutex<Option<String>>,
+    queue_depth: AtomicU64,
+    batches: AtomicU64,
+    batched_requests: AtomicU64,
+    batch_len_max: AtomicU64,
+}
+
+/// A request on its way to the writer.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// The rules that the request was read with, from [`Store::rules`]. Where others were
+    /// installed meanwhile, the request is read again with those from its text.
+    pub ruleset: Arc<Ruleset>,
+    /// The request.
+    pub arrival: Arrival,
+    /// When it arrived: [`Receipt::at`], and the time that its ids carry unless later ids are
+    /// stored already.
+    pub received_at: Timestamp,
+    /// What the caller has looked up already, from [`Reader::known`].
+    pub known: Option<Known>,
+}
+
+/// What can never change about a request's pcid: looked up beside the writer, so that it need not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    pub(crate) pcid: ConversionId,
+    pub(crate) root: Root,
+}
+
+/// What became of a submission. What it reports is on stable storage.
+#[derive(Clone, Debug)]
+pub struct Decided {
+    /// The id that the request got, and its time.
+    pub receipt: Receipt,
+    /// The decision.
+    pub decision: Decision,
+    /// The rules that decided.
+    pub rules: Rules,
+    /// The root of the conversion that the decision is about.
+    pub root: Option<Root>,
+}
+
+/// Takes the answer; called on the writer's thread after the commit, so it must not block.
+pub type Reply = Box<dyn FnOnce(Result<Decided, SubmitError>) + Send>;
+
+/// Why a submission was not decided. It may be sent again: nothing of it is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// Too many requests are waiting.
+    #[error("the store is busy; try again in a moment")]
+    Busy,
+    /// The disk is full or fails, or the store is closing.
+    #[error("the store cannot write at the moment; try again later")]
+    Unavailable,
+    /// A defect of Counterfoil; the log has the details.
+    #[error("the store failed to take this request; see its log")]
+    Internal,
+}
+
+/// How the store is. The numbers only rise while it is open, but for the depth of the queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Why nothing can be acknowledged now, without paths; absent: ready. The store tries again by
+    /// itself.
+    pub not_ready: Option<String>,
+    /// Requests that wait for the writer.
+    pub queue_depth: u64,
+    /// Commits.
+    pub batches: u64,
+    /// Requests in these commits.
+    pub batched_requests: u64,
+    /// Requests in the largest commit.
+    pub batch_len_max: u64,
+}
+
+impl Store {
+    /// Opens a database, makes it where there is none, and upgrades an older one in one
+    /// transaction (P12).
+    ///
+    /// # Errors
+    /// Where another process owns it, a newer version made it, it is something else, or the disk
+    /// fails.
+    pub fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
+        open::check_library()?;
+        let lock = Lock::take(path, &options.role)?;
+        let db = open::for_writing(path, &options)?;
+        let shared = Arc::<Shared>::default();
+        let (jobs, waiting) = mpsc::sync_channel(options.queue_len.max(1));
+        let writer = Writer::new(path, options, db, lock, Arc::clone(&shared))?;
+        let failed = |source| OpenError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let thread = thread::Builder::new()
+            .name("counterfoil-writer".to_owned())
+            .spawn(move || writer.run(&waiting))
+            .map_err(failed)?;
+        Ok(Self {
+            reader: Reader::open(path)?,
+            shared,
+            jobs: Some(jobs),
+            writer: Some(thread),
+        })
+    }
+
+    /// Reads beside the writer.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// Checks rules and makes them the ones that decide, in order with the decisions. The same
+    /// text is the same version. Waits until it is done.
+    ///
+    /// `tenant` is the tenant that they must be for, where that is known beforehand.
+    ///
+    /// # Errors
+    /// See [`InstallError`]; nothing has changed then.
+    pub fn install_rules(
+        &self,
+        tenant: Option<&TenantName>,
+        text: &str,
+        format: RulesFormat,
+        at: Timestamp,
+    ) -> Result<Installed, InstallError> {
+        let (ruleset, warnings) = rules::parse(text, format).map_err(InstallError::Invalid)?;
+        if let Some(expected) = tenant.filter(|expected| *expected != ruleset.tenant()) {
+            return Err(InstallError::OtherTenant {
+                found: ruleset.tenant().clone(),
+                expected: expected.clone(),
+            });
+        }
+        self.install(ruleset, warnings, text, format, at)
+    }
+
+    fn install(
+        &self,
+        ruleset: Ruleset,
+        warnings: Vec<Issue>,
+        text: &str,
+        format: RulesFormat,
+        at: Timestamp,
+    ) -> Result<Installed, InstallError> {
+        let (reply, answer) = mpsc::sync_channel(1);
+        let text = text.to_owned();
+        let rules = NewRules {
+            ruleset: Arc::new(ruleset),
+            warnings,
+            text,
+            format,
+            at,
+        };
+        let gone = || InstallError::Store(SubmitError::Unavailable);
+        let jobs = self.jobs.as_ref().ok_or_else(gone)?;
+        jobs.send(Job::Install(Box::new(rules), reply))
+            .map_err(|_| gone())?;
+        answer.recv().unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Makes the stored rules of every tenant decide that has none installed in this process:
+    /// `serve --rules-from-db`, and tools without rules of their own.
+    ///
+    /// # Errors
+    /// Where stored rules are invalid in this version, or cannot be read.
+    pub fn use_stored_rules(&self) -> Result<Vec<Rules>, InstallError> {
+        let unreadable = |error| {
+            tracing::error!(%error, "stored rules cannot be read");
+            InstallError::Store(SubmitError::Internal)
+        };
+        for tenant in self.reader.tenants().map_err(unreadable)? {
+            if self.rules(tenant.as_str()).is_some() {
+                continue;
+            }
+            if let Some(stored) = self.reader.rules_text(&tenant, None).map_err(unreadable)? {
+                let at = stored.installed_at;
+                self.install_rules(Some(&tenant), &stored.text, stored.format, at)?;
+            }
+        }
+        Ok(self.all_rules())
+    }
+
+    /// The rules that decide about a tenant; absent: there is no such tenant.
+    pub fn rules(&self, tenant: &str) -> Option<Rules> {
+        self.shared.rules(tenant)
+    }
+
+    /// The rules that decide, of all tenants, by name.
+    pub fn all_rules(&self) -> Vec<Rules> {
+        let rules = self
+            .shared
+            .rules
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        rules.values().cloned().collect()
+    }
+
+    /// Hands a request to the writer and returns at once. `reply` is called exactly once: after
+    /// the commit, or with the error; [`SubmitError::Busy`] is answered before this returns.
+    pub fn submit(&self, submission: Submission, reply: Reply) {
+        self.shared.queue_depth.fetch_add(1, Ordering::Relaxed);
+        let job = Job::Decide(Waiting { submission, reply });
+        let sent = match &self.jobs {
+            Some(jobs) => jobs.try_send(job),
+            None => Err(TrySendError::Disconnected(job)),
+        };
+        let (job, error) = match sent {
+            Ok(()) => return,
+            Err(TrySendError::Full(job)) => (job, SubmitError::Busy),
+            Err(TrySendError::Disconnected(job)) => (job, SubmitError::Unavailable),
+        };
+        self.shared.taken(1);
+        if let Job::Decide(waiting) = job {
+            (waiting.reply)(Err(error));
+        }
+    }
+
+    /// Hands a request to the writer and waits for the answer.
+    ///
+    /// # Errors
+    /// As [`Store::submit`].
+    pub fn submit_wait(&self, submission: Submission) -> Result<Decided, SubmitError> {
+        let (reply, answer) = mpsc::sync_channel(1);
+        let reply = move |decided| {
+            // Nobody waits any more where this fails.
+            let _ = reply.send(decided);
+        };
+        self.submit(submission, Box::new(reply));
+        answer.recv().unwrap_or(Err(SubmitError::Unavailable))
+    }
+
+    /// How the store is.
+    pub fn health(&self) -> Health {
+        let shared = &self.shared;
+        let of = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        let writer_is_gone = self.writer.as_ref().is_none_or(JoinHandle::is_finished);
+        let not_ready = shared
+            .not_ready
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        Health {
+            not_ready: not_ready
+                .or_else(|| writer_is_gone.then(|| "the writer has ended".to_owned())),
+            queue_depth: of(&shared.queue_depth),
+            batches: of(&shared.batches),
+            batched_requests: of(&shared.batched_requests),
+            batch_len_max: of(&shared.batch_len_max),
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // The writer answers what is waiting, and ends when nobody can send any more.
+        self.jobs = None;
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the writer has panicked");
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn rules(&self, tenant: &str) -> Option<Rules> {
+        self.rules
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(tenant)
+            .cloned()
+    }
+
+    pub(crate) fn set_rules(&self, rules: Rules) {
+        let name = rules.ruleset.tenant().clone();
+        self.rules
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name, rules);
+    }
+
+    pub(crate) fn set_not_ready(&self, why: Option<String>) {
+        *self
+            .not_ready
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// So many requests left the queue.
+    pub(crate) fn taken(&self, requests: u64) {
+        self.queue_depth.fetch_sub(requests, Ordering::Relaxed);
+    }
+
+    pub(crate) fn committed(&self, requests: u64) {
+        self.batches.fetch_add(1, Ordering::Relaxed);
+        self.batched_requests.fetch_add(requests, Ordering::Relaxed);
+        self.batch_len_max.fetch_max(requests, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,203 @@
+//! The store as an engine that scenarios are played on, closed and opened again before each step.
+
+use counterfoil_core::{Arrival, Body, Edit, Incoming, Method, Pairs, Request, Timestamp, read};
+use counterfoil_fixtures::{Answer, Counts, Engine, EngineError, Sent, SentBody};
+use counterfoil_sqlite::{Options, RulesFormat, Store};
+use serde_json::Value;
+
+use crate::common::{auto_set, click, root};
+
+pub(crate) struct SqliteEngine {
+    folder: Option<tempfile::TempDir>,
+    store: Option<Store>,
+    reopens: bool,
+}
+
+impl SqliteEngine {
+    /// An engine that has not begun; `reopens`: closed and opened before each step.
+    pub(crate) fn new(reopens: bool) -> Self {
+        Self {
+            folder: None,
+            store: None,
+            reopens,
+        }
+    }
+
+    pub(crate) fn store(&mut self) -> Result<&Store, EngineError> {
+        let folder = self
+            .folder
+            .as_ref()
+            .ok_or_else(|| EngineError::new("not begun"))?;
+        if self.reopens {
+            self.store = None;
+        }
+        if self.store.is_none() {
+            let path = folder.path().join("test.db");
+            let store = Store::open(&path, Options::default()).map_err(EngineError::new)?;
+            store.use_stored_rules().map_err(EngineError::new)?;
+            self.store = Some(store);
+        }
+        self.store
+            .as_ref()
+            .ok_or_else(|| EngineError::new("closed"))
+    }
+
+    fn install(&mut self, rules: &str, at: Timestamp) -> Result<(), EngineError> {
+        let store = self.store()?;
+        store
+            .install_rules(None, rules, RulesFormat::Toml, at)
+            .map_err(EngineError::new)?;
+        Ok(())
+    }
+
+    fn take(&mut self, arrival: Arrival, at: Timestamp) -> Result<Answer, EngineError> {
+        let store = self.store()?;
+        let rules = store.all_rules().into_iter().next();
+        let rules = rules.ok_or_else(|| EngineError::new("no rules"))?;
+        let known = store.reader().known(&rules, &arrival.request);
+        let submission = counterfoil_sqlite::Submission {
+            ruleset: rules.ruleset().clone(),
+            arrival,
+            received_at: at,
+            known,
+        };
+        let decided = store.submit_wait(submission).map_err(EngineError::new)?;
+        Ok(Answer::of(&decided.decision))
+    }
+
+    fn ruleset(&mut self) -> Result<std::sync::Arc<counterfoil_core::Ruleset>, EngineError> {
+        let rules = self.store()?.all_rules();
+        let rules = rules.first().ok_or_else(|| EngineError::new("no rules"))?;
+        Ok(rules.ruleset().clone())
+    }
+}
+
+impl Engine for SqliteEngine {
+    fn begin(&mut self, rules: &str, at: Timestamp) -> Result<(), EngineError> {
+        self.store = None;
+        self.folder = Some(tempfile::tempdir().map_err(EngineError::new)?);
+        self.install(rules, at)
+    }
+
+    fn replace_rules(&mut self, rules: &str, at: Timestamp) -> Result<(), EngineError> {
+        self.install(rules, at)
+    }
+
+    fn click(&mut self, link: &str, at: Timestamp) -> Result<Answer, EngineError> {
+        let (path, query) = link.split_once('?').unwrap_or((link, ""));
+        let (offer, affiliate) = path.split_once('/').unwrap_or((path, ""));
+        let arrival = click(&*self.ruleset()?, offer, affiliate, query);
+        self.take(arrival, at)
+    }
+
+    fn root(&mut self, json: &str, at: Timestamp) -> Result<Answer, EngineError> {
+        let arrival = root(&*self.ruleset()?, json);
+        self.take(arrival, at)
+    }
+
+    fn send(&mut self, sent: Sent<'_>, at: Timestamp) -> Result<Answer, EngineError> {
+        let body = sent.body.map(|body| match body {
+            SentBody::Form(text) => Body::Form(text.as_bytes()),
+            SentBody::Json(text) => Body::Json(text.as_bytes()),
+        });
+        let Sent {
+            method,
+            dialect,
+            query,
+            ..
+        } = sent;
+        let (request, query) = read(
+            &*self.ruleset()?,
+            &Incoming {
+                method,
+                dialect,
+                query,
+                body,
+            },
+        );
+        let dialect = dialect.map(Box::from);
+        self.take(
+            Arrival {
+                request,
+                method,
+                dialect,
+                query,
+                remote_addr: None,
+            },
+            at,
+        )
+    }
+
+    fn edit(&mut self, id: &str, json: &str, at: Timestamp) -> Result<Answer, EngineError> {
+        let fields: Value = serde_json::from_str(json).map_err(EngineError::new)?;
+        let mut pairs: Pairs<'_> = vec![("transaction_id".into(), id.into())];
+        for (name, value) in fields.as_object().into_iter().flatten() {
+            let text = value.as_str().ok_or_else(|| EngineError::new("no text"))?;
+            pairs.push((name.as_str().into(), text.into()));
+        }
+        let request = match Edit::read(&pairs) {
+            Ok(edit) => Request::Edit(Box::new(edit)),
+            Err(refusal) => Request::Unreadable(Box::new(refusal)),
+        };
+        let query = counterfoil_core::masked_text(&pairs);
+        let method = Method::Admin;
+        self.take(
+            Arrival {
+                request,
+                method,
+                dialect: None,
+                query,
+                remote_addr: None,
+            },
+            at,
+        )
+    }
+
+    fn advance(&mut self, to: Timestamp) -> Result<Vec<Answer>, EngineError> {
+        let due = self
+            .store()?
+            .reader()
+            .due_auto_sets(to, 1000)
+            .map_err(EngineError::new)?;
+        due.into_iter()
+            .map(|due| self.take(auto_set(due.transaction_id), to))
+            .collect()
+    }
+
+    fn conversion(&mut self, id: &str) -> Result<Option<Value>, EngineError> {
+        let id = id.parse().map_err(EngineError::new)?;
+        let tenant = self.ruleset()?.tenant().clone();
+        let row = self
+            .store()?
+            .reader()
+            .conversion(&tenant, id)
+            .map_err(EngineError::new)?;
+        row.map(|row| serde_json::to_value(row).map_err(EngineError::new))
+            .transpose()
+    }
+
+    fn counts(&mut self) -> Result<Counts, EngineError> {
+        let folder = self
+            .folder
+            .as_ref()
+            .ok_or_else(|| EngineError::new("not begun"))?;
+        let db = rusqlite::Connection::open(folder.path().join("test.db"));
+        let count = |table: &str| {
+            let sql = format!("SELECT count(*) FROM {table}");
+            let count = db
+                .as_ref()
+                .map(|db| db.query_row(&sql, [], |row| row.get::<_, i64>(0)));
+            count
+                .ok()
+                .and_then(Result::ok)
+                .and_then(|count| usize::try_from(count).ok())
+        };
+        match (count("conversions"), count("transactions")) {
+            (Some(conversions), Some(transactions)) => Ok(Counts {
+                conversions,
+                transactions,
+            }),
+            _ => Err(EngineError::new("cannot count")),
+        }
+    }
+}

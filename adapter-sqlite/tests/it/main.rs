@@ -1,0 +1,21 @@
+//! The store against real files: every promise that it makes has a module here.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
+mod backup;
+mod common;
+mod crash;
+mod engine;
+mod facts;
+mod forms;
+mod full;
+mod lists;
+mod opening;
+mod repeats;
+mod replay;
+mod rules;
+mod scenarios;
