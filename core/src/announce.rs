@@ -77,9 +77,7 @@ fn found<'a>(facts: &'a Facts, conversion: &Conversion) -> Option<&'a Found> {
         &facts.root_row,
         &facts.of_transaction,
     ];
-    all.into_iter()
-        .flatten()
-        .find(|found| found.conversion.id == conversion.id)
+    all.into_iter().flatten().find(|found| found.conversion.id == conversion.id)
 }
 
 struct Teller<'a> {
@@ -104,11 +102,7 @@ impl Teller<'_> {
             if because == Silence::LoopStopped {
                 self.decision.notes.push(Note::LoopStopped);
             }
-            let step = Step::Silent {
-                tracking_api: place,
-                event: event.name().into(),
-                because,
-            };
+            let step = Step::Silent { tracking_api: place, event: event.name().into(), because };
             self.decision.trace.steps.push(step);
             return;
         }
@@ -123,10 +117,7 @@ impl Teller<'_> {
         if !api.active {
             return Some(Silence::Inactive);
         }
-        let caused_by = self
-            .announcing
-            .cause
-            .and_then(|cause| cause.tracking_api.as_ref());
+        let caused_by = self.announcing.cause.and_then(|cause| cause.tracking_api.as_ref());
         if caused_by == Some(&api.id) {
             return Some(Silence::OwnCause);
         }
@@ -184,23 +175,13 @@ impl Teller<'_> {
         transaction: TransactionId,
         delay: crate::time::Period,
     ) {
-        let before = self
-            .found
-            .and_then(|found| found.told.delayed(&api.id, transaction));
+        let before = self.found.and_then(|found| found.told.delayed(&api.id, transaction));
         let waits = matches!(before, Some(Delayed::Scheduled(_) | Delayed::Held(_)))
             || self.started.contains(&(place, transaction));
         let is_news = before.is_none() || self.money_changed(transaction);
         if waits || !is_news {
-            let because = if waits {
-                Silence::Coalesced
-            } else {
-                Silence::NoNews
-            };
-            let step = Step::Silent {
-                tracking_api: place,
-                event: event.name().into(),
-                because,
-            };
+            let because = if waits { Silence::Coalesced } else { Silence::NoNews };
+            let step = Step::Silent { tracking_api: place, event: event.name().into(), because };
             self.decision.trace.steps.push(step);
             return;
         }
@@ -232,9 +213,7 @@ impl Teller<'_> {
             message: message.id,
             at: message.due_at,
         });
-        self.decision
-            .effects
-            .push(Effect::InsertMessage(message.into()));
+        self.decision.effects.push(Effect::InsertMessage(message.into()));
     }
 
     /// The next number of a tracking API about this conversion (R44).
@@ -251,11 +230,8 @@ impl Teller<'_> {
 
     /// Whether this step changed the result or the payout of a transaction, or made it.
     fn money_changed(&self, id: TransactionId) -> bool {
-        let of = |list: &[Transaction]| {
-            list.iter()
-                .find(|t| t.id == id)
-                .map(|t| (t.result, t.payout))
-        };
+        let of =
+            |list: &[Transaction]| list.iter().find(|t| t.id == id).map(|t| (t.result, t.payout));
         of(self.transactions) != self.found.and_then(|found| of(&found.transactions))
     }
 
@@ -292,30 +268,18 @@ impl Teller<'_> {
             let request = is_first.then(|| self.rendered_step(call, id));
             let message = Message {
                 id,
-                of: MessageOf::Step {
-                    postback: definition.id.clone(),
-                    number,
-                },
+                of: MessageOf::Step { postback: definition.id.clone(), number },
                 event: None,
                 conversion_id: self.conversion.id,
                 transaction_id: None,
                 sequence: None,
-                state: if is_first {
-                    MessageState::Due
-                } else {
-                    MessageState::Held
-                },
+                state: if is_first { MessageState::Due } else { MessageState::Held },
                 due_at: self.announcing.receipt.at,
                 request,
                 depth: 0,
             };
-            self.decision.trace.steps.push(Step::RunsStep {
-                number,
-                message: id,
-            });
-            self.decision
-                .effects
-                .push(Effect::InsertMessage(message.into()));
+            self.decision.trace.steps.push(Step::RunsStep { number, message: id });
+            self.decision.effects.push(Effect::InsertMessage(message.into()));
         }
     }
 
@@ -346,10 +310,7 @@ pub(crate) fn render(template: &RequestTemplate, state: &State<'_>) -> Rendered 
         method: template.method,
         url: template.url.fill(value),
         headers: template.headers.iter().map(header).collect(),
-        body: template
-            .body
-            .as_ref()
-            .map(|(kind, pieces)| (kind.clone(), pieces.fill(value))),
+        body: template.body.as_ref().map(|(kind, pieces)| (kind.clone(), pieces.fill(value))),
     }
 }
 
@@ -381,48 +342,20 @@ pub(crate) fn condition_that_fails(
     };
     let tests = [
         (Silence::Owner, is_owner),
-        (
-            Silence::Source,
-            allows(&conditions.sources, Some(&origin.source)),
-        ),
-        (
-            Silence::Type,
-            allows(&conditions.types, Some(&conversion.conversion_type)),
-        ),
+        (Silence::Source, allows(&conditions.sources, Some(&origin.source))),
+        (Silence::Type, allows(&conditions.types, Some(&conversion.conversion_type))),
         (Silence::Commission, commissions),
-        (
-            Silence::Affiliate,
-            allows(&conditions.affiliates, Some(&origin.affiliate)),
-        ),
-        (
-            Silence::Advertiser,
-            allows(&conditions.advertisers, Some(&origin.advertiser)),
-        ),
-        (
-            Silence::Integration,
-            allows(&conditions.integrations, origin.integration.as_ref()),
-        ),
-        (
-            Silence::Channel,
-            allows(&conditions.channels, origin.channel.as_ref()),
-        ),
-        (
-            Silence::ExcludedOffer,
-            !conditions.offers_excluded.contains(&origin.offer),
-        ),
-        (
-            Silence::Offer,
-            allows(&conditions.offers, Some(&origin.offer)),
-        ),
+        (Silence::Affiliate, allows(&conditions.affiliates, Some(&origin.affiliate))),
+        (Silence::Advertiser, allows(&conditions.advertisers, Some(&origin.advertiser))),
+        (Silence::Integration, allows(&conditions.integrations, origin.integration.as_ref())),
+        (Silence::Channel, allows(&conditions.channels, origin.channel.as_ref())),
+        (Silence::ExcludedOffer, !conditions.offers_excluded.contains(&origin.offer)),
+        (Silence::Offer, allows(&conditions.offers, Some(&origin.offer))),
         (Silence::Result, results),
     ];
-    tests
-        .into_iter()
-        .find(|(_, holds)| !holds)
-        .map(|(silence, _)| silence)
+    tests.into_iter().find(|(_, holds)| !holds).map(|(silence, _)| silence)
 }
 
 fn allows<T: Ord>(set: &Option<BTreeSet<T>>, value: Option<&T>) -> bool {
-    set.as_ref()
-        .is_none_or(|set| value.is_some_and(|value| set.contains(value)))
+    set.as_ref().is_none_or(|set| value.is_some_and(|value| set.contains(value)))
 }

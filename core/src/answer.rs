@@ -35,22 +35,14 @@ pub fn read_answer(call: &Call, body: &[u8]) -> ReadAnswer {
     let document: Option<&RawValue> = serde_json::from_slice(body).ok();
     let at = |pointer: &Pointer| document.and_then(|root| pointed(root, &pointer.0));
     let pending = call.pending.as_ref().is_some_and(|pending| {
-        at(&pending.path)
-            .and_then(scalar)
-            .is_some_and(|word| pending.among.contains(&*word))
+        at(&pending.path).and_then(scalar).is_some_and(|word| pending.among.contains(&*word))
     });
     if pending {
-        return ReadAnswer {
-            pending,
-            ..ReadAnswer::default()
-        };
+        return ReadAnswer { pending, ..ReadAnswer::default() };
     }
     let mut answer = ReadAnswer::default();
     for mapping in &call.set {
-        match at(&mapping.path)
-            .and_then(scalar)
-            .and_then(|word| meaning(mapping, word))
-        {
+        match at(&mapping.path).and_then(scalar).and_then(|word| meaning(mapping, word)) {
             Some(value) => answer.set.push((mapping.parameter.clone(), value)),
             None => answer.unmapped.push(mapping.parameter.clone()),
         }
@@ -68,26 +60,20 @@ fn meaning(mapping: &Mapping, word: String) -> Option<Box<str>> {
 
 /// Follows a JSON Pointer through literal text, so that numbers keep theirs.
 fn pointed<'a>(root: &'a RawValue, segments: &[Box<str>]) -> Option<&'a RawValue> {
-    segments
-        .iter()
-        .take(POINTER_SEGMENTS_MAX)
-        .try_fold(root, |value, segment| {
-            match value.get().as_bytes().first() {
-                Some(b'{') => {
-                    let members = json_members(value.get().as_bytes()).ok()?;
-                    members
-                        .into_iter()
-                        .find(|(name, _)| **name == **segment)
-                        .map(|(_, raw)| raw)
-                }
-                Some(b'[') => {
-                    let index: usize = segment.parse().ok()?;
-                    let items: Vec<&'a RawValue> = serde_json::from_str(value.get()).ok()?;
-                    items.get(index).copied()
-                }
-                _ => None,
+    segments.iter().take(POINTER_SEGMENTS_MAX).try_fold(root, |value, segment| {
+        match value.get().as_bytes().first() {
+            Some(b'{') => {
+                let members = json_members(value.get().as_bytes()).ok()?;
+                members.into_iter().find(|(name, _)| **name == **segment).map(|(_, raw)| raw)
             }
-        })
+            Some(b'[') => {
+                let index: usize = segment.parse().ok()?;
+                let items: Vec<&'a RawValue> = serde_json::from_str(value.get()).ok()?;
+                items.get(index).copied()
+            }
+            _ => None,
+        }
+    })
 }
 
 /// The text of a string, a number or a truth value.
@@ -123,10 +109,7 @@ fn update_pairs(
     let mut pairs: Pairs<'_> = alloc::vec![
         ("action".into(), "update".into()),
         ("pcid".into(), message.conversion_id.to_string().into()),
-        (
-            TARGET_PARAM.into(),
-            message.conversion_id.to_string().into()
-        ),
+        (TARGET_PARAM.into(), message.conversion_id.to_string().into()),
         ("type".into(), conversion_type.name().to_string().into()),
         (DEPTH_PARAM.into(), format!("{}", cause.depth).into()),
     ];
@@ -134,9 +117,7 @@ fn update_pairs(
         pairs.push((CAUSE_PARAM.into(), id.as_str().to_string().into()));
     }
     let told = message.transaction_id;
-    let transaction = transactions
-        .iter()
-        .find(|transaction| Some(transaction.id) == told);
+    let transaction = transactions.iter().find(|transaction| Some(transaction.id) == told);
     if let Some(transaction) = transaction {
         let id = transaction.commission_id.as_str().to_string();
         pairs.push(("commission_id".into(), id.into()));
@@ -178,16 +159,8 @@ mod tests {
                 among: BTreeSet::from(["processing".into()]),
             }),
             set: alloc::vec![
-                Mapping {
-                    parameter: "result".into(),
-                    path: pointer("/state"),
-                    words: Some(words)
-                },
-                Mapping {
-                    parameter: "value".into(),
-                    path: pointer("/lines/1/a~1b"),
-                    words: None
-                },
+                Mapping { parameter: "result".into(), path: pointer("/state"), words: Some(words) },
+                Mapping { parameter: "value".into(), path: pointer("/lines/1/a~1b"), words: None },
             ],
         }
     }
@@ -198,10 +171,7 @@ mod tests {
         let answer = read_answer(&call(), body);
         assert_eq!(
             answer.set,
-            [
-                ("result".into(), "approved".into()),
-                ("value".into(), "12.30".into())
-            ]
+            [("result".into(), "approved".into()), ("value".into(), "12.30".into())]
         );
         assert!(answer.unmapped.is_empty() && !answer.pending);
     }
@@ -221,11 +191,7 @@ mod tests {
         ];
         for body in bodies {
             let answer = read_answer(&call(), body.as_bytes());
-            assert_eq!(
-                answer.unmapped,
-                ["result".into(), "value".into()],
-                "{body:.40}"
-            );
+            assert_eq!(answer.unmapped, ["result".into(), "value".into()], "{body:.40}");
             assert!(answer.set.is_empty());
         }
     }
@@ -233,12 +199,6 @@ mod tests {
     #[test]
     fn a_pending_answer_sets_nothing() {
         let answer = read_answer(&call(), br#"{"state":"processing"}"#);
-        assert_eq!(
-            answer,
-            ReadAnswer {
-                pending: true,
-                ..ReadAnswer::default()
-            }
-        );
+        assert_eq!(answer, ReadAnswer { pending: true, ..ReadAnswer::default() });
     }
 }

@@ -68,11 +68,7 @@ impl Breaker {
         let doubled = Self::OPEN_MS.saturating_mul(1 << self.openings.min(8));
         let open = Period::from_ms(doubled.min(Self::OPEN_MAX_MS));
         let openings = self.openings.saturating_add(1);
-        Self {
-            failures,
-            open_until: Some(now.plus(open)),
-            openings,
-        }
+        Self { failures, open_until: Some(now.plus(open)), openings }
     }
 }
 
@@ -83,11 +79,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_ms(1_000_000_000_000);
 
     fn answered(status: u16) -> AttemptOutcome {
-        AttemptOutcome::Answered {
-            status,
-            pending: false,
-            retry_after: None,
-        }
+        AttemptOutcome::Answered { status, pending: false, retry_after: None }
     }
 
     #[test]
@@ -100,16 +92,10 @@ mod tests {
         }
         breaker = breaker.after(AttemptOutcome::Unanswered, NOW);
         assert_eq!(breaker.state(NOW), BreakerState::Open(later(30_000)));
-        assert_eq!(
-            breaker.after(answered(500), NOW).state(NOW),
-            breaker.state(NOW)
-        );
+        assert_eq!(breaker.after(answered(500), NOW).state(NOW), breaker.state(NOW));
         assert_eq!(breaker.state(later(30_000)), BreakerState::HalfOpen);
         let again = breaker.after(answered(500), later(30_000));
-        assert_eq!(
-            again.state(later(30_000)),
-            BreakerState::Open(later(90_000))
-        );
+        assert_eq!(again.state(later(30_000)), BreakerState::Open(later(90_000)));
         let closed = breaker.after(answered(404), later(30_000));
         assert_eq!(closed, Breaker::default());
         assert_eq!(breaker.after(AttemptOutcome::OurFault, NOW), breaker);

@@ -34,14 +34,8 @@ pub enum ConversionType {
 
 impl ConversionType {
     /// The built-in types, in the order of the semantics.
-    pub const BUILT_IN: [Self; 6] = [
-        Self::Click,
-        Self::View,
-        Self::Send,
-        Self::Lead,
-        Self::Prospect,
-        Self::Sale,
-    ];
+    pub const BUILT_IN: [Self; 6] =
+        [Self::Click, Self::View, Self::Send, Self::Lead, Self::Prospect, Self::Sale];
 
     /// The name in rules and requests.
     pub fn name(&self) -> &str {
@@ -58,17 +52,12 @@ impl ConversionType {
 
     /// The built-in type of this name, in any case (R2).
     pub fn built_in(name: &str) -> Option<Self> {
-        Self::BUILT_IN
-            .into_iter()
-            .find(|built_in| built_in.name().eq_ignore_ascii_case(name))
+        Self::BUILT_IN.into_iter().find(|built_in| built_in.name().eq_ignore_ascii_case(name))
     }
 
     /// Whether a postback may create it (R9).
     pub const fn is_trackable(&self) -> bool {
-        matches!(
-            self,
-            Self::Lead | Self::Prospect | Self::Sale | Self::Custom(_)
-        )
+        matches!(self, Self::Lead | Self::Prospect | Self::Sale | Self::Custom(_))
     }
 
     /// Whether it may be a root that is handed in (R51).
@@ -332,10 +321,7 @@ impl Conversion {
 
     /// The rate that was frozen for a currency at its first use (R34).
     pub fn frozen_rate(&self, currency: Currency) -> Option<Rate> {
-        self.rates
-            .iter()
-            .find(|(frozen, _)| *frozen == currency)
-            .map(|(_, rate)| *rate)
+        self.rates.iter().find(|(frozen, _)| *frozen == currency).map(|(_, rate)| *rate)
     }
 }
 

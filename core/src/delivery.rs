@@ -94,9 +94,9 @@ impl Schedule {
     /// The wait before the retry of this number, counted from zero; none: it was the last.
     fn wait(&self, retry: u8) -> Option<Period> {
         match self {
-            Self::Default => DEFAULT_WAITS_MS
-                .get(usize::from(retry))
-                .map(|ms| Period::from_ms(*ms)),
+            Self::Default => {
+                DEFAULT_WAITS_MS.get(usize::from(retry)).map(|ms| Period::from_ms(*ms))
+            }
             Self::Every { max, every } => (retry < *max).then_some(*every),
             Self::Waits(waits) => waits.get(usize::from(retry)).copied(),
         }
@@ -195,20 +195,12 @@ pub enum DeadReason {
 
 /// What follows an attempt (R42).
 pub fn after_attempt(policy: &RetryPolicy, attempt: &Attempt, draw: Draw) -> Next {
-    let AttemptOutcome::Answered {
-        status,
-        pending,
-        retry_after,
-    } = attempt.outcome
-    else {
+    let AttemptOutcome::Answered { status, pending, retry_after } = attempt.outcome else {
         return match attempt.outcome {
             AttemptOutcome::Forbidden => Next::Dead(DeadReason::Forbidden),
             AttemptOutcome::OurFault => {
                 let at = attempt.ended_at.plus(Period::from_ms(MINUTE_MS));
-                Next::Retry {
-                    at,
-                    kind: RetryKind::Ours,
-                }
+                Next::Retry { at, kind: RetryKind::Ours }
             }
             _ => deliver_again(policy, attempt, None, Haste::Normal, draw),
         };
@@ -242,10 +234,7 @@ fn deliver_again(
     haste: Haste,
     draw: Draw,
 ) -> Next {
-    let wait = policy
-        .delivery
-        .wait(attempt.delivery_retries)
-        .filter(|_| !used_up(attempt));
+    let wait = policy.delivery.wait(attempt.delivery_retries).filter(|_| !used_up(attempt));
     let Some(wait) = wait else {
         return Next::Dead(DeadReason::RetriesExhausted);
     };
@@ -256,16 +245,11 @@ fn deliver_again(
         (Schedule::Default, Haste::Normal) => jittered(wait, draw),
         _ => wait,
     };
-    Next::Retry {
-        at: not_before(attempt, wait, retry_after),
-        kind: RetryKind::Delivery,
-    }
+    Next::Retry { at: not_before(attempt, wait, retry_after), kind: RetryKind::Delivery }
 }
 
 fn poll_again(policy: &RetryPolicy, attempt: &Attempt, retry_after: Option<RetryAfter>) -> Next {
-    let polling = policy
-        .polling
-        .filter(|polling| attempt.polls < polling.max && !used_up(attempt));
+    let polling = policy.polling.filter(|polling| attempt.polls < polling.max && !used_up(attempt));
     match polling {
         None => Next::Dead(DeadReason::StillPending),
         Some(polling) => Next::Retry {
@@ -302,20 +286,11 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_ms(1_000_000_000_000);
 
     fn answered(status: u16) -> AttemptOutcome {
-        AttemptOutcome::Answered {
-            status,
-            pending: false,
-            retry_after: None,
-        }
+        AttemptOutcome::Answered { status, pending: false, retry_after: None }
     }
 
     fn attempt(outcome: AttemptOutcome, delivery_retries: u8, polls: u8) -> Attempt {
-        Attempt {
-            ended_at: NOW,
-            outcome,
-            delivery_retries,
-            polls,
-        }
+        Attempt { ended_at: NOW, outcome, delivery_retries, polls }
     }
 
     fn shown(policy: &RetryPolicy, attempt: Attempt, draw: u16) -> String {
@@ -336,24 +311,11 @@ mod tests {
                 408 | 425 | 429 | 500..=599 => "Delivery 5s",
                 _ => "Delivery 30m",
             };
-            assert_eq!(
-                shown(&policy, attempt(answered(status), 0, 0), 0),
-                want,
-                "{status}"
-            );
+            assert_eq!(shown(&policy, attempt(answered(status), 0, 0), 0), want, "{status}");
         }
-        assert_eq!(
-            shown(&policy, attempt(AttemptOutcome::Unanswered, 0, 0), 0),
-            "Delivery 5s"
-        );
-        assert_eq!(
-            shown(&policy, attempt(AttemptOutcome::Forbidden, 0, 0), 0),
-            "Forbidden"
-        );
-        assert_eq!(
-            shown(&policy, attempt(AttemptOutcome::OurFault, 9, 0), 0),
-            "Ours 1m"
-        );
+        assert_eq!(shown(&policy, attempt(AttemptOutcome::Unanswered, 0, 0), 0), "Delivery 5s");
+        assert_eq!(shown(&policy, attempt(AttemptOutcome::Forbidden, 0, 0), 0), "Forbidden");
+        assert_eq!(shown(&policy, attempt(AttemptOutcome::OurFault, 9, 0), 0), "Ours 1m");
     }
 
     #[test]
@@ -364,74 +326,37 @@ mod tests {
             let attempt = attempt(answered(503), retry, 0);
             assert_eq!(shown(&policy, attempt, 0), format!("Delivery {wait}"));
         }
-        assert_eq!(
-            shown(&policy, attempt(answered(503), 9, 0), 0),
-            "RetriesExhausted"
-        );
-        assert_eq!(
-            shown(&policy, attempt(answered(503), 0, 0), u16::MAX),
-            "Delivery 6s"
-        );
-        assert_eq!(
-            shown(&policy, attempt(answered(404), 1, 0), u16::MAX),
-            "Delivery 36m"
-        );
+        assert_eq!(shown(&policy, attempt(answered(503), 9, 0), 0), "RetriesExhausted");
+        assert_eq!(shown(&policy, attempt(answered(503), 0, 0), u16::MAX), "Delivery 6s");
+        assert_eq!(shown(&policy, attempt(answered(404), 1, 0), u16::MAX), "Delivery 36m");
     }
 
     #[test]
     fn an_explicit_schedule_is_used_as_written() {
         let every = RetryPolicy {
-            delivery: Schedule::Every {
-                max: 2,
-                every: Period::from_ms(1_000),
-            },
+            delivery: Schedule::Every { max: 2, every: Period::from_ms(1_000) },
             polling: None,
         };
-        assert_eq!(
-            shown(&every, attempt(answered(404), 0, 0), u16::MAX),
-            "Delivery 1s"
-        );
-        assert_eq!(
-            shown(&every, attempt(answered(404), 2, 0), 0),
-            "RetriesExhausted"
-        );
+        assert_eq!(shown(&every, attempt(answered(404), 0, 0), u16::MAX), "Delivery 1s");
+        assert_eq!(shown(&every, attempt(answered(404), 2, 0), 0), "RetriesExhausted");
         let waits = RetryPolicy {
             delivery: Schedule::Waits(alloc::vec![Period::from_ms(7), Period::from_ms(9)]),
             polling: None,
         };
-        assert_eq!(
-            shown(&waits, attempt(AttemptOutcome::Unanswered, 1, 0), 77),
-            "Delivery 9ms"
-        );
-        assert_eq!(
-            shown(&waits, attempt(AttemptOutcome::Unanswered, 2, 0), 0),
-            "RetriesExhausted"
-        );
+        assert_eq!(shown(&waits, attempt(AttemptOutcome::Unanswered, 1, 0), 77), "Delivery 9ms");
+        assert_eq!(shown(&waits, attempt(AttemptOutcome::Unanswered, 2, 0), 0), "RetriesExhausted");
     }
 
     #[test]
     fn polling_has_its_own_schedule_and_shares_the_limit() {
-        let pending = AttemptOutcome::Answered {
-            status: 200,
-            pending: true,
-            retry_after: None,
-        };
-        let polling = Some(Polling {
-            max: 20,
-            every: Period::from_ms(600_000),
-        });
-        let policy = RetryPolicy {
-            delivery: Schedule::Default,
-            polling,
-        };
+        let pending = AttemptOutcome::Answered { status: 200, pending: true, retry_after: None };
+        let polling = Some(Polling { max: 20, every: Period::from_ms(600_000) });
+        let policy = RetryPolicy { delivery: Schedule::Default, polling };
         assert_eq!(shown(&policy, attempt(pending, 0, 0), 9), "Polling 10m");
         assert_eq!(shown(&policy, attempt(pending, 9, 19), 9), "Polling 10m");
         assert_eq!(shown(&policy, attempt(pending, 0, 20), 9), "StillPending");
         assert_eq!(shown(&policy, attempt(pending, 15, 15), 9), "StillPending");
-        assert_eq!(
-            shown(&policy, attempt(answered(500), 5, 25), 0),
-            "RetriesExhausted"
-        );
+        assert_eq!(shown(&policy, attempt(answered(500), 5, 25), 0), "RetriesExhausted");
         assert_eq!(policy.retries(), 29);
     }
 
@@ -450,11 +375,7 @@ mod tests {
         ];
         for (retry_after, want) in table {
             let retry_after = Some(retry_after);
-            let outcome = AttemptOutcome::Answered {
-                status: 429,
-                pending: false,
-                retry_after,
-            };
+            let outcome = AttemptOutcome::Answered { status: 429, pending: false, retry_after };
             let got = shown(&RetryPolicy::default(), attempt(outcome, 0, 0), 0);
             assert_eq!(got, format!("Delivery {want}"));
         }

@@ -65,9 +65,7 @@ impl Journal {
     }
 
     fn take_trace(&mut self) -> Trace {
-        Trace {
-            steps: core::mem::take(&mut self.steps),
-        }
+        Trace { steps: core::mem::take(&mut self.steps) }
     }
 }
 
@@ -120,10 +118,7 @@ impl<'a> Draft<'a> {
         found: Found,
         journal: &'a mut Journal,
     ) -> Self {
-        let keep = |transaction| Line {
-            transaction,
-            touch: Touch::Kept,
-        };
+        let keep = |transaction| Line { transaction, touch: Touch::Kept };
         Self {
             ruleset,
             receipt,
@@ -154,9 +149,7 @@ impl<'a> Draft<'a> {
 
     /// Whether a commission has a transaction here.
     pub(crate) fn has_transaction_of(&self, id: &CommissionId) -> bool {
-        self.lines
-            .iter()
-            .any(|line| line.transaction.commission_id == *id)
+        self.lines.iter().any(|line| line.transaction.commission_id == *id)
     }
 
     /// Makes the transaction of a commission (R27 to R29), unless it made its most under this root.
@@ -174,11 +167,7 @@ impl<'a> Draft<'a> {
     ) -> Result<Option<usize>, Refusal> {
         let commission = chosen.commission;
         if let Some(most) = commission.recurrence {
-            let counted = Step::Counted {
-                commission: chosen.place,
-                made: made_before,
-                most,
-            };
+            let counted = Step::Counted { commission: chosen.place, made: made_before, most };
             self.journal.steps.push(counted);
             if made_before >= most {
                 self.journal.notes.insert(Note::RecurrenceLimitReached);
@@ -195,16 +184,9 @@ impl<'a> Draft<'a> {
             self.journal.notes.insert(Note::ResultNotInherited);
         }
         let place = self.lines.len();
-        let made_here = self
-            .lines
-            .iter()
-            .filter(|l| matches!(l.touch, Touch::Made { .. }))
-            .count();
+        let made_here = self.lines.iter().filter(|l| matches!(l.touch, Touch::Made { .. })).count();
         let transaction = Transaction {
-            id: self
-                .receipt
-                .id
-                .transaction_id(u16::try_from(made_here).unwrap_or(u16::MAX)),
+            id: self.receipt.id.transaction_id(u16::try_from(made_here).unwrap_or(u16::MAX)),
             conversion_id: self.conversion.id,
             commission_id: commission.id.clone(),
             transaction_type: commission.transaction_type.clone(),
@@ -216,31 +198,20 @@ impl<'a> Draft<'a> {
             direct_amount: None,
             revenue_is_edited: false,
             payout_is_edited: false,
-            auto_set: commission.auto_set.map(|auto_set| DueResult {
-                at: at.plus(auto_set.after),
-                result: auto_set.result,
-            }),
+            auto_set: commission
+                .auto_set
+                .map(|auto_set| DueResult { at: at.plus(auto_set.after), result: auto_set.result }),
             created_at: at,
             updated_at: at,
             revision: 1,
         };
         let id = transaction.id;
-        self.journal.steps.push(Step::Born {
-            transaction: id,
-            result,
-            because,
-        });
+        self.journal.steps.push(Step::Born { transaction: id, result, because });
         if let Some(due) = transaction.auto_set {
-            let step = Step::WillSet {
-                transaction: id,
-                result: due.result,
-                at: due.at,
-            };
+            let step = Step::WillSet { transaction: id, result: due.result, at: due.at };
             self.journal.steps.push(step);
         }
-        let touch = Touch::Made {
-            auto_approve: commission.auto_approve,
-        };
+        let touch = Touch::Made { auto_approve: commission.auto_approve };
         self.lines.push(Line { transaction, touch });
         self.take_direct(place, direct);
         self.compute(place, value)?;
@@ -272,11 +243,7 @@ impl<'a> Draft<'a> {
             return Ok(());
         };
         let transaction = &mut line.transaction;
-        let parameter = if transaction.direct_amount.is_some() {
-            "commission"
-        } else {
-            "value"
-        };
+        let parameter = if transaction.direct_amount.is_some() { "commission" } else { "value" };
         let legs = legs(transaction, value).map_err(|_| out_of_range(parameter))?;
         if legs.lack_value() {
             self.journal.notes.insert(Note::MissingValue);
@@ -288,14 +255,12 @@ impl<'a> Draft<'a> {
             (Leg::Revenue, legs.revenue_formula, legs.revenue),
             (Leg::Payout, legs.payout_formula, legs.payout),
         ];
-        self.journal
-            .steps
-            .extend(sides.map(|(leg, formula, amount)| Step::Leg {
-                transaction: id,
-                leg,
-                formula,
-                amount,
-            }));
+        self.journal.steps.extend(sides.map(|(leg, formula, amount)| Step::Leg {
+            transaction: id,
+            leg,
+            formula,
+            amount,
+        }));
         Ok(())
     }
 
@@ -308,11 +273,7 @@ impl<'a> Draft<'a> {
         if from != result {
             line.transaction.result = result;
             let transaction = line.transaction.id;
-            self.journal.steps.push(Step::ResultSet {
-                transaction,
-                from,
-                to: result,
-            });
+            self.journal.steps.push(Step::ResultSet { transaction, from, to: result });
         }
     }
 
@@ -326,11 +287,7 @@ impl<'a> Draft<'a> {
         let mut effects = Vec::with_capacity(1 + self.lines.len());
         if let Some(effect) = conversion {
             let conversion = Box::new(self.conversion.clone());
-            effects.push(effect(Stored {
-                conversion,
-                key: self.holds.key,
-                pair: self.holds.pair,
-            }));
+            effects.push(effect(Stored { conversion, key: self.holds.key, pair: self.holds.pair }));
         }
         for line in &self.lines {
             match line.touch {
@@ -351,11 +308,7 @@ impl<'a> Draft<'a> {
             trace: self.journal.take_trace(),
             conversion: Some(Box::new(self.conversion)),
             root: Some(Box::new(self.root)),
-            transactions: self
-                .lines
-                .into_iter()
-                .map(|line| line.transaction)
-                .collect(),
+            transactions: self.lines.into_iter().map(|line| line.transaction).collect(),
         }
     }
 }

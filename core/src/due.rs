@@ -43,10 +43,7 @@ pub fn due(ruleset: &Ruleset, message: &Message, found: &Found) -> Due {
     };
     match &message.of {
         MessageOf::Step { postback, number } => {
-            let definition = ruleset
-                .postbacks()
-                .iter()
-                .find(|known| known.id == *postback);
+            let definition = ruleset.postbacks().iter().find(|known| known.id == *postback);
             let call = definition.and_then(|known| known.steps.get(usize::from(*number)));
             call.map_or(Due::Unknown, |call| Due::Send {
                 request: render(&call.request, &state(None)),
@@ -67,10 +64,7 @@ pub fn due(ruleset: &Ruleset, message: &Message, found: &Found) -> Due {
                 Some(silence) => Due::Drop(silence),
                 None => {
                     let sequence = Some(found.told.sequence(id).saturating_add(1));
-                    Due::Send {
-                        request: render(&api.call.request, &state(sequence)),
-                        sequence,
-                    }
+                    Due::Send { request: render(&api.call.request, &state(sequence)), sequence }
                 }
             }
         }

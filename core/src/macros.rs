@@ -23,51 +23,28 @@ pub struct Macro {
 }
 
 const fn open(name: &'static str, meaning: &'static str) -> Macro {
-    Macro {
-        name,
-        meaning,
-        for_affiliates: true,
-    }
+    Macro { name, meaning, for_affiliates: true }
 }
 
 const fn closed(name: &'static str, meaning: &'static str) -> Macro {
-    Macro {
-        name,
-        meaning,
-        for_affiliates: false,
-    }
+    Macro { name, meaning, for_affiliates: false }
 }
 
 /// All macros, beside `affs1` to `affs10`, `param.NAME` and `secret:NAME`.
 pub const MACROS: [Macro; 26] = [
     open("pcid", "the id of the root"),
     open("conversion_id", "the id of this conversion"),
-    open(
-        "transaction_id",
-        "the id of the transaction; of a conversion event, if it has just one",
-    ),
+    open("transaction_id", "the id of the transaction; of a conversion event, if it has just one"),
     open("external_id", "the advertiser's id"),
     open("affiliate_click_id", "the affiliate's own id of the click"),
     open("type", "the type of the conversion"),
     open("transaction_type", "the type of the transaction"),
-    open(
-        "commission_id",
-        "the commission; of a conversion event, if it has just one transaction",
-    ),
-    open(
-        "result",
-        "the result; of a conversion event, if it has just one transaction",
-    ),
+    open("commission_id", "the commission; of a conversion event, if it has just one transaction"),
+    open("result", "the result; of a conversion event, if it has just one transaction"),
     open("event", "the event, for example transaction.created"),
     open("value", "the value, in the tenant's currency"),
-    closed(
-        "revenue",
-        "what the advertiser owes; of a conversion event, the sum",
-    ),
-    open(
-        "payout",
-        "what the affiliate gets; of a conversion event, the sum",
-    ),
+    closed("revenue", "what the advertiser owes; of a conversion event, the sum"),
+    open("payout", "what the affiliate gets; of a conversion event, the sum"),
     closed("price", "the price, in the tenant's currency"),
     open("currency", "the tenant's currency"),
     open("offer_id", "the offer"),
@@ -78,21 +55,14 @@ pub const MACROS: [Macro; 26] = [
     open("source", "how the root came in: link, iframe or api"),
     open("created_at", "when the conversion was made"),
     open("updated_at", "when the conversion last changed"),
-    open(
-        "sequence",
-        "the number of the message among those about this conversion",
-    ),
+    open("sequence", "the number of the message among those about this conversion"),
     open("message_id", "the id of the message"),
-    open(
-        "status",
-        "the advertiser's own word for the result, where one came",
-    ),
+    open("status", "the advertiser's own word for the result, where one came"),
 ];
 
 /// The macros of the affiliate's own sub ids.
-pub(crate) const AFFS_MACROS: [&str; 10] = [
-    "affs1", "affs2", "affs3", "affs4", "affs5", "affs6", "affs7", "affs8", "affs9", "affs10",
-];
+pub(crate) const AFFS_MACROS: [&str; 10] =
+    ["affs1", "affs2", "affs3", "affs4", "affs5", "affs6", "affs7", "affs8", "affs9", "affs10"];
 /// Before the name of a param.
 pub const PARAM_MACRO: &str = "param.";
 /// Before the name of a secret.
@@ -116,10 +86,7 @@ impl<'a> State<'a> {
     /// The transaction that single-valued macros stand for: the event's, or the only one.
     fn only(&self) -> Option<&'a Transaction> {
         match self.transaction {
-            Some(id) => self
-                .transactions
-                .iter()
-                .find(|transaction| transaction.id == id),
+            Some(id) => self.transactions.iter().find(|transaction| transaction.id == id),
             None => match self.transactions {
                 [only] => Some(only),
                 _ => None,
@@ -144,15 +111,10 @@ impl<'a> State<'a> {
 
     /// The value of a macro; none renders empty.
     pub(crate) fn value(&self, name: &str) -> Option<Cow<'a, str>> {
-        let Self {
-            root, conversion, ..
-        } = *self;
+        let Self { root, conversion, .. } = *self;
         let origin = &root.origin;
         if let Some(param) = name.strip_prefix(PARAM_MACRO) {
-            return conversion
-                .params
-                .get(param)
-                .map(|value| Cow::from(&**value));
+            return conversion.params.get(param).map(|value| Cow::from(&**value));
         }
         if let Some(number) = name.strip_prefix("affs") {
             let number: u8 = number.parse().ok()?;
@@ -181,20 +143,14 @@ impl<'a> State<'a> {
             "offer_id" => Some(origin.offer.as_str().into()),
             "advertiser_id" => Some(origin.advertiser.as_str().into()),
             "affiliate_id" => Some(origin.affiliate.as_str().into()),
-            "channel" => origin
-                .channel
-                .as_ref()
-                .map(|channel| channel.as_str().into()),
+            "channel" => origin.channel.as_ref().map(|channel| channel.as_str().into()),
             "integration" => origin.integration.as_ref().map(|i| i.as_str().into()),
             "source" => Some(origin.source.name().into()),
             "created_at" => Some(conversion.created_at.to_string().into()),
             "updated_at" => Some(conversion.updated_at.to_string().into()),
             "sequence" => self.sequence.map(|sequence| sequence.to_string().into()),
             "message_id" => Some(self.message.to_string().into()),
-            "status" => conversion
-                .params
-                .get(RAW_RESULT_PARAM)
-                .map(|word| Cow::from(&**word)),
+            "status" => conversion.params.get(RAW_RESULT_PARAM).map(|word| Cow::from(&**word)),
             _ => None,
         }
     }

@@ -61,10 +61,7 @@ impl MessageOf {
             Self::TrackingApi(id) => Some(id.clone()),
             Self::Step { .. } => None,
         };
-        Cause {
-            tracking_api,
-            depth: depth.saturating_add(1),
-        }
+        Cause { tracking_api, depth: depth.saturating_add(1) }
     }
 }
 
@@ -88,14 +85,8 @@ pub enum MessageState {
 
 impl MessageState {
     /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::Due,
-        Self::Held,
-        Self::Sending,
-        Self::Delivered,
-        Self::Polling,
-        Self::Dead,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Due, Self::Held, Self::Sending, Self::Delivered, Self::Polling, Self::Dead];
 
     /// The name in answers and filters.
     pub const fn name(self) -> &'static str {

@@ -32,11 +32,7 @@ pub enum Place {
 }
 
 /// Only what RFC 3986 calls unreserved stays: good in every part of a URL and in a form.
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl Place {
     /// A value, encoded for this place.
@@ -58,11 +54,7 @@ impl Place {
 /// The inside of a JSON string.
 pub(crate) fn json_text(value: &str) -> String {
     let quoted = serde_json::to_string(value).unwrap_or_default();
-    quoted
-        .strip_prefix('"')
-        .and_then(|q| q.strip_suffix('"'))
-        .unwrap_or_default()
-        .to_string()
+    quoted.strip_prefix('"').and_then(|q| q.strip_suffix('"')).unwrap_or_default().to_string()
 }
 
 /// A piece of a template.
@@ -169,18 +161,9 @@ mod tests {
     fn each_place_has_its_encoding() {
         let nasty = "a b&c=\"ž\"\r\nX: y/%{x}";
         let table = [
-            (
-                Place::Path,
-                "a%20b%26c%3D%22%C5%BE%22%0D%0AX%3A%20y%2F%25%7Bx%7D",
-            ),
-            (
-                Place::Query,
-                "a%20b%26c%3D%22%C5%BE%22%0D%0AX%3A%20y%2F%25%7Bx%7D",
-            ),
-            (
-                Place::Form,
-                "a%20b%26c%3D%22%C5%BE%22%0D%0AX%3A%20y%2F%25%7Bx%7D",
-            ),
+            (Place::Path, "a%20b%26c%3D%22%C5%BE%22%0D%0AX%3A%20y%2F%25%7Bx%7D"),
+            (Place::Query, "a%20b%26c%3D%22%C5%BE%22%0D%0AX%3A%20y%2F%25%7Bx%7D"),
+            (Place::Form, "a%20b%26c%3D%22%C5%BE%22%0D%0AX%3A%20y%2F%25%7Bx%7D"),
             (Place::Header, "a b&c=\"%C5%BE\"%0D%0AX: y/%{x}"),
             (Place::Json, "a b&c=\\\"ž\\\"\\r\\nX: y/%{x}"),
             (Place::Raw, nasty),
@@ -204,10 +187,7 @@ mod tests {
             Piece::Secret(key.clone(), Place::Query),
         ]);
         let parts = pieces.fill(|_| Some("{secret:key}".into()));
-        assert_eq!(
-            shown_parts(&parts),
-            "https://x/?a=%7Bsecret%3Akey%7D&k={secret:key}"
-        );
+        assert_eq!(shown_parts(&parts), "https://x/?a=%7Bsecret%3Akey%7D&k={secret:key}");
         let sent = complete(&parts, |_| Some("s&t".into())).unwrap();
         assert_eq!(sent, "https://x/?a=%7Bsecret%3Akey%7D&k=s%26t");
         assert_eq!(complete(&parts, |_| None), Err(key));

@@ -75,10 +75,7 @@ impl fmt::Debug for SigningKey {
 
 /// The header `webhook-signature` of a message: the signature of each key, the newest key first.
 pub fn signatures(keys: &[SigningKey], id: &str, timestamp: i64, body: &[u8]) -> String {
-    let all: Vec<String> = keys
-        .iter()
-        .map(|key| key.sign(id, timestamp, body))
-        .collect();
+    let all: Vec<String> = keys.iter().map(|key| key.sign(id, timestamp, body)).collect();
     all.join(" ")
 }
 
@@ -141,9 +138,7 @@ impl SignedMessage<'_> {
             let mac = key.mac(self.id, self.timestamp, self.body);
             mac.is_some_and(|mac| mac.verify_slice(signature).is_ok())
         };
-        let mut pairs = keys
-            .iter()
-            .flat_map(|key| signatures.iter().map(move |one| (key, one)));
+        let mut pairs = keys.iter().flat_map(|key| signatures.iter().map(move |one| (key, one)));
         if pairs.any(|(key, signature)| is_right(key, signature)) {
             return Ok(());
         }
@@ -189,21 +184,13 @@ mod tests {
         assert_eq!(signature, MESSAGE.signature);
         assert_eq!(verified(MESSAGE, 0), Ok(()));
         let bare = key("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
-        assert_eq!(
-            bare.sign(MESSAGE.id, SIGNED_AT, MESSAGE.body),
-            MESSAGE.signature
-        );
+        assert_eq!(bare.sign(MESSAGE.id, SIGNED_AT, MESSAGE.body), MESSAGE.signature);
     }
 
     #[test]
     fn whatever_differs_is_refused() {
         use SignatureError::{Id, NoMatch, Timestamp as Moment};
-        let SignedMessage {
-            id,
-            timestamp,
-            signature,
-            ..
-        } = MESSAGE;
+        let SignedMessage { id, timestamp, signature, .. } = MESSAGE;
         let cut = signature.strip_suffix('=').unwrap();
         let table = [
             ("msg_p5", timestamp, signature, NoMatch),
@@ -222,12 +209,7 @@ mod tests {
         ];
         for (id, timestamp, signature, error) in table {
             let body = MESSAGE.body;
-            let message = SignedMessage {
-                id,
-                timestamp,
-                signature,
-                body,
-            };
+            let message = SignedMessage { id, timestamp, signature, body };
             assert_eq!(verified(message, 0), Err(error), "{message:?}");
         }
         let body = b"{\"test\": 2432232315}";
@@ -254,21 +236,12 @@ mod tests {
         let header = signatures(&keys, MESSAGE.id, SIGNED_AT, MESSAGE.body);
         assert_eq!(header.split(' ').nth(1), Some(MESSAGE.signature));
         for known in &keys {
-            let message = SignedMessage {
-                signature: &header,
-                ..MESSAGE
-            };
+            let message = SignedMessage { signature: &header, ..MESSAGE };
             let now = Timestamp::from_ms(SIGNED_AT * 1000);
-            assert_eq!(
-                message.verify(core::slice::from_ref(known), now, TOLERANCE),
-                Ok(())
-            );
+            assert_eq!(message.verify(core::slice::from_ref(known), now, TOLERANCE), Ok(()));
         }
         // One signature is accepted by whoever still knows both.
-        assert_eq!(
-            MESSAGE.verify(&keys, Timestamp::from_ms(SIGNED_AT * 1000), TOLERANCE),
-            Ok(())
-        );
+        assert_eq!(MESSAGE.verify(&keys, Timestamp::from_ms(SIGNED_AT * 1000), TOLERANCE), Ok(()));
     }
 
     #[test]

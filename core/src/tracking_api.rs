@@ -111,10 +111,7 @@ impl Trigger {
 
     /// Whether it is about transactions.
     pub const fn is_of_transactions(self) -> bool {
-        matches!(
-            self,
-            Self::Transaction | Self::TransactionCreated | Self::TransactionUpdated
-        )
+        matches!(self, Self::Transaction | Self::TransactionCreated | Self::TransactionUpdated)
     }
 }
 

@@ -46,10 +46,7 @@ pub(crate) fn update(
         Manner::Asked => asked_target(case, root, journal)?,
         Manner::Repeat { first, .. } => {
             let conversion = first.conversion.id;
-            journal.steps.push(Step::Target {
-                conversion,
-                by: TargetBy::Repeat,
-            });
+            journal.steps.push(Step::Target { conversion, by: TargetBy::Repeat });
             first
         }
     };
@@ -60,14 +57,8 @@ pub(crate) fn update(
     commission_fits(case, manner, target)?;
     let add = matches!(manner, Manner::Repeat { add: true, .. });
     let draft = Draft::new(case.ruleset, case.receipt, target.clone(), journal);
-    let mut change = Change {
-        case,
-        draft,
-        add,
-        changed: false,
-        direct: None,
-        selected: Vec::new(),
-    };
+    let mut change =
+        Change { case, draft, add, changed: false, direct: None, selected: Vec::new() };
     if brings_id {
         change.external_id();
     }
@@ -85,10 +76,7 @@ fn asked_target<'a>(
     journal: &mut Journal,
 ) -> Result<&'a Found, Refusal> {
     let (found, by) = find_target(case, root).ok_or_else(|| no_target(case))?;
-    journal.steps.push(Step::Target {
-        conversion: found.conversion.id,
-        by,
-    });
+    journal.steps.push(Step::Target { conversion: found.conversion.id, by });
     Ok(found)
 }
 
@@ -97,9 +85,7 @@ fn find_target<'a>(case: Case<'a>, root: &Root) -> Option<(&'a Found, TargetBy)>
     let postback = case.postback;
     if let Some(target) = postback.target {
         let exact = [&facts.named, &facts.root_row].into_iter().flatten();
-        let found = exact
-            .into_iter()
-            .find(|found| found.conversion.id == target);
+        let found = exact.into_iter().find(|found| found.conversion.id == target);
         return found.map(|found| (found, TargetBy::Named));
     }
     if let Some(found) = &facts.newest_of_pair {
@@ -121,11 +107,7 @@ fn find_target<'a>(case: Case<'a>, root: &Root) -> Option<(&'a Found, TargetBy)>
         let own = &found.conversion.conversion_type;
         wanted.is_none_or(|t| t == own) && (postback.external_id.is_none() || !is_view(own))
     });
-    let by = if wanted.is_some() {
-        TargetBy::NewestOfType
-    } else {
-        TargetBy::Newest
-    };
+    let by = if wanted.is_some() { TargetBy::NewestOfType } else { TargetBy::Newest };
     let newest = facts.newest_under_root.as_ref().or(root_row)?;
     Some((newest, by)).filter(|(found, _)| takes_id(found))
 }
@@ -170,11 +152,7 @@ fn commission_fits(case: Case<'_>, manner: Manner<'_>, target: &Found) -> Result
     let Some(id) = &case.postback.commission_id else {
         return Ok(());
     };
-    if target
-        .transactions
-        .iter()
-        .any(|transaction| transaction.commission_id == *id)
-    {
+    if target.transactions.iter().any(|transaction| transaction.commission_id == *id) {
         return Ok(());
     }
     if case.ruleset.commission(id).is_none() {
@@ -243,10 +221,7 @@ impl Change<'_> {
     fn params(&mut self) {
         for (name, value) in &self.case.postback.params {
             if self.draft.conversion.params.get(name) != Some(value) {
-                self.draft
-                    .conversion
-                    .params
-                    .insert(name.clone(), value.clone());
+                self.draft.conversion.params.insert(name.clone(), value.clone());
                 self.changed(Field::Param(name.clone()));
             }
         }
@@ -256,12 +231,7 @@ impl Change<'_> {
     fn amounts(&mut self) -> Result<Amounts, Refusal> {
         let draft = &mut self.draft;
         let raw = raw_amounts(self.case);
-        let amounts = convert(
-            draft.ruleset,
-            raw,
-            &mut draft.conversion,
-            &mut draft.journal.steps,
-        )?;
+        let amounts = convert(draft.ruleset, raw, &mut draft.conversion, &mut draft.journal.steps)?;
         let before = draft.conversion.value;
         let value = self.sum(AmountParameter::Value, before, amounts.value)?;
         let conversion = &mut self.draft.conversion;
@@ -309,10 +279,7 @@ impl Change<'_> {
         let follows =
             |transaction: &Transaction| named.is_none_or(|id| transaction.commission_id == *id);
         let lines = self.draft.lines.iter().enumerate();
-        self.selected = lines
-            .filter(|(_, l)| follows(&l.transaction))
-            .map(|(at, _)| at)
-            .collect();
+        self.selected = lines.filter(|(_, l)| follows(&l.transaction)).map(|(at, _)| at).collect();
         self.direct = amounts.commission;
         let claimed = self.apply_direct()?;
         let asks = self.changed || self.case.postback.result.is_some() || named.is_some();
@@ -345,18 +312,10 @@ impl Change<'_> {
         if self.selected.len() > 1 {
             self.draft.journal.notes.insert(Note::DirectAmountFirstOnly);
         }
-        let standing = self
-            .draft
-            .lines
-            .get(oldest)
-            .and_then(|line| line.transaction.direct_amount);
-        let before = standing.map(|amount| Received {
-            amount,
-            original: None,
-        });
+        let standing = self.draft.lines.get(oldest).and_then(|line| line.transaction.direct_amount);
+        let before = standing.map(|amount| Received { amount, original: None });
         let sum = self.sum(AmountParameter::Commission, before, Some(came))?;
-        self.draft
-            .take_direct(oldest, sum.map(|received| received.amount));
+        self.draft.take_direct(oldest, sum.map(|received| received.amount));
         Ok(sum)
     }
 
@@ -371,11 +330,7 @@ impl Change<'_> {
             return Ok(());
         }
         let is_first = self.draft.lines.is_empty();
-        let waiting = self
-            .draft
-            .conversion
-            .untaken_commission
-            .filter(|_| is_first);
+        let waiting = self.draft.conversion.untaken_commission.filter(|_| is_first);
         // Where R23 found no transaction of the commission that is named, the amount is for this.
         let direct = waiting.or(self.direct.filter(|_| self.selected.is_empty()));
         let made_before = self.case.facts.counters.get(id).copied().unwrap_or(0);
@@ -386,9 +341,7 @@ impl Change<'_> {
         };
         let value = self.draft.conversion.value.map(|received| received.amount);
         let amount = direct.map(|received| received.amount);
-        let made = self
-            .draft
-            .make_transaction(chosen, made_before, value, amount, &birth)?;
+        let made = self.draft.make_transaction(chosen, made_before, value, amount, &birth)?;
         if made.is_some() && waiting.is_some() {
             self.draft.conversion.untaken_commission = None;
         }
@@ -430,25 +383,18 @@ impl Change<'_> {
                 line.transaction.revision = line.transaction.revision.saturating_add(1);
             }
         }
-        let touched = self
-            .draft
-            .lines
-            .iter()
-            .any(|line| line.touch != Touch::Kept);
+        let touched = self.draft.lines.iter().any(|line| line.touch != Touch::Kept);
         if !self.changed && !touched {
             // A frozen rate or a remembered limit is bookkeeping and no change.
             let books = (self.draft.conversion != target.conversion)
                 .then_some(Effect::UpdateConversion as fn(_) -> _);
-            return self
-                .draft
-                .into_decision(Outcome::Unchanged, books, Vec::new());
+            return self.draft.into_decision(Outcome::Unchanged, books, Vec::new());
         }
         let conversion = &mut self.draft.conversion;
         conversion.updated_at = at;
         conversion.revision = conversion.revision.saturating_add(1);
         let events = self.events();
-        self.draft
-            .into_decision(Outcome::Updated, Some(Effect::UpdateConversion), events)
+        self.draft.into_decision(Outcome::Updated, Some(Effect::UpdateConversion), events)
     }
 
     /// R36: the conversion, what this step made, then everything selected, changed or not, except

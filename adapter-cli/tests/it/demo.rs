@@ -42,11 +42,7 @@ fn taken_ports_are_no_obstacle() {
     let _taken = [8080, 8081].map(|port| TcpListener::bind(("127.0.0.1", port)));
     let ran = Sandbox::new().run("demo --exit").code(0);
     assert!(!ran.stdout.contains("127.0.0.1:8080"), "{}", ran.stdout);
-    assert!(
-        ran.stdout.contains("approved: Shoply owes you"),
-        "{}",
-        ran.stdout
-    );
+    assert!(ran.stdout.contains("approved: Shoply owes you"), "{}", ran.stdout);
 }
 
 #[test]
@@ -54,15 +50,9 @@ fn it_serves_on_until_it_is_interrupted_and_leaves_nothing_behind() {
     let sandbox = Sandbox::new();
     let mut command = sandbox.command();
     command.arg("demo").env("TMPDIR", sandbox.path("."));
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let said = BufReader::new(child.stderr.take().unwrap()).lines();
-    let serving = said
-        .map_while(Result::ok)
-        .any(|line| line.contains("serving until Ctrl-C"));
+    let serving = said.map_while(Result::ok).any(|line| line.contains("serving until Ctrl-C"));
     assert!(serving, "the demo ended");
 
     let told: Vec<String> = {
@@ -79,15 +69,8 @@ fn it_serves_on_until_it_is_interrupted_and_leaves_nothing_behind() {
         }
         told
     };
-    let link = told
-        .iter()
-        .find(|line| line.trim().starts_with("http://"))
-        .unwrap();
-    let (address, path) = link
-        .trim()
-        .trim_start_matches("http://")
-        .split_once('/')
-        .unwrap();
+    let link = told.iter().find(|line| line.trim().starts_with("http://")).unwrap();
+    let (address, path) = link.trim().trim_start_matches("http://").split_once('/').unwrap();
     let address: SocketAddr = address.parse().unwrap();
     let answer = block_on(async {
         let mut client = Client::connect(address).await?;
@@ -96,13 +79,7 @@ fn it_serves_on_until_it_is_interrupted_and_leaves_nothing_behind() {
     assert_eq!(answer.unwrap().status, 302);
 
     let pid = child.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-s", "INT", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("kill").args(["-s", "INT", &pid]).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(0));
     let left = std::fs::read_dir(sandbox.path(".")).unwrap().count();
     assert_eq!(left, 0, "files were left behind");

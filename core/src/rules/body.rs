@@ -30,18 +30,12 @@ pub(super) fn body(item: &Item<'_>, visibility: Visibility) -> Option<(Box<str>,
     });
     let Some((key, default, content)) = given.next() else {
         if !table.has_unknown_keys() {
-            item.error(
-                "the body is missing",
-                "as in { json = { click = \"{pcid}\" } }",
-            );
+            item.error("the body is missing", "as in { json = { click = \"{pcid}\" } }");
         }
         return None;
     };
     if given.next().is_some() {
-        item.error(
-            "`json`, `form` and `raw` exclude each other",
-            "keep one of them",
-        );
+        item.error("`json`, `form` and `raw` exclude each other", "keep one of them");
         return None;
     }
     let kind = content_type(&table, default);
@@ -76,9 +70,7 @@ fn media_type(item: &Item<'_>) -> Option<String> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b);
         !word.is_empty() && word.bytes().all(allowed)
     };
-    let is_type = essence
-        .split_once('/')
-        .is_some_and(|(a, b)| is_word(a) && is_word(b));
+    let is_type = essence.split_once('/').is_some_and(|(a, b)| is_word(a) && is_word(b));
     let is_plain = text.len() <= LEN_MAX && text.bytes().all(|b| matches!(b, b' '..=b'~'));
     if !is_type || !is_plain {
         let message = format!("`{}` is no content type", shown(text));
@@ -157,10 +149,7 @@ fn json_object(item: &Item<'_>, visibility: Visibility, built: &mut Builder) -> 
 
 fn literal_key(key: &str, item: &Item<'_>) -> Option<()> {
     if key.contains(['{', '}']) {
-        item.key_error(
-            "a macro may not stand in a name",
-            "use macros in values only",
-        );
+        item.key_error("a macro may not stand in a name", "use macros in values only");
         return None;
     }
     Some(())
@@ -196,11 +185,7 @@ fn raw(item: &Item<'_>, kind: &str, visibility: Visibility, built: &mut Builder)
     if essence.ends_with("/json") || essence.ends_with("+json") {
         return raw_json(item, &template, visibility, built);
     }
-    let place = if essence == FORM_TYPE {
-        Place::Form
-    } else {
-        Place::Raw
-    };
+    let place = if essence == FORM_TYPE { Place::Form } else { Place::Raw };
     built.template(item, &template, visibility, place)
 }
 

@@ -85,10 +85,7 @@ pub(super) fn call(table: &Table<'_>, visibility: Visibility) -> Option<Call> {
     let poll = own("poll").and_then(|item| poll(&item));
     let (pending, polling) = poll.unzip();
     let set = own("set").map(|item| set(&item));
-    let retry = RetryPolicy {
-        delivery: delivery.unwrap_or_default(),
-        polling,
-    };
+    let retry = RetryPolicy { delivery: delivery.unwrap_or_default(), polling };
     check_retries(table, &retry);
     Some(Call {
         request: request?,
@@ -113,19 +110,14 @@ pub(super) fn period(item: &Item<'_>, least: Period, most: Period) -> Option<Per
 fn request(item: &Item<'_>, visibility: Visibility) -> Option<RequestTemplate> {
     let table = item.table(&["method", "url", "headers", "body"], &[])?;
     let method = table.get("method");
-    let method_given = method
-        .as_ref()
-        .map(|item| item.word("HTTP method", &HttpMethod::ALL, HttpMethod::name));
+    let method_given =
+        method.as_ref().map(|item| item.word("HTTP method", &HttpMethod::ALL, HttpMethod::name));
     let url = table.required("url", "url = \"https://shoply.example/?id={external_id}\"");
     let url = url.and_then(|item| request_url(&item, visibility));
     let headers = table.get("headers");
     let headers = headers.map(|item| headers_of(&item, visibility));
     let body_given = table.get("body").map(|item| body(&item, visibility));
-    let default = if body_given.is_some() {
-        HttpMethod::Post
-    } else {
-        HttpMethod::Get
-    };
+    let default = if body_given.is_some() { HttpMethod::Post } else { HttpMethod::Get };
     let (url, is_encrypted) = url?;
     let request = RequestTemplate {
         method: method_given.unwrap_or(Some(default))?,
@@ -142,10 +134,7 @@ fn request(item: &Item<'_>, visibility: Visibility) -> Option<RequestTemplate> {
     }
     if !is_encrypted && request.secrets().next().is_some() {
         let item = table.get("url").unwrap_or_else(|| item.clone());
-        item.warning(
-            "a secret is sent over plain http",
-            "begin the url with https://",
-        );
+        item.warning("a secret is sent over plain http", "begin the url with https://");
     }
     Some(request)
 }
@@ -161,10 +150,7 @@ fn request_url(item: &Item<'_>, visibility: Visibility) -> Option<(Pieces, bool)
     }
     check_authority(item, url.authority)?;
     if url.template.as_str().contains('#') {
-        item.error(
-            "what follows a `#` is never sent",
-            "remove it, or write %23",
-        );
+        item.error("what follows a `#` is never sent", "remove it, or write %23");
         return None;
     }
     let mut built = Builder::default();
@@ -188,9 +174,7 @@ fn check_authority(item: &Item<'_>, authority: &str) -> Option<()> {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
         _ => (authority, None),
     };
-    let address = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
+    let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let is_host = match address {
         Some(address) => address.parse::<core::net::Ipv6Addr>().is_ok(),
         None => {
@@ -199,10 +183,7 @@ fn check_authority(item: &Item<'_>, authority: &str) -> Option<()> {
         }
     };
     if !is_host {
-        item.error(
-            format!("`{}` is no host", shown(host)),
-            "for example shoply.example",
-        );
+        item.error(format!("`{}` is no host", shown(host)), "for example shoply.example");
         return None;
     }
     if port.is_some_and(|port| port.parse::<u16>().map_or(true, |port| port == 0)) {
@@ -217,10 +198,7 @@ fn headers_of(item: &Item<'_>, visibility: Visibility) -> Option<Vec<(Box<str>, 
     let hint = "as in { authorization = \"Bearer {secret:NAME}\" }";
     let entries = item.entries("a table of headers", hint)?;
     if entries.len() > HEADERS_MAX {
-        item.error(
-            format!("there are more than {HEADERS_MAX} headers"),
-            "remove some",
-        );
+        item.error(format!("there are more than {HEADERS_MAX} headers"), "remove some");
         return None;
     }
     let mut headers: Vec<(Box<str>, Pieces)> = Vec::new();
@@ -294,9 +272,7 @@ fn schedule(item: &Item<'_>) -> Option<Schedule> {
     // Who never tries again needs no wait.
     let every = match table.get("every") {
         None if max == 0 => Some(WAIT_MIN),
-        _ => table
-            .required("every", "every = \"5m\"")
-            .and_then(|item| wait(&item)),
+        _ => table.required("every", "every = \"5m\"").and_then(|item| wait(&item)),
     };
     Some(Schedule::Every { max, every: every? })
 }
@@ -308,20 +284,13 @@ fn retries(item: &Item<'_>, least: u32) -> Option<u8> {
 
 fn poll(item: &Item<'_>) -> Option<(PendingAnswer, Polling)> {
     let table = item.table(&["pending", "every", "max"], &[])?;
-    let pending = table.required(
-        "pending",
-        "pending = { path = \"/state\", in = [\"processing\"] }",
-    );
+    let pending =
+        table.required("pending", "pending = { path = \"/state\", in = [\"processing\"] }");
     let pending = pending.and_then(|item| pending_answer(&item));
     let every = table.required("every", "every = \"10m\"");
     let every = every.and_then(|item| period(&item, WAIT_MIN, WAIT_MAX));
-    let max = table
-        .required("max", "max = 20")
-        .and_then(|item| retries(&item, 1));
-    let polling = Polling {
-        max: max?,
-        every: every?,
-    };
+    let max = table.required("max", "max = 20").and_then(|item| retries(&item, 1));
+    let polling = Polling { max: max?, every: every? };
     Some((pending?, polling))
 }
 
@@ -335,18 +304,12 @@ fn pending_answer(item: &Item<'_>) -> Option<PendingAnswer> {
         few(&item, words.len())?;
         Some(words)
     });
-    Some(PendingAnswer {
-        path: path?,
-        among: among?,
-    })
+    Some(PendingAnswer { path: path?, among: among? })
 }
 
 fn few(item: &Item<'_>, count: usize) -> Option<()> {
     if count > WORDS_MAX {
-        item.error(
-            format!("there are more than {WORDS_MAX} words"),
-            "remove some",
-        );
+        item.error(format!("there are more than {WORDS_MAX} words"), "remove some");
         return None;
     }
     Some(())
@@ -376,16 +339,12 @@ fn check_retries(table: &Table<'_>, retry: &RetryPolicy) {
         Some(_) => "shorten `retry` or `poll`",
         None => "shorten `poll`, or give a `retry`: the default one tries 9 times again",
     };
-    at.unwrap_or_else(|| table.item.clone())
-        .error(message, hint);
+    at.unwrap_or_else(|| table.item.clone()).error(message, hint);
 }
 
 /// What of an answer becomes a parameter (R45), in the order of the text.
 fn set(item: &Item<'_>) -> Vec<Mapping> {
-    let entries = item.entries(
-        "a table of parameters",
-        "as in { result = { path = \"/state\" } }",
-    );
+    let entries = item.entries("a table of parameters", "as in { result = { path = \"/state\" } }");
     let entries = entries.unwrap_or_default();
     let mapping = |(entry, item): &(&Entry, Item<'_>)| {
         check_settable(item, &entry.key)?;
@@ -438,10 +397,7 @@ fn mapping(item: &Item<'_>, parameter: &str) -> Option<Mapping> {
 fn words(item: &Item<'_>, parameter: &str) -> Option<BTreeMap<Box<str>, Box<str>>> {
     let entries = item.entries("a table of words", "as in { paid = \"approved\" }")?;
     if entries.is_empty() {
-        item.error(
-            "nothing is ever mapped",
-            "leave `map` out to take values as they are",
-        );
+        item.error("nothing is ever mapped", "leave `map` out to take values as they are");
     }
     few(item, entries.len())?;
     let meaning = |(entry, item): &(&Entry, Item<'_>)| {

@@ -47,12 +47,7 @@ pub(super) fn advertisers(names: &Names<'_>) -> BTreeMap<AdvertiserId, Advertise
         let name = name?;
         Some((id.clone(), Advertiser { id, name }))
     };
-    names
-        .advertisers
-        .tables
-        .iter()
-        .filter_map(advertiser)
-        .collect()
+    names.advertisers.tables.iter().filter_map(advertiser).collect()
 }
 
 /// The affiliates, by id.
@@ -63,20 +58,10 @@ pub(super) fn affiliates(names: &Names<'_>) -> BTreeMap<AffiliateId, Affiliate> 
         let group = group.and_then(|item| item.token(GroupName::new));
         let api_tokens = secrets(table);
         let id = id.clone()?;
-        let affiliate = Affiliate {
-            name: name?,
-            group,
-            api_tokens,
-            id: id.clone(),
-        };
+        let affiliate = Affiliate { name: name?, group, api_tokens, id: id.clone() };
         Some((id, affiliate))
     };
-    names
-        .affiliates
-        .tables
-        .iter()
-        .filter_map(affiliate)
-        .collect()
+    names.affiliates.tables.iter().filter_map(affiliate).collect()
 }
 
 /// The offers, by id.
@@ -117,10 +102,7 @@ fn name(table: &Table<'_>, id: Option<&str>) -> Option<String> {
 fn window(item: &Item<'_>) -> Option<Period> {
     let period: Period = item.parsed("duration")?;
     if period.as_ms() == 0 {
-        item.error(
-            "no click can be within no time",
-            "leave the key out: clicks never expire",
-        );
+        item.error("no click can be within no time", "leave the key out: clicks never expire");
         return None;
     }
     Some(period)
@@ -163,10 +145,7 @@ pub(super) fn exchange_rates(
         }
         // A rate that is wrong counts as one, so that its repetition is told as well.
         if rates.insert(code, rate).is_some() {
-            from.error(
-                format!("there is a rate from {code} already"),
-                "remove one of them",
-            );
+            from.error(format!("there is a rate from {code} already"), "remove one of them");
         }
     }
     let right = |(code, rate): (Currency, Option<Rate>)| Some((code, rate?));

@@ -43,10 +43,7 @@ pub(super) fn strict<'t>(item: &Item<'t>) -> Option<Template> {
 pub(super) fn bounded_text<'t>(item: &Item<'t>) -> Option<&'t str> {
     let text = item.text()?;
     if text.len() > TEXT_LEN_MAX {
-        item.error(
-            format!("the text has more than {TEXT_LEN_MAX} bytes"),
-            "shorten it",
-        );
+        item.error(format!("the text has more than {TEXT_LEN_MAX} bytes"), "shorten it");
         return None;
     }
     Some(text)
@@ -129,10 +126,7 @@ fn piece(item: &Item<'_>, name: &str, visibility: Visibility, place: Place) -> O
     } else if let Some(known) = MACROS.iter().find(|known| known.name == name) {
         if !known.for_affiliates && visibility == Visibility::PayoutOnly {
             let message = format!("an affiliate may not see `{{{name}}}`");
-            item.error(
-                message,
-                "affiliates see the payout leg only: use `{payout}`",
-            );
+            item.error(message, "affiliates see the payout leg only: use `{payout}`");
             return None;
         }
         true
@@ -159,10 +153,7 @@ fn secret_piece(
         return None;
     }
     let Ok(secret) = SecretName::new(name) else {
-        item.error(
-            "this is no name of a secret",
-            "1 to 64 of the characters A-Z a-z 0-9 . _ -",
-        );
+        item.error("this is no name of a secret", "1 to 64 of the characters A-Z a-z 0-9 . _ -");
         return None;
     };
     Some(Piece::Secret(secret, place))
@@ -174,11 +165,7 @@ fn is_param(item: &Item<'_>, name: &str) -> Option<bool> {
     if Parameter::named(name).is_some() {
         let message = format!("`{name}` is a parameter with a meaning, and never a param");
         let has_macro = MACROS.iter().any(|known| known.name == name);
-        let hint = if has_macro {
-            format!("write `{{{name}}}`")
-        } else {
-            "remove it".into()
-        };
+        let hint = if has_macro { format!("write `{{{name}}}`") } else { "remove it".into() };
         item.error(message, hint);
         return None;
     }

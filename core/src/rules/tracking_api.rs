@@ -81,9 +81,7 @@ fn conditions(table: &Table<'_>, names: &Names<'_>) -> TrackingConditions {
     let excluded = table.condition("offers_excluded", |item| names.offers.find(item));
     TrackingConditions {
         sources: table.condition("sources", source),
-        types: table
-            .get("types")
-            .and_then(|item| item.set(|item| names.types(item))),
+        types: table.get("types").and_then(|item| item.set(|item| names.types(item))),
         commissions: table.condition("commissions", |item| names.commissions.find(item)),
         affiliates: table.condition("affiliates", |item| names.affiliates.find(item)),
         advertisers: table.condition("advertisers", |item| names.advertisers.find(item)),
@@ -91,10 +89,7 @@ fn conditions(table: &Table<'_>, names: &Names<'_>) -> TrackingConditions {
         channels: table.condition("channels", |item| item.token(Channel::new)),
         offers: table.condition("offers", |item| names.offers.find(item)),
         offers_excluded: excluded.unwrap_or_default(),
-        results: table
-            .get("results")
-            .map(|item| results(&item))
-            .unwrap_or_default(),
+        results: table.get("results").map(|item| results(&item)).unwrap_or_default(),
     }
 }
 
@@ -122,10 +117,7 @@ fn signers(item: &Item<'_>) -> Vec<SecretName> {
         item.error("no secret signs", "leave the key out to sign nothing");
     }
     if items.len() > SIGNERS_MAX {
-        item.error(
-            format!("there are more than {SIGNERS_MAX} secrets"),
-            "keep the newest",
-        );
+        item.error(format!("there are more than {SIGNERS_MAX} secrets"), "keep the newest");
     }
     items.iter().filter_map(Item::secret).collect()
 }
@@ -136,10 +128,7 @@ fn delay(item: &Item<'_>, trigger: Option<Trigger>) -> Option<Period> {
     let delay = period(item, least, most);
     if trigger.is_some_and(|trigger| !trigger.is_of_transactions()) {
         let message = "only messages about transactions can be delayed";
-        item.key_error(
-            message,
-            "choose a trigger of transactions, or remove the delay",
-        );
+        item.key_error(message, "choose a trigger of transactions, or remove the delay");
         return None;
     }
     delay
@@ -163,8 +152,7 @@ fn warn_about_silence(table: &Table<'_>, api: &TrackingApi) {
         at("offers_excluded").warning(message, "keep one of both");
     }
     let only_pending = |set: &BTreeSet<TransactionResult>| {
-        set.iter()
-            .all(|result| *result == TransactionResult::Pending)
+        set.iter().all(|result| *result == TransactionResult::Pending)
     };
     if let (Some(_), ResultCondition::Only(results)) = (api.delay, &conditions.results)
         && only_pending(results)

@@ -42,11 +42,7 @@ pub(super) fn url<'t>(item: &Item<'t>) -> Option<Url<'t>> {
             return None;
         }
     };
-    Some(Url {
-        template,
-        is_encrypted,
-        authority,
-    })
+    Some(Url { template, is_encrypted, authority })
 }
 
 /// Scheme and host must be literal, so that no value can choose where a request goes.
@@ -58,25 +54,16 @@ fn literal_start<'t>(item: &Item<'t>, url: &'t str) -> Option<(bool, &'t str)> {
         matches.then_some((is_encrypted, rest))
     });
     let Some((is_encrypted, rest)) = rest else {
-        item.error(
-            "the url does not begin with http:// or https://",
-            "begin it with https://",
-        );
+        item.error("the url does not begin with http:// or https://", "begin it with https://");
         return None;
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if authority.is_empty() {
-        item.error(
-            "the url names no host",
-            "for example https://shoply.example/",
-        );
+        item.error("the url names no host", "for example https://shoply.example/");
         return None;
     }
     if authority.contains(['{', '}']) {
-        item.error(
-            "a macro may not stand in the host",
-            "use macros behind the host only",
-        );
+        item.error("a macro may not stand in the host", "use macros behind the host only");
         return None;
     }
     Some((is_encrypted, authority))

@@ -94,14 +94,10 @@ fn set(table: &mut dyn TableLike, path: &str, text: &str) {
     let Some((first, rest)) = split.filter(|(first, _)| !first.is_empty()) else {
         return put(table, path, text);
     };
-    let inner = match first
-        .strip_suffix(']')
-        .and_then(|list| list.split_once('['))
-    {
+    let inner = match first.strip_suffix(']').and_then(|list| list.split_once('[')) {
         Some((list, place)) => {
             let list = table.get_mut(list);
-            list.zip(place.parse().ok())
-                .and_then(|(list, place)| nth(list, place))
+            list.zip(place.parse().ok()).and_then(|(list, place)| nth(list, place))
         }
         None => table.get_mut(first).and_then(Item::as_table_like_mut),
     };

@@ -12,25 +12,14 @@ pub(super) struct BinaryEngine {
     sandbox: Option<Sandbox>,
 }
 
-const WRITE: [&str; 6] = [
-    "--db",
-    "acme.db",
-    "--rules",
-    "rules.toml",
-    "--format",
-    "json",
-];
+const WRITE: [&str; 6] = ["--db", "acme.db", "--rules", "rules.toml", "--format", "json"];
 const READ: [&str; 4] = ["--db", "acme.db", "--format", "json"];
 
 impl BinaryEngine {
     /// Runs a command whose answer, a refusal too, is JSON on stdout.
     fn json(&self, arguments: &[&str]) -> Result<Value, EngineError> {
         let not_begun = || EngineError::new("no scenario has begun");
-        let ran = self
-            .sandbox
-            .as_ref()
-            .ok_or_else(not_begun)?
-            .run_with(arguments);
+        let ran = self.sandbox.as_ref().ok_or_else(not_begun)?.run_with(arguments);
         serde_json::from_str(&ran.stdout).map_err(|_| EngineError(format!("{ran:?}")))
     }
 
@@ -40,11 +29,7 @@ impl BinaryEngine {
         loop {
             let mut arguments = vec![list, "--limit", "1000"];
             arguments.extend(READ);
-            arguments.extend(
-                cursor
-                    .iter()
-                    .flat_map(|cursor: &String| ["--cursor", cursor]),
-            );
+            arguments.extend(cursor.iter().flat_map(|cursor: &String| ["--cursor", cursor]));
             let page = self.json(&arguments)?;
             rows.extend(page["items"].as_array().cloned().unwrap_or_default());
             cursor = page["next_cursor"].as_str().map(str::to_owned);
@@ -66,10 +51,7 @@ impl Engine for BinaryEngine {
     }
 
     fn replace_rules(&mut self, rules: &str, _: Timestamp) -> Result<(), EngineError> {
-        self.sandbox = self
-            .sandbox
-            .take()
-            .map(|sandbox| sandbox.file("rules.toml", rules));
+        self.sandbox = self.sandbox.take().map(|sandbox| sandbox.file("rules.toml", rules));
         Ok(())
     }
 
@@ -89,10 +71,7 @@ impl Engine for BinaryEngine {
                 format!("http://localhost/api/acme/pixel.gif?{}", sent.query)
             }
             (_, Some(dialect)) => {
-                format!(
-                    "http://localhost/api/acme/postbacks/{dialect}?{}",
-                    sent.query
-                )
+                format!("http://localhost/api/acme/postbacks/{dialect}?{}", sent.query)
             }
             (_, None) => sent.query.to_owned(),
         };
@@ -113,9 +92,7 @@ impl Engine for BinaryEngine {
         let mut arguments = vec!["conversions", "--id", id];
         arguments.extend(READ);
         let page = self.json(&arguments)?;
-        Ok(page["items"]
-            .as_array()
-            .and_then(|items| items.first().cloned()))
+        Ok(page["items"].as_array().and_then(|items| items.first().cloned()))
     }
 
     fn counts(&mut self) -> Result<Counts, EngineError> {

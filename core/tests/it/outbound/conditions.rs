@@ -8,9 +8,7 @@ use counterfoil_core::{
 use super::world::{PAYS, World, messages, told};
 
 fn world(api: &str) -> World {
-    World::new(&format!(
-        "{PAYS}[[tracking_api]]\nid = 'x'\nrequest.url = 'https://a/'\n{api}\n"
-    ))
+    World::new(&format!("{PAYS}[[tracking_api]]\nid = 'x'\nrequest.url = 'https://a/'\n{api}\n"))
 }
 
 fn silences(decision: &Decision) -> Vec<Silence> {
@@ -34,67 +32,23 @@ fn each_condition_holds_back_and_lets_through() {
     let two = "[[commission]]\nid = 'two'\ntype = 'lead'\nrevenue.fixed = '1'\n";
     let table = [
         ("", "active = false", Silence::Inactive),
-        (
-            "owner.affiliate = 'bo'",
-            "owner.affiliate = 'cy'",
-            Silence::Owner,
-        ),
-        (
-            "sources = ['link']",
-            "sources = ['api', 'iframe']",
-            Silence::Source,
-        ),
-        (
-            "types = ['sale']",
-            "types = ['lead', 'custom']",
-            Silence::Type,
-        ),
-        (
-            "commissions = ['sale']",
-            "commissions = ['two']",
-            Silence::Commission,
-        ),
-        (
-            "affiliates = ['cy', 'bo']",
-            "affiliates = ['cy']",
-            Silence::Affiliate,
-        ),
-        (
-            "advertisers = ['shoply']",
-            "advertisers = ['other']",
-            Silence::Advertiser,
-        ),
-        (
-            "integrations = ['shop']",
-            "integrations = ['x']",
-            Silence::Integration,
-        ),
+        ("owner.affiliate = 'bo'", "owner.affiliate = 'cy'", Silence::Owner),
+        ("sources = ['link']", "sources = ['api', 'iframe']", Silence::Source),
+        ("types = ['sale']", "types = ['lead', 'custom']", Silence::Type),
+        ("commissions = ['sale']", "commissions = ['two']", Silence::Commission),
+        ("affiliates = ['cy', 'bo']", "affiliates = ['cy']", Silence::Affiliate),
+        ("advertisers = ['shoply']", "advertisers = ['other']", Silence::Advertiser),
+        ("integrations = ['shop']", "integrations = ['x']", Silence::Integration),
         ("channels = ['mail']", "channels = ['x']", Silence::Channel),
         ("offers = ['cz']", "offers = ['de']", Silence::Offer),
-        (
-            "offers_excluded = ['de']",
-            "offers_excluded = ['cz']",
-            Silence::ExcludedOffer,
-        ),
-        (
-            "results = ['pending']",
-            "results = ['approved']",
-            Silence::Result,
-        ),
+        ("offers_excluded = ['de']", "offers_excluded = ['cz']", Silence::ExcludedOffer),
+        ("results = ['pending']", "results = ['approved']", Silence::Result),
     ];
     for (holds, fails, because) in table {
         let decision = sale(&mut world(&format!("{holds}\n{two}")));
-        assert_eq!(
-            (told(&decision), silences(&decision)),
-            (vec!["x"], vec![]),
-            "{holds}"
-        );
+        assert_eq!((told(&decision), silences(&decision)), (vec!["x"], vec![]), "{holds}");
         let decision = sale(&mut world(&format!("{fails}\n{two}")));
-        assert_eq!(
-            (told(&decision), silences(&decision)),
-            (vec![], vec![because]),
-            "{fails}"
-        );
+        assert_eq!((told(&decision), silences(&decision)), (vec![], vec![because]), "{fails}");
     }
     let both = "offers = ['cz', 'de']\noffers_excluded = ['cz']";
     assert_eq!(silences(&sale(&mut world(both))), [Silence::ExcludedOffer]);
@@ -140,9 +94,8 @@ fn an_affiliate_is_told_of_its_own_only() {
     let mut world = world("owner.affiliate = 'bo'\ntrigger = 'conversion'");
     let table = [("bo", true), ("cy", false)];
     for (affiliate, is_told) in table {
-        let made = world.root(&format!(
-            "source=api&type=lead&offer_id=cz&affiliate_id={affiliate}"
-        ));
+        let made =
+            world.root(&format!("source=api&type=lead&offer_id=cz&affiliate_id={affiliate}"));
         assert_eq!(!told(&made).is_empty(), is_told, "{affiliate}");
     }
 }
@@ -151,9 +104,7 @@ const ASKS: &str = "set = { value = { path = '/v' }, external_id = { path = '/e'
 
 /// Applies an answer to a message, as the one who sends does.
 fn answer(world: &mut World, message: &Message, body: &str) -> Decision {
-    let MessageOf::TrackingApi(id) = &message.of else {
-        panic!("{message:?}")
-    };
+    let MessageOf::TrackingApi(id) = &message.of else { panic!("{message:?}") };
     let call = &world.ruleset.tracking_api(id.as_str()).unwrap().call;
     let read = read_answer(call, body.as_bytes());
     let row = world.newest();
@@ -163,22 +114,15 @@ fn answer(world: &mut World, message: &Message, body: &str) -> Decision {
 
 #[test]
 fn an_answer_never_fires_what_asked() {
-    let mut world = world(&format!(
-        "{ASKS}[[tracking_api]]\nid = 'y'\nrequest.url = 'https://a/'\n"
-    ));
+    let mut world =
+        world(&format!("{ASKS}[[tracking_api]]\nid = 'y'\nrequest.url = 'https://a/'\n"));
     let made = sale(&mut world);
     let asked = messages(&made)[0].clone();
     let update = answer(&mut world, &asked, r#"{"v": "7"}"#);
-    assert_eq!(
-        (update.outcome, told(&update)),
-        (Outcome::Updated, vec!["y"])
-    );
+    assert_eq!((update.outcome, told(&update)), (Outcome::Updated, vec!["y"]));
     assert_eq!(silences(&update), [Silence::OwnCause]);
     assert_eq!(messages(&update)[0].depth, 1);
-    assert_eq!(
-        update.conversion.unwrap().value.unwrap().amount.to_string(),
-        "7"
-    );
+    assert_eq!(update.conversion.unwrap().value.unwrap().amount.to_string(), "7");
 }
 
 #[test]
@@ -195,21 +139,14 @@ fn a_chain_of_causes_has_an_end() {
         assert_eq!(asked.depth, depth - 1);
         decision = answer(&mut world, &asked, &format!("{{\"v\": \"{depth}\"}}"));
         let is_last = depth == CAUSES_MAX;
-        assert_eq!(
-            decision.notes.contains(&Note::LoopStopped),
-            is_last,
-            "{depth}"
-        );
+        assert_eq!(decision.notes.contains(&Note::LoopStopped), is_last, "{depth}");
         let other = if depth % 2 == 1 { "y" } else { "x" };
         let want = if is_last { vec!["z"] } else { vec![other, "z"] };
         let mut got = told(&decision);
         got.sort_unstable();
         assert_eq!(got, want, "{depth}");
     }
-    assert!(
-        silences(&decision).contains(&Silence::Source),
-        "conditions come first"
-    );
+    assert!(silences(&decision).contains(&Silence::Source), "conditions come first");
 }
 
 #[test]
@@ -228,10 +165,7 @@ fn the_target_of_an_answer_is_the_conversion_of_its_message() {
     let refused = answer(&mut world, &older, r#"{"e": "taken"}"#);
     assert_eq!(refused.refusal.unwrap().reason, Reason::ExternalIdTaken);
     let free = answer(&mut world, &older, r#"{"e": "free"}"#);
-    assert_eq!(
-        free.conversion.unwrap().external_id.unwrap().as_str(),
-        "free"
-    );
+    assert_eq!(free.conversion.unwrap().external_id.unwrap().as_str(), "free");
 }
 
 #[test]

@@ -14,9 +14,7 @@ fn world(api: &str) -> World {
 fn sold(world: &mut World) -> Message {
     world.click();
     let made = world.send("pcid={pcid}&type=sale&value=100");
-    let [message] = messages(&made)[..] else {
-        panic!("one message: {made:?}")
-    };
+    let [message] = messages(&made)[..] else { panic!("one message: {made:?}") };
     message.clone()
 }
 
@@ -41,10 +39,7 @@ fn a_message_waits_for_its_time_and_its_result() {
     assert_eq!(messages(&approved), Vec::<&Message>::new());
     assert!(approved.effects.contains(&Effect::WakeMessage(message.id)));
     let event = "transaction.created";
-    assert_eq!(
-        sent(world.due(&message)),
-        format!("https://a/?r=approved&p=10.00&n=1&e={event}")
-    );
+    assert_eq!(sent(world.due(&message)), format!("https://a/?r=approved&p=10.00&n=1&e={event}"));
 }
 
 #[test]
@@ -60,20 +55,14 @@ fn only_news_start_another_message() {
         _ => None,
     });
     assert_eq!(because, Some(Silence::NoNews));
-    for (change, url) in [
-        ("result=rejected", "r=rejected&p=5.00&n=2"),
-        ("value=300", "r=rejected&p=15.00&n=3"),
-    ] {
+    for (change, url) in
+        [("result=rejected", "r=rejected&p=5.00&n=2"), ("value=300", "r=rejected&p=15.00&n=3")]
+    {
         let update = world.send(&format!("pcid={{pcid}}&action=update&{change}"));
-        let [next] = messages(&update)[..] else {
-            panic!("{change}")
-        };
+        let [next] = messages(&update)[..] else { panic!("{change}") };
         assert_eq!(next.due_at.since(world.now).to_string(), "1h");
         let next = next.clone();
-        assert_eq!(
-            sent(world.due(&next)),
-            format!("https://a/?{url}&e=transaction.updated")
-        );
+        assert_eq!(sent(world.due(&next)), format!("https://a/?{url}&e=transaction.updated"));
     }
 }
 
@@ -113,21 +102,10 @@ fn an_auto_set_wakes_what_is_held_and_nothing_else() {
     let mut world = world("");
     let message = sold(&mut world);
     let early = world.send("pcid={pcid}&action=update&note=x");
-    assert!(
-        !early
-            .effects
-            .iter()
-            .any(|effect| matches!(effect, Effect::WakeMessage(_)))
-    );
+    assert!(!early.effects.iter().any(|effect| matches!(effect, Effect::WakeMessage(_))));
     world.due(&message);
     let id = world.newest().transactions[0].id;
-    let held = world
-        .newest()
-        .told
-        .delayed
-        .values()
-        .copied()
-        .collect::<Vec<_>>();
+    let held = world.newest().told.delayed.values().copied().collect::<Vec<_>>();
     assert_eq!(held, [Delayed::Held(message.id)]);
     let edit = counterfoil_core::Edit {
         transaction_id: id,

@@ -23,18 +23,12 @@ fn body(message: &Message) -> String {
 
 /// Every macro as a JSON field.
 fn all_macros() -> String {
-    let names = MACROS
-        .iter()
-        .map(|known| known.name)
-        .chain(["affs1", "affs10", "affs2"]);
+    let names = MACROS.iter().map(|known| known.name).chain(["affs1", "affs10", "affs2"]);
     let fields: Vec<String> = names
         .chain(["param.city", "param.none"])
         .map(|name| format!("\"{name}\" = \"{{{name}}}\""))
         .collect();
-    format!(
-        "request = {{ url = 'https://a/', body.json = {{ {} }} }}",
-        fields.join(", ")
-    )
+    format!("request = {{ url = 'https://a/', body.json = {{ {} }} }}", fields.join(", "))
 }
 
 fn rendered(message: &Message, name: &str) -> String {
@@ -98,12 +92,7 @@ fn conversion_events_sum_and_name_only_what_is_one() {
     assert_eq!(world.newest().transactions.len(), 2);
     let update = world.send("pcid={pcid}&action=update&note=x");
     let message = messages(&update)[0].clone();
-    for name in [
-        "commission_id",
-        "transaction_id",
-        "result",
-        "transaction_type",
-    ] {
+    for name in ["commission_id", "transaction_id", "result", "transaction_type"] {
         assert_eq!(rendered(&message, name), "", "{name}");
     }
     assert_eq!(rendered(&message, "payout"), "6.00");
@@ -135,34 +124,18 @@ body.json = { n = "{param.note}", k = "{secret:key}" }
     let request = message.request.as_ref().unwrap();
     let sent = |parts| complete(parts, |_| Some("s\"&\r\n".into())).unwrap();
     let value = "%7Bsecret%3Akey%7D%0D%0AX-Evil%3A%201%22%7D%2C%22a%22%3A%22%26b%3D%2F..%2F%3F%23";
-    assert_eq!(
-        sent(&request.url),
-        format!("https://a/{value}/x?n={value}&k=s%22%26%0D%0A")
-    );
-    let headers: Vec<String> = request
-        .headers
-        .iter()
-        .map(|(_, parts)| sent(parts))
-        .collect();
-    let [note, authorization] = &headers[..] else {
-        panic!("two headers")
-    };
+    assert_eq!(sent(&request.url), format!("https://a/{value}/x?n={value}&k=s%22%26%0D%0A"));
+    let headers: Vec<String> = request.headers.iter().map(|(_, parts)| sent(parts)).collect();
+    let [note, authorization] = &headers[..] else { panic!("two headers") };
     assert!(note.starts_with("n {secret:key}%0D%0AX-Evil: 1"), "{note}");
     assert_eq!(authorization, "Bearer s\"&%0D%0A");
-    assert!(
-        headers
-            .iter()
-            .all(|text| text.bytes().all(|b| (b' '..=b'~').contains(&b)))
-    );
+    assert!(headers.iter().all(|text| text.bytes().all(|b| (b' '..=b'~').contains(&b))));
     let (_, parts) = request.body.as_ref().unwrap();
     let body: serde_json::Value = serde_json::from_str(&sent(parts)).unwrap();
     let raw = "{secret:key}\r\nX-Evil: 1\"},\"a\":\"&b=/../?#";
     assert_eq!(body, serde_json::json!({ "n": raw, "k": "s\"&\r\n" }));
     // Nothing is sent in the place of a secret that is not there.
-    assert_eq!(
-        complete(&request.url, |_| None).unwrap_err().as_str(),
-        "key"
-    );
+    assert_eq!(complete(&request.url, |_| None).unwrap_err().as_str(), "key");
 }
 
 #[test]

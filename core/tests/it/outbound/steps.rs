@@ -23,10 +23,7 @@ fn world() -> World {
 
 fn steps(decision: &Decision) -> usize {
     let is_step = |of: &MessageOf| matches!(of, MessageOf::Step { .. });
-    messages(decision)
-        .iter()
-        .filter(|message| is_step(&message.of))
-        .count()
+    messages(decision).iter().filter(|message| is_step(&message.of)).count()
 }
 
 #[test]
@@ -43,11 +40,7 @@ fn they_run_after_everything_but_a_refusal() {
     ];
     for (query, outcome, count) in table {
         let decision = world.send(&format!("pcid={{pcid}}&id=two&{query}"));
-        assert_eq!(
-            (decision.outcome, steps(&decision)),
-            (outcome, count),
-            "{query}"
-        );
+        assert_eq!((decision.outcome, steps(&decision)), (outcome, count), "{query}");
         assert!(!decision.notes.contains(&Note::StepsSkippedNoId), "{query}");
     }
 }
@@ -57,14 +50,9 @@ fn the_first_is_rendered_at_once_and_the_others_in_their_turn() {
     let mut world = world();
     world.click();
     let decision = world.send("pcid={pcid}&id=two&type=sale&value=1&external_id=a%2Fb");
-    let [first, second] = messages(&decision)[..] else {
-        panic!("two steps")
-    };
+    let [first, second] = messages(&decision)[..] else { panic!("two steps") };
     assert_eq!(url(first), "https://a/a%2Fb?v=1.00");
-    assert_eq!(
-        (first.state, first.sequence, first.event),
-        (MessageState::Due, None, None)
-    );
+    assert_eq!((first.state, first.sequence, first.event), (MessageState::Due, None, None));
     assert_eq!((second.state, &second.request), (MessageState::Held, &None));
     // The answer of the first is applied before the second is rendered.
     let call = &world.ruleset.postbacks()[0].steps[0];
@@ -73,17 +61,10 @@ fn the_first_is_rendered_at_once_and_the_others_in_their_turn() {
     let text = first.update_text(&answer, &row.conversion, &row.transactions);
     let (first, second) = (first.clone(), second.clone());
     let update = world.send_by(Method::Step, &text);
-    assert_eq!(
-        (update.outcome, steps(&update)),
-        (Outcome::Updated, 0),
-        "an answer runs no steps"
-    );
+    assert_eq!((update.outcome, steps(&update)), (Outcome::Updated, 0), "an answer runs no steps");
     assert_eq!(update.conversion.as_ref().unwrap().id, first.conversion_id);
     match world.due(&second) {
-        Due::Send {
-            request,
-            sequence: None,
-        } => {
+        Due::Send { request, sequence: None } => {
             assert_eq!(shown_parts(&request.url), "https://b/?v=200.00&p=10.00");
         }
         other => panic!("{other:?}"),
@@ -92,9 +73,7 @@ fn the_first_is_rendered_at_once_and_the_others_in_their_turn() {
 
 #[test]
 fn without_an_id_they_are_skipped_and_that_is_noted() {
-    let rules = STEPS
-        .replace("\"two\"", "\"global\"")
-        .replace("types = [\"sale\"]\n", "");
+    let rules = STEPS.replace("\"two\"", "\"global\"").replace("types = [\"sale\"]\n", "");
     let mut world = World::new(&format!("{PAYS}{rules}"));
     world.click();
     let decision = world.send("pcid={pcid}&type=sale&value=1");

@@ -32,29 +32,13 @@ fn fires(decision: &Decision) -> String {
 fn the_table_of_triggers_exhausted() {
     let id: TransactionId = "01930000-0000-7000-8000-000000002000".parse().unwrap();
     let events = [
-        (
-            Event::ConversionCreated,
-            [false, false, false, true, true, false],
-        ),
-        (
-            Event::ConversionUpdated,
-            [false, false, false, true, false, true],
-        ),
-        (
-            Event::TransactionCreated(id),
-            [true, true, false, false, false, false],
-        ),
-        (
-            Event::TransactionUpdated(id),
-            [true, false, true, false, false, false],
-        ),
+        (Event::ConversionCreated, [false, false, false, true, true, false]),
+        (Event::ConversionUpdated, [false, false, false, true, false, true]),
+        (Event::TransactionCreated(id), [true, true, false, false, false, false]),
+        (Event::TransactionUpdated(id), [true, false, true, false, false, false]),
     ];
     for (event, want) in events {
-        assert_eq!(
-            Trigger::ALL.map(|trigger| trigger.fires_on(event)),
-            want,
-            "{event:?}"
-        );
+        assert_eq!(Trigger::ALL.map(|trigger| trigger.fires_on(event)), want, "{event:?}");
     }
     assert_eq!(Trigger::default(), Trigger::Transaction);
 }
@@ -101,27 +85,13 @@ fn vector_d2_a_lead_with_money() {
 
 #[test]
 fn vectors_e_to_i() {
-    let mut world = world(&format!(
-        "{PAYS}auto_set = {{ result = 'approved', after = '30d' }}\n"
-    ));
+    let mut world = world(&format!("{PAYS}auto_set = {{ result = 'approved', after = '30d' }}\n"));
     world.click();
-    assert_eq!(
-        fires(&world.send("pcid={pcid}&type=sale&value=100")),
-        "1 2 4 5"
-    );
-    assert_eq!(
-        fires(&world.send("pcid={pcid}&action=update&value=200")),
-        "1 3 4 6"
-    );
-    assert_eq!(
-        fires(&world.send("pcid={pcid}&action=update&result=rejected")),
-        "1 3 4 6"
-    );
+    assert_eq!(fires(&world.send("pcid={pcid}&type=sale&value=100")), "1 2 4 5");
+    assert_eq!(fires(&world.send("pcid={pcid}&action=update&value=200")), "1 3 4 6");
+    assert_eq!(fires(&world.send("pcid={pcid}&action=update&result=rejected")), "1 3 4 6");
     let again = world.send("pcid={pcid}&action=update&result=rejected");
-    assert_eq!(
-        (fires(&again), again.outcome),
-        (String::new(), Outcome::Unchanged)
-    );
+    assert_eq!((fires(&again), again.outcome), (String::new(), Outcome::Unchanged));
     world.send("pcid={pcid}&action=update&result=pending");
     world.now = world.now.plus("30d".parse().unwrap());
     let set = Request::AutoSet(world.newest().transactions[0].id);
@@ -135,25 +105,16 @@ fn a_refusal_and_a_duplicate_fire_nothing() {
     world.click();
     world.send("pcid={pcid}&type=sale&external_id=a");
     let repeat = world.send("pcid={pcid}&type=sale&external_id=a");
-    assert_eq!(
-        (fires(&repeat), repeat.outcome),
-        (String::new(), Outcome::Duplicate)
-    );
+    assert_eq!((fires(&repeat), repeat.outcome), (String::new(), Outcome::Duplicate));
     let refused = world.send("pcid={pcid}&type=click");
-    assert_eq!(
-        (fires(&refused), refused.outcome),
-        (String::new(), Outcome::Refused)
-    );
+    assert_eq!((fires(&refused), refused.outcome), (String::new(), Outcome::Refused));
     // R20: a repeat that adds a transaction.
     world.ruleset = self::world(&format!(
         "{PAYS}[[commission]]\nid = 'more'\ntype = 'sale'\nrevenue.fixed = '1'\n"
     ))
     .ruleset;
     let added = world.send("pcid={pcid}&type=sale&external_id=a&commission_id=more");
-    assert_eq!(
-        (fires(&added), added.outcome),
-        ("1 2".into(), Outcome::Updated)
-    );
+    assert_eq!((fires(&added), added.outcome), ("1 2".into(), Outcome::Updated));
 }
 
 #[test]
@@ -169,8 +130,7 @@ fn messages_are_numbered_without_gaps_and_by_conversion() {
         let of = world.messages.iter().filter(|message| {
             message.conversion_id == id && format!("{:?}", message.of).contains(api)
         });
-        of.map(|message| message.sequence.unwrap())
-            .collect::<Vec<_>>()
+        of.map(|message| message.sequence.unwrap()).collect::<Vec<_>>()
     };
     assert_eq!(numbers("\"1\"", pcid), [1, 2, 3]);
     assert_eq!(numbers("\"3\"", pcid), [1, 2]);

@@ -70,12 +70,7 @@ impl World {
 
     /// A root by its fields, as `POST /conversions` takes them.
     pub(super) fn root(&mut self, fields: &str) -> Decision {
-        let incoming = Incoming {
-            method: Method::Api,
-            dialect: None,
-            query: fields,
-            body: None,
-        };
+        let incoming = Incoming { method: Method::Api, dialect: None, query: fields, body: None };
         let pairs = counterfoil_core::decode(&incoming).unwrap();
         let root = RootRequest::read(&self.ruleset, Method::Api, &pairs).unwrap();
         self.decide(&Request::Root(Box::new(root)))
@@ -90,9 +85,7 @@ impl World {
             ("affs10", "ten"),
             ("affiliate_click_id", "their-id"),
         ];
-        let pairs = fields
-            .map(|(name, value)| (name.into(), value.into()))
-            .to_vec();
+        let pairs = fields.map(|(name, value)| (name.into(), value.into())).to_vec();
         let click = RootRequest::click(&self.ruleset, "cz", "bo", &pairs).unwrap();
         self.decide(&Request::Root(Box::new(click)))
     }
@@ -105,12 +98,7 @@ impl World {
     pub(super) fn send_by(&mut self, method: Method, query: &str) -> Decision {
         let newest = self.rows.last().map(|row| row.conversion.id.to_string());
         let query = query.replace("{pcid}", &newest.unwrap_or_default());
-        let incoming = Incoming {
-            method,
-            dialect: None,
-            query: &query,
-            body: None,
-        };
+        let incoming = Incoming { method, dialect: None, query: &query, body: None };
         let (request, _) = read(&self.ruleset, &incoming);
         self.decide(&request)
     }
@@ -137,13 +125,8 @@ impl World {
             Due::Hold => Delayed::Held(message.id),
             _ => Delayed::Ended,
         };
-        told.delayed
-            .insert((api.clone(), message.transaction_id.unwrap()), state);
-        if let Due::Send {
-            sequence: Some(sequence),
-            ..
-        } = due
-        {
+        told.delayed.insert((api.clone(), message.transaction_id.unwrap()), state);
+        if let Due::Send { sequence: Some(sequence), .. } = due {
             told.sequences.insert(api.clone(), sequence);
         }
         due
@@ -154,36 +137,24 @@ impl World {
     }
 
     fn row(&self, id: ConversionId) -> &Found {
-        self.rows
-            .iter()
-            .find(|row| row.conversion.id == id)
-            .unwrap()
+        self.rows.iter().find(|row| row.conversion.id == id).unwrap()
     }
 
     fn row_mut(&mut self, id: ConversionId) -> &mut Found {
-        self.rows
-            .iter_mut()
-            .find(|row| row.conversion.id == id)
-            .unwrap()
+        self.rows.iter_mut().find(|row| row.conversion.id == id).unwrap()
     }
 
     fn of_transaction(&self, id: TransactionId) -> Option<&Found> {
-        self.rows
-            .iter()
-            .find(|row| row.transactions.iter().any(|t| t.id == id))
+        self.rows.iter().find(|row| row.transactions.iter().any(|t| t.id == id))
     }
 
     fn facts(&self, query: &FactQuery) -> Facts {
         let mut facts = Facts {
             transaction: query.transaction,
-            of_transaction: query
-                .transaction
-                .and_then(|id| self.of_transaction(id).cloned()),
+            of_transaction: query.transaction.and_then(|id| self.of_transaction(id).cloned()),
             ..Facts::default()
         };
-        let named = query
-            .pcid
-            .and_then(|id| self.rows.iter().find(|row| row.conversion.id == id));
+        let named = query.pcid.and_then(|id| self.rows.iter().find(|row| row.conversion.id == id));
         let Some(named) = named else { return facts };
         let root = &named.root;
         facts.root = Some(root.clone());
@@ -221,9 +192,7 @@ impl World {
                     self.hold(stored);
                 }
                 Effect::InsertTransaction(new) => {
-                    self.row_mut(new.conversion_id)
-                        .transactions
-                        .push(new.clone());
+                    self.row_mut(new.conversion_id).transactions.push(new.clone());
                 }
                 Effect::UpdateTransaction(new) => {
                     let row = self.row_mut(new.conversion_id);
@@ -238,19 +207,12 @@ impl World {
 
     fn hold(&mut self, stored: &Stored) {
         if let Some(key) = stored.key {
-            assert_eq!(
-                self.keys.insert(key, stored.conversion.id),
-                None,
-                "the key is taken"
-            );
+            assert_eq!(self.keys.insert(key, stored.conversion.id), None, "the key is taken");
         }
     }
 
     fn tell(&mut self, message: &Message) {
-        assert!(
-            self.messages.iter().all(|known| known.id != message.id),
-            "ids are unique"
-        );
+        assert!(self.messages.iter().all(|known| known.id != message.id), "ids are unique");
         if let MessageOf::TrackingApi(api) = &message.of {
             let told = &mut self.row_mut(message.conversion_id).told;
             if let Some(sequence) = message.sequence {

@@ -49,45 +49,21 @@ fn commissions_with_everything_and_with_defaults() {
     assert_eq!(full.conversion_type, ConversionType::Sale);
     assert_eq!(full.transaction_type, ConversionType::Prospect);
     assert_eq!(full.recurrence, Some(1));
-    assert_eq!(
-        full.inherit_result.iter().collect::<Vec<_>>(),
-        [&TransactionResult::Approved]
-    );
-    let auto_set = AutoSet {
-        result: TransactionResult::Approved,
-        after: "30d".parse().unwrap(),
-    };
+    assert_eq!(full.inherit_result.iter().collect::<Vec<_>>(), [&TransactionResult::Approved]);
+    let auto_set = AutoSet { result: TransactionResult::Approved, after: "30d".parse().unwrap() };
     assert_eq!(full.auto_set, Some(auto_set));
     assert!(!full.terms.accept_direct_amount);
     let percent = |text: &str| text.parse().unwrap();
-    assert_eq!(
-        full.terms.revenue,
-        RevenueTerm::PercentOfValue(percent("10"))
-    );
-    assert_eq!(
-        full.terms.payout,
-        PayoutTerm::PercentOfRevenue(percent("50"))
-    );
+    assert_eq!(full.terms.revenue, RevenueTerm::PercentOfValue(percent("10")));
+    assert_eq!(full.terms.payout, PayoutTerm::PercentOfRevenue(percent("50")));
     let conditions = &full.conditions;
     assert_eq!(conditions.offers.as_ref().unwrap().len(), 1);
     assert_eq!(conditions.affiliates.as_ref().unwrap().len(), 2);
     assert!(conditions.groups.as_ref().unwrap().contains("gold"));
     assert!(conditions.channels.as_ref().unwrap().contains("mail"));
-    assert!(
-        !conditions
-            .sources
-            .as_ref()
-            .unwrap()
-            .contains(&Source::Iframe)
-    );
-    assert_eq!(
-        conditions.valid_from.unwrap().to_string(),
-        "2026-01-01T00:00:00.000Z"
-    );
-    assert_eq!(
-        conditions.valid_to.unwrap().to_string(),
-        "2026-12-31T23:00:00.000Z"
-    );
+    assert!(!conditions.sources.as_ref().unwrap().contains(&Source::Iframe));
+    assert_eq!(conditions.valid_from.unwrap().to_string(), "2026-01-01T00:00:00.000Z");
+    assert_eq!(conditions.valid_to.unwrap().to_string(), "2026-12-31T23:00:00.000Z");
     assert_eq!(plain.conditions, Default::default());
     assert_eq!(plain.transaction_type, ConversionType::Sale);
     assert_eq!(plain.terms.payout, PayoutTerm::Nothing);
@@ -95,10 +71,7 @@ fn commissions_with_everything_and_with_defaults() {
     assert!(plain.recurrence.is_none() && plain.auto_set.is_none());
     assert!(plain.inherit_result.is_empty());
     assert_eq!(deposits.conversion_type.name(), "deposit");
-    assert_eq!(
-        deposits.terms.revenue,
-        RevenueTerm::Fixed("20.5".parse().unwrap())
-    );
+    assert_eq!(deposits.terms.revenue, RevenueTerm::Fixed("20.5".parse().unwrap()));
 }
 
 #[test]
@@ -116,20 +89,11 @@ fn postbacks_with_everything_and_the_implicit_ones() {
         types.map(|t| t.name().to_owned()).collect::<Vec<_>>()
     };
     // `custom` is spelled out.
-    assert_eq!(
-        names(&orders.conditions.types),
-        ["sale", "Registration", "deposit"]
-    );
-    assert_eq!(
-        names(&orders.limits.types),
-        ["sale", "Registration", "deposit"]
-    );
+    assert_eq!(names(&orders.conditions.types), ["sale", "Registration", "deposit"]);
+    assert_eq!(names(&orders.limits.types), ["sale", "Registration", "deposit"]);
     assert_eq!(orders.limits.currencies.as_ref().unwrap().len(), 2);
     assert_eq!(orders.limits.value_max, Some("5000".parse().unwrap()));
-    assert_eq!(
-        orders.limits.commission_max,
-        Some("100.123".parse().unwrap())
-    );
+    assert_eq!(orders.limits.commission_max, Some("100.123".parse().unwrap()));
     let paid = &orders.status["paid out"];
     assert_eq!(paid.result, Some(TransactionResult::Approved));
     assert_eq!(paid.conversion_type.as_ref().unwrap().name(), "deposit");
@@ -141,10 +105,7 @@ fn postbacks_with_everything_and_the_implicit_ones() {
         assert_eq!(definition.limits, Default::default());
         assert_eq!(definition.dedup.key, KeyKind::External);
         assert_eq!(definition.dedup.on_repeat, OnRepeat::Refuse);
-        assert_eq!(
-            (definition.answer, &definition.default_type),
-            (AnswerStyle::Ok, &None)
-        );
+        assert_eq!((definition.answer, &definition.default_type), (AnswerStyle::Ok, &None));
     }
 }
 
@@ -160,14 +121,8 @@ fn tracking_apis_with_everything_and_with_defaults() {
     assert_eq!(bo.conditions, Default::default());
     assert!(bo.active && bo.ordered && bo.sign.is_empty() && bo.call.set.is_empty());
     assert_eq!(bo.call.timeout, TIMEOUT_DEFAULT);
-    assert_eq!(
-        (&bo.call.retry, &bo.call.pending),
-        (&Default::default(), &None)
-    );
-    assert_eq!(
-        (&ask.owner, ask.trigger),
-        (&Owner::Admin, Trigger::ConversionCreated)
-    );
+    assert_eq!((&bo.call.retry, &bo.call.pending), (&Default::default(), &None));
+    assert_eq!((&ask.owner, ask.trigger), (&Owner::Admin, Trigger::ConversionCreated));
     let conditions = &ask.conditions;
     assert_eq!(conditions.types.as_ref().unwrap().len(), 3);
     assert!(conditions.commissions.as_ref().unwrap().contains("fixed"));
@@ -183,19 +138,13 @@ fn tracking_apis_with_everything_and_with_defaults() {
         panic!("two mappings");
     };
     assert_eq!(result.words.as_ref().unwrap()["paid"].as_ref(), "approved");
-    assert_eq!(
-        (order.parameter.as_ref(), &order.words),
-        ("param.order", &None)
-    );
+    assert_eq!((order.parameter.as_ref(), &order.words), ("param.order", &None));
     assert_eq!(form.conditions.results, ResultCondition::All);
     assert_eq!(form.call.request.method, HttpMethod::Post);
     let [asks, seen] = &rules.postbacks()[0].steps[..] else {
         panic!("two steps");
     };
-    assert_eq!(
-        asks.retry.delivery,
-        Schedule::Waits(vec![period("5s"), period("5m")])
-    );
+    assert_eq!(asks.retry.delivery, Schedule::Waits(vec![period("5s"), period("5m")]));
     assert_eq!(seen.request.method, HttpMethod::Get);
 }
 
@@ -217,15 +166,8 @@ fn templates_are_filled_where_they_stand() {
         "https://api.shoply.example/%3Cexternal_id%20%22%2F%3E/x?k={secret:shoply}\
          &n=%3Cparam.note%20%22%2F%3E"
     );
-    let headers: Vec<_> = request
-        .headers
-        .iter()
-        .map(|(n, p)| (&**n, shown(p)))
-        .collect();
-    assert_eq!(
-        headers[0],
-        ("authorization", "Bearer {secret:shoply}".into())
-    );
+    let headers: Vec<_> = request.headers.iter().map(|(n, p)| (&**n, shown(p))).collect();
+    assert_eq!(headers[0], ("authorization", "Bearer {secret:shoply}".into()));
     assert_eq!(headers[1], ("x-click", "<affs10 \"/>".into()));
     let (kind, body) = request.body.as_ref().unwrap();
     assert_eq!(&**kind, "application/json");
@@ -235,19 +177,14 @@ fn templates_are_filled_where_they_stand() {
     );
     let (kind, body) = form.call.request.body.as_ref().unwrap();
     assert_eq!(&**kind, "application/x-www-form-urlencoded");
-    assert_eq!(
-        shown(body),
-        "a%20b=x%26%3Cvalue%20%22%2F%3E&k={secret:shoply}"
-    );
+    assert_eq!(shown(body), "a%20b=x%26%3Cvalue%20%22%2F%3E&k={secret:shoply}");
 }
 
 #[test]
 fn every_secret_that_the_rules_name_is_listed() {
     let rules = example();
     let names: Vec<&str> = rules.secrets().map(|name| name.as_str()).collect();
-    let want = [
-        "acme_api", "bo_api", "new", "old", "new", "shoply", "shoply", "shoply",
-    ];
+    let want = ["acme_api", "bo_api", "new", "old", "new", "shoply", "shoply", "shoply"];
     assert_eq!(names, want);
 }
 
@@ -263,15 +200,10 @@ fn raw_bodies_hold_braces_and_encode_by_their_type() {
         let (_, body) = rules.tracking_apis()[0].call.request.body.clone().unwrap();
         shown_parts(&body.fill(|_| Some("\"&".into())))
     };
-    let json = filled(
-        "application/vnd.x+JSON; a=b",
-        r#"{"a":{},"b":"{type}\"{type}","c":{value}}"#,
-    );
+    let json =
+        filled("application/vnd.x+JSON; a=b", r#"{"a":{},"b":"{type}\"{type}","c":{value}}"#);
     assert_eq!(json, r#"{"a":{},"b":"\"&\"\"&","c":\"&}"#);
-    assert_eq!(
-        filled("application/x-www-form-urlencoded", "a={type}&b={{}"),
-        "a=%22%26&b={{}"
-    );
+    assert_eq!(filled("application/x-www-form-urlencoded", "a={type}&b={{}"), "a=%22%26&b={{}");
     assert_eq!(filled("text/plain", "{type} {"), "\"& {");
 }
 
@@ -280,24 +212,15 @@ fn the_global_postback_is_redefined_or_removed() {
     let head = "tenant = \"a\"\ncurrency = \"EUR\"\n";
     for (text, ids) in [
         ("", vec![("global", true)]),
-        (
-            "[[postback]]\nid = \"global\"\nactive = false",
-            vec![("global", false)],
-        ),
+        ("[[postback]]\nid = \"global\"\nactive = false", vec![("global", false)]),
         (
             "[[postback]]\nid = \"global\"\n[[postback]]\nid = \"b\"",
             vec![("global", true), ("b", true)],
         ),
-        (
-            "[[postback]]\nid = \"b\"",
-            vec![("b", true), ("global", true)],
-        ),
+        ("[[postback]]\nid = \"b\"", vec![("b", true), ("global", true)]),
     ] {
         let (rules, _) = check(&format!("{head}{text}")).unwrap();
-        let found = rules
-            .postbacks()
-            .iter()
-            .map(|one| (one.id.as_str(), one.active));
+        let found = rules.postbacks().iter().map(|one| (one.id.as_str(), one.active));
         assert_eq!(found.collect::<Vec<_>>(), ids, "{text}");
     }
 }
@@ -316,18 +239,12 @@ fn json_of_the_same_shape_makes_the_same_rules() {
 fn the_reference_is_right() {
     let page = include_str!("../../../docs/rules.md");
     let blocks = page.split("```toml\n").skip(1);
-    let text: String = blocks
-        .filter_map(|block| block.split("```").next())
-        .collect();
+    let text: String = blocks.filter_map(|block| block.split("```").next()).collect();
     let (rules, warnings) = check(&text).unwrap_or_else(|issues| panic!("{issues:#?}"));
     assert_eq!(warnings, []);
     assert_eq!(rules.commissions().len(), 3);
     for known in MACROS {
-        let owner = if known.for_affiliates {
-            ""
-        } else {
-            "; not for affiliates"
-        };
+        let owner = if known.for_affiliates { "" } else { "; not for affiliates" };
         let row = format!("| `{{{}}}` | {}{owner} |\n", known.name, known.meaning);
         assert!(page.contains(&row), "{row}");
     }
