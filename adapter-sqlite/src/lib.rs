@@ -34,3 +34,8 @@ pub use reader::{Due, Explained, ReadError, Reader};
 pub use replay::{Difference, ReplayReport};
 pub use rules::{InstallError, Installed, Rules, RulesFormat, RulesVersion};
 pub use store::{Decided, Health, Known, Reply, Store, Submission, SubmitError};
+
+/// The examples of the front page compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

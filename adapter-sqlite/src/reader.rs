@@ -209,8 +209,8 @@ impl Reader {
     }
 
     /// Auto-sets that are due by `now`, the earliest first (R35); also of transactions that are not
-    /// pending any more, where the decision will be that nothing happens. A decision about one takes
-    /// it off this list.
+    /// pending any more, where the decision will be that nothing happens. A decision about one
+    /// takes it off this list.
     ///
     /// # Errors
     /// Where the database cannot be read.

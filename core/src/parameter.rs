@@ -123,7 +123,9 @@ pub(crate) fn similar_name(unknown: &str) -> Option<&'static str> {
         let distance = edit_distance(name, &folded);
         (distance <= most).then_some((distance, *name))
     });
-    close.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
+    close
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
 }
 
 /// Which letters stand in a name, a bit each; everything that is no letter shares one.

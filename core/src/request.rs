@@ -106,3 +106,18 @@ impl Request {
         }
     }
 }
+
+impl Arrival {
+    /// Reads a postback, with what a log row keeps of it. Whoever authenticates requests reads them
+    /// in steps instead: `decode`, `select`, `parse`.
+    pub fn read(ruleset: &Ruleset, incoming: &Incoming<'_>) -> Self {
+        let (request, query) = read(ruleset, incoming);
+        Self {
+            request,
+            method: incoming.method,
+            dialect: incoming.dialect.map(Box::from),
+            query,
+            remote_addr: None,
+        }
+    }
+}

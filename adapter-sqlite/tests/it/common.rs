@@ -10,7 +10,7 @@ use counterfoil_sqlite::{Decided, Options, Reader, RulesFormat, Store, Submissio
 use tempfile::TempDir;
 
 /// Rules with a bit of everything that the store treats in a way of its own.
-pub const RULES: &str = r#"
+pub(crate) const RULES: &str = r#"
 tenant   = "acme"
 currency = "EUR"
 
@@ -79,32 +79,32 @@ rate = "0.92"
 "#;
 
 /// When stories begin.
-pub const START_MS: i64 = 1_767_225_600_000;
+pub(crate) const START_MS: i64 = 1_767_225_600_000;
 
 /// A moment so many milliseconds after the beginning.
-pub fn at(ms: i64) -> Timestamp {
+pub(crate) fn at(ms: i64) -> Timestamp {
     Timestamp::from_ms(START_MS + ms)
 }
 
 /// The tenant of [`RULES`].
-pub fn acme() -> TenantName {
+pub(crate) fn acme() -> TenantName {
     TenantName::new("acme").unwrap()
 }
 
 /// A database in a folder of its own.
-pub struct Db {
-    pub folder: TempDir,
-    pub store: Option<Store>,
+pub(crate) struct Db {
+    pub(crate) folder: TempDir,
+    pub(crate) store: Option<Store>,
 }
 
 impl Db {
     /// A new database with [`RULES`].
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(Options::default())
     }
 
     /// A new database with [`RULES`], opened in a certain way.
-    pub fn with(options: Options) -> Self {
+    pub(crate) fn with(options: Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("test.db"), options).unwrap();
         store
@@ -116,20 +116,20 @@ impl Db {
         }
     }
 
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("test.db")
     }
 
-    pub fn store(&self) -> &Store {
+    pub(crate) fn store(&self) -> &Store {
         self.store.as_ref().unwrap()
     }
 
-    pub fn reader(&self) -> &Reader {
+    pub(crate) fn reader(&self) -> &Reader {
         self.store().reader()
     }
 
     /// Closes the database and opens it again, with the rules that decided last.
-    pub fn reopen(&mut self) {
+    pub(crate) fn reopen(&mut self) {
         self.store = None;
         let store = Store::open(&self.path(), Options::default()).unwrap();
         store.use_stored_rules().unwrap();
@@ -137,42 +137,42 @@ impl Db {
     }
 
     /// A number that a query of SQL answers.
-    pub fn number(&self, sql: &str) -> i64 {
+    pub(crate) fn number(&self, sql: &str) -> i64 {
         let db = rusqlite::Connection::open(self.path()).unwrap();
         db.query_row(sql, [], |row| row.get(0)).unwrap()
     }
 
-    pub fn take(&self, arrival: Arrival, at: Timestamp) -> Decided {
+    pub(crate) fn take(&self, arrival: Arrival, at: Timestamp) -> Decided {
         self.try_take(arrival, at).unwrap()
     }
 
-    pub fn try_take(&self, arrival: Arrival, at: Timestamp) -> Result<Decided, SubmitError> {
+    pub(crate) fn try_take(&self, arrival: Arrival, at: Timestamp) -> Result<Decided, SubmitError> {
         self.store()
             .submit_wait(submission(self.store(), arrival, at))
     }
 
     /// A postback.
-    pub fn send(&self, query: &str, at: Timestamp) -> Decided {
+    pub(crate) fn send(&self, query: &str, at: Timestamp) -> Decided {
         self.take(postback(&self.ruleset(), Method::S2s, query), at)
     }
 
     /// A click on the affiliate link of the first offer; its id.
-    pub fn click(&self, at: Timestamp) -> ConversionId {
+    pub(crate) fn click(&self, at: Timestamp) -> ConversionId {
         let decided = self.take(click(&self.ruleset(), "shoply-cz", "bo", ""), at);
         decided.decision.conversion.unwrap().id
     }
 
-    pub fn auto_set(&self, id: TransactionId, at: Timestamp) -> Decided {
+    pub(crate) fn auto_set(&self, id: TransactionId, at: Timestamp) -> Decided {
         self.take(auto_set(id), at)
     }
 
-    pub fn ruleset(&self) -> Arc<Ruleset> {
+    pub(crate) fn ruleset(&self) -> Arc<Ruleset> {
         Arc::clone(self.store().rules("acme").unwrap().ruleset())
     }
 }
 
 /// A submission as the server makes it: with what can be looked up beside the writer.
-pub fn submission(store: &Store, arrival: Arrival, received_at: Timestamp) -> Submission {
+pub(crate) fn submission(store: &Store, arrival: Arrival, received_at: Timestamp) -> Submission {
     let rules = store.rules("acme").unwrap();
     let known = store.reader().known(&rules, &arrival.request);
     Submission {
@@ -183,7 +183,7 @@ pub fn submission(store: &Store, arrival: Arrival, received_at: Timestamp) -> Su
     }
 }
 
-pub fn postback(ruleset: &Ruleset, method: Method, query: &str) -> Arrival {
+pub(crate) fn postback(ruleset: &Ruleset, method: Method, query: &str) -> Arrival {
     let incoming = Incoming {
         method,
         dialect: None,
@@ -200,7 +200,7 @@ pub fn postback(ruleset: &Ruleset, method: Method, query: &str) -> Arrival {
     }
 }
 
-pub fn click(ruleset: &Ruleset, offer: &str, affiliate: &str, query: &str) -> Arrival {
+pub(crate) fn click(ruleset: &Ruleset, offer: &str, affiliate: &str, query: &str) -> Arrival {
     let incoming = Incoming {
         method: Method::Link,
         dialect: None,
@@ -222,7 +222,7 @@ pub fn click(ruleset: &Ruleset, offer: &str, affiliate: &str, query: &str) -> Ar
     }
 }
 
-pub fn root(ruleset: &Ruleset, json: &str) -> Arrival {
+pub(crate) fn root(ruleset: &Ruleset, json: &str) -> Arrival {
     let pairs = counterfoil_core::root_pairs(json.as_bytes()).unwrap();
     let request = match RootRequest::read(ruleset, Method::Api, &pairs) {
         Ok(root) => Request::Root(Box::new(root)),
@@ -238,7 +238,7 @@ pub fn root(ruleset: &Ruleset, json: &str) -> Arrival {
     }
 }
 
-pub fn auto_set(id: TransactionId) -> Arrival {
+pub(crate) fn auto_set(id: TransactionId) -> Arrival {
     Arrival {
         request: Request::AutoSet(id),
         method: Method::AutoSet,

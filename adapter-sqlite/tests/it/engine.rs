@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::common::{auto_set, click, root};
 
-pub struct SqliteEngine {
+pub(crate) struct SqliteEngine {
     folder: Option<tempfile::TempDir>,
     store: Option<Store>,
     reopens: bool,
@@ -15,7 +15,7 @@ pub struct SqliteEngine {
 
 impl SqliteEngine {
     /// An engine that has not begun; `reopens`: closed and opened before each step.
-    pub fn new(reopens: bool) -> Self {
+    pub(crate) fn new(reopens: bool) -> Self {
         Self {
             folder: None,
             store: None,
@@ -23,7 +23,7 @@ impl SqliteEngine {
         }
     }
 
-    pub fn store(&mut self) -> Result<&Store, EngineError> {
+    pub(crate) fn store(&mut self) -> Result<&Store, EngineError> {
         let folder = self
             .folder
             .as_ref()

@@ -264,8 +264,17 @@ fn play_both(acts: &[Act], reopens: bool) {
     assert!(report.requests + report.clicks > 0);
 }
 
+/// So many histories.
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(cases(48))]
 
     #[test]
     fn histories_come_out_as_in_the_world(acts in prop::collection::vec(act(), 1..40)) {
@@ -274,7 +283,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(cases(4))]
 
     #[test]
     fn histories_come_out_the_same_when_reopened(acts in prop::collection::vec(act(), 1..25)) {

@@ -114,126 +114,67 @@ fn transactions_made_later_stand_in_the_order_of_their_making() {
     assert_eq!(db.reader().next_auto_set().unwrap(), None);
 }
 
+/// A filter with some of its fields set.
+fn only(set: impl FnOnce(&mut Filter)) -> Filter {
+    let mut filter = Filter::default();
+    set(&mut filter);
+    filter
+}
+
+fn text(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
 #[test]
-fn filters_narrow() {
+fn filters_narrow_conversions() {
     let db = story();
-    let (reader, tenant) = (db.reader(), acme());
-    let conversions = |filter: Filter| reader.conversions(&tenant, &filter).unwrap().items.len();
-    let transactions = |filter: Filter| reader.transactions(&tenant, &filter).unwrap().items.len();
-    let requests = |filter: Filter| reader.requests(&tenant, &filter).unwrap().items.len();
-    let text = |text: &str| Some(text.to_owned());
-    let any = Filter::default;
-    assert_eq!(
-        conversions(Filter {
-            r#type: text("sale"),
-            ..any()
-        }),
-        7
-    );
-    assert_eq!(
-        conversions(Filter {
-            offer: text("other-de"),
-            ..any()
-        }),
-        4
-    );
-    assert_eq!(
-        conversions(Filter {
-            advertiser: text("shoply"),
-            ..any()
-        }),
-        6
-    );
-    assert_eq!(
-        conversions(Filter {
-            affiliate: text("nobody"),
-            ..any()
-        }),
-        0
-    );
-    assert_eq!(
-        conversions(Filter {
-            external_id: text("o3"),
-            ..any()
-        }),
-        1
-    );
-    let elsewhere = Filter {
-        external_id: text("o3"),
-        advertiser: text("shoply"),
-        ..any()
+    let count = |set: fn(&mut Filter)| {
+        let page = db.reader().conversions(&acme(), &only(set)).unwrap();
+        page.items.len()
     };
-    assert_eq!(conversions(elsewhere), 0);
-    assert_eq!(
-        conversions(Filter {
-            since: Some(at(12)),
-            until: Some(at(15)),
-            ..any()
-        }),
-        3
-    );
-    assert_eq!(
-        conversions(Filter {
-            outcome: Some(Outcome::Created),
-            ..any()
-        }),
-        0
-    );
+    assert_eq!(count(|f| f.r#type = text("sale")), 7);
+    assert_eq!(count(|f| f.offer = text("other-de")), 4);
+    assert_eq!(count(|f| f.advertiser = text("shoply")), 6);
+    assert_eq!(count(|f| f.affiliate = text("nobody")), 0);
+    assert_eq!(count(|f| f.external_id = text("o3")), 1);
+    assert_eq!(count(|f| f.outcome = Some(Outcome::Created)), 0);
+    let elsewhere = |f: &mut Filter| {
+        f.external_id = text("o3");
+        f.advertiser = text("shoply");
+    };
+    assert_eq!(count(elsewhere), 0);
+    let within = |f: &mut Filter| {
+        f.since = Some(at(12));
+        f.until = Some(at(15));
+    };
+    assert_eq!(count(within), 3);
+}
+
+#[test]
+fn filters_narrow_transactions_and_requests() {
+    let db = story();
+    let transactions = |set: fn(&mut Filter)| {
+        let page = db.reader().transactions(&acme(), &only(set)).unwrap();
+        page.items.len()
+    };
     let approved = Some(TransactionResult::Approved);
-    assert_eq!(
-        transactions(Filter {
-            result: approved,
-            ..any()
-        }),
-        1
-    );
-    assert_eq!(
-        transactions(Filter {
-            offer: text("shoply-cz"),
-            ..any()
-        }),
-        4
-    );
-    assert_eq!(
-        transactions(Filter {
-            external_id: text("o3"),
-            ..any()
-        }),
-        0
-    );
-    assert_eq!(
-        requests(Filter {
-            outcome: Some(Outcome::Created),
-            ..any()
-        }),
-        8
-    );
-    assert_eq!(
-        requests(Filter {
-            reason: Some(Reason::Duplicate),
-            ..any()
-        }),
-        0
-    );
-    assert_eq!(
-        requests(Filter {
-            since: Some(at(31)),
-            ..any()
-        }),
-        1
-    );
-    assert_eq!(
-        requests(Filter {
-            r#type: text("sale"),
-            ..any()
-        }),
-        0
-    );
-    let cursor = Filter {
-        cursor: text("last week"),
-        ..any()
+    let page = db
+        .reader()
+        .transactions(&acme(), &only(|f| f.result = approved))
+        .unwrap();
+    assert_eq!(page.items.len(), 1);
+    assert_eq!(transactions(|f| f.offer = text("shoply-cz")), 4);
+    assert_eq!(transactions(|f| f.external_id = text("o3")), 0);
+    let requests = |set: fn(&mut Filter)| {
+        let page = db.reader().requests(&acme(), &only(set)).unwrap();
+        page.items.len()
     };
-    let error = reader.requests(&tenant, &cursor).unwrap_err();
+    assert_eq!(requests(|f| f.outcome = Some(Outcome::Created)), 8);
+    assert_eq!(requests(|f| f.reason = Some(Reason::Duplicate)), 0);
+    assert_eq!(requests(|f| f.since = Some(at(31))), 1);
+    assert_eq!(requests(|f| f.r#type = text("sale")), 0);
+    let cursor = only(|f| f.cursor = text("last week"));
+    let error = db.reader().requests(&acme(), &cursor).unwrap_err();
     assert!(matches!(error, ReadError::Cursor(_)), "{error}");
 }
 

@@ -1,4 +1,10 @@
 //! The store against real files: every promise that it makes has a module here.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, its helpers too"
+)]
 
 mod backup;
 mod common;

@@ -5,6 +5,8 @@ use counterfoil_sqlite::{OpenError, Options, Reader, Store};
 use crate::common::{Db, acme, at};
 
 const SCHEMA: &str = include_str!("../schemas/v1.sql");
+/// Every released schema, by version.
+const RELEASED: [(i64, &str); 1] = [(1, SCHEMA)];
 
 #[test]
 fn a_second_owner_is_told_who_the_first_is() {
@@ -132,7 +134,7 @@ fn the_schema_is_a_stored_form() {
 #[test]
 fn released_schemas_upgrade_to_the_same() {
     let fresh = Db::new();
-    for (version, dump) in [(1, SCHEMA)] {
+    for (version, dump) in RELEASED {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("old.db");
         let raw = rusqlite::Connection::open(&path).unwrap();
