@@ -1,8 +1,8 @@
 //! The ladder (semantics 5): flat, one early return a rung, in the order that is contract.
 //!
-//! Rungs 1 to 5 are in `read`. Here [`query`] says which facts the rest needs, and [`decide`] climbs
-//! rungs 6 to 9, which settle what the request pairs with and whether it is a repeat; rungs 10 to 12
-//! are `create` and `update`.
+//! Rungs 1 to 5 are in `read`. Here [`query`] says which facts the rest needs, and [`decide`]
+//! climbs rungs 6 to 9, which settle what the request pairs with and whether it is a repeat; rungs
+//! 10 to 12 are `create` and `update`.
 
 use alloc::{format, vec::Vec};
 
@@ -156,7 +156,7 @@ fn pairing_failed(postback: &Postback) -> Refusal {
             let message =
                 format!("no conversion carries the external id `{}`", shown(external_id.as_str()));
             Refusal::new(Reason::PairingFailed, message).about("external_id").hint(
-                "the lead must be handed in with this external id first, or send the click's `pcid`",
+                "the lead must be handed in with this external id first; or send the click's pcid",
             )
         }
         (pcid, _) => {

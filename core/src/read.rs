@@ -140,7 +140,7 @@ fn read_as<T, E: core::fmt::Display>(
     })
 }
 
-/// Unknown names are kept; those that come close to a reserved one are noted (R5, `similar_parameter`).
+/// Unknown names are kept; those that repeat (R5) or come close to a reserved one are noted.
 fn others(parameters: &Parameters<'_>, postback: &mut Postback) {
     for (name, value) in &parameters.others {
         postback.params.insert((*name).into(), (*value).into());
