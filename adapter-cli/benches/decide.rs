@@ -5,10 +5,7 @@
 //! only with these. And a decision with its facts from a database, with 1, 1,000 and 10,000
 //! conversions under the click: it must not grow.
 #![forbid(unsafe_code)]
-#![expect(
-    clippy::float_arithmetic,
-    reason = "ratios of measurements; no money is computed here"
-)]
+#![expect(clippy::float_arithmetic, reason = "ratios of measurements; no money is computed here")]
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -55,20 +52,11 @@ type Timed<'a> = (&'static str, Box<dyn Fn() + 'a>);
 
 /// Prints what reading and deciding costs with more and more commissions.
 fn measure_commissions() -> Result<()> {
-    let engines = COMMISSIONS
-        .iter()
-        .map(|count| Engine::new(*count))
-        .collect::<Result<Vec<_>>>()?;
+    let engines =
+        COMMISSIONS.iter().map(|count| Engine::new(*count)).collect::<Result<Vec<_>>>()?;
     let queries = Queries::of(ROOT.parse()?);
-    let timed = engines
-        .iter()
-        .map(|engine| engine.timed(&queries))
-        .collect::<Result<Vec<_>>>()?;
-    print(
-        "in the core, with so many commissions",
-        &COMMISSIONS,
-        &medians(&timed),
-    );
+    let timed = engines.iter().map(|engine| engine.timed(&queries)).collect::<Result<Vec<_>>>()?;
+    print("in the core, with so many commissions", &COMMISSIONS, &medians(&timed));
     Ok(())
 }
 
@@ -86,10 +74,7 @@ impl Engine {
     fn new(commissions: usize) -> Result<Self> {
         let checked = RulesetSpec::from_toml(&rules_text(commissions)).and_then(Ruleset::check);
         let (ruleset, _) = checked.map_err(|issues| format!("{issues:?}"))?;
-        let receipt = Receipt {
-            id: RECEIPT.parse()?,
-            at: "2026-01-31T12:00:00Z".parse()?,
-        };
+        let receipt = Receipt { id: RECEIPT.parse()?, at: "2026-01-31T12:00:00Z".parse()? };
         let root = Root {
             id: ROOT.parse()?,
             conversion_type: ConversionType::Click,
@@ -105,15 +90,8 @@ impl Engine {
             },
             created_at: receipt.at,
         };
-        let facts = Facts {
-            root: Some(root),
-            ..Facts::default()
-        };
-        Ok(Self {
-            ruleset,
-            facts,
-            receipt,
-        })
+        let facts = Facts { root: Some(root), ..Facts::default() };
+        Ok(Self { ruleset, facts, receipt })
     }
 
     fn timed<'a>(&'a self, queries: &'a Queries) -> Result<Vec<Timed<'a>>> {
@@ -124,10 +102,7 @@ impl Engine {
             }
         }
         Ok(vec![
-            (
-                "read",
-                Box::new(|| drop(black_box(read(&self.ruleset, &queries.sale)))),
-            ),
+            ("read", Box::new(|| drop(black_box(read(&self.ruleset, &queries.sale))))),
             (
                 "read and decide, the first commission is taken",
                 Box::new(|| drop(black_box(self.decide(&queries.lead)))),
@@ -177,12 +152,7 @@ fn create(root: ConversionId, conversion_type: &str, external_id: &str) -> Strin
 }
 
 fn read(ruleset: &Ruleset, query: &str) -> (Request, String) {
-    let incoming = Incoming {
-        method: Method::S2s,
-        dialect: None,
-        query,
-        body: None,
-    };
+    let incoming = Incoming { method: Method::S2s, dialect: None, query, body: None };
     counterfoil_core::read(ruleset, &incoming)
 }
 
@@ -220,16 +190,9 @@ fn measure_histories() -> Result<()> {
         .iter()
         .map(|length| History::new(&folder.path().join(format!("{length}.db")), *length))
         .collect::<Result<Vec<_>>>()?;
-    let timed = histories
-        .iter()
-        .map(History::timed)
-        .collect::<Result<Vec<_>>>()?;
+    let timed = histories.iter().map(History::timed).collect::<Result<Vec<_>>>()?;
     let medians = medians(&timed);
-    print(
-        "with a database, and so many conversions under the click",
-        &HISTORIES,
-        &medians,
-    );
+    print("with a database, and so many conversions under the click", &HISTORIES, &medians);
     let worst = medians
         .iter()
         .filter_map(|(_, times)| Some(times.last()? / times.first()?))
@@ -249,45 +212,23 @@ struct History {
 
 impl History {
     fn new(path: &Path, conversions: usize) -> Result<Self> {
-        let options = counterfoil_sqlite::Options {
-            synchronous: Synchronous::Normal,
-            ..Default::default()
-        };
+        let options =
+            counterfoil_sqlite::Options { synchronous: Synchronous::Normal, ..Default::default() };
         let store = Store::open(path, options)?;
         let text = rules_text(10);
-        let rules = store
-            .install_rules(None, &text, RulesFormat::Toml, now()?)?
-            .rules;
-        let root = submit(
-            &store,
-            &rules,
-            arrival(click()?, Method::Link, String::new()),
-        )?;
+        let rules = store.install_rules(None, &text, RulesFormat::Toml, now()?)?.rules;
+        let root = submit(&store, &rules, arrival(click()?, Method::Link, String::new()))?;
         // The one lead is older than all sales.
-        submit(
-            &store,
-            &rules,
-            read_arrival(&rules, &create(root, "lead", "lead-0")),
-        )?;
+        submit(&store, &rules, read_arrival(&rules, &create(root, "lead", "lead-0")))?;
         for number in 0..conversions {
             let query = create(root, "sale", &format!("order-{number}"));
             submit(&store, &rules, read_arrival(&rules, &query))?;
         }
-        Ok(Self {
-            store,
-            rules,
-            queries: Queries::of(root),
-        })
+        Ok(Self { store, rules, queries: Queries::of(root) })
     }
 
     fn timed(&self) -> Result<Vec<Timed<'_>>> {
-        let Queries {
-            sale,
-            repeat,
-            update,
-            update_of_type,
-            ..
-        } = &self.queries;
+        let Queries { sale, repeat, update, update_of_type, .. } = &self.queries;
         let named = [
             ("create", sale),
             ("duplicate", repeat),
@@ -316,16 +257,10 @@ impl History {
 }
 
 fn submit(store: &Store, rules: &Rules, arrival: Arrival) -> Result<ConversionId> {
-    let submission = Submission {
-        ruleset: rules.ruleset().clone(),
-        arrival,
-        received_at: now()?,
-        known: None,
-    };
+    let submission =
+        Submission { ruleset: rules.ruleset().clone(), arrival, received_at: now()?, known: None };
     let decision = store.submit_wait(submission)?.decision;
-    let made = decision
-        .conversion
-        .filter(|_| decision.outcome == Outcome::Created);
+    let made = decision.conversion.filter(|_| decision.outcome == Outcome::Created);
     let conversion = made.ok_or_else(|| format!("not taken: {:?}", decision.refusal))?;
     Ok(conversion.id)
 }
@@ -336,13 +271,7 @@ fn read_arrival(rules: &Rules, query: &str) -> Arrival {
 }
 
 fn arrival(request: Request, method: Method, query: String) -> Arrival {
-    Arrival {
-        request,
-        method,
-        dialect: None,
-        query,
-        remote_addr: None,
-    }
+    Arrival { request, method, dialect: None, query, remote_addr: None }
 }
 
 fn click() -> Result<Request> {
@@ -375,10 +304,7 @@ fn medians(by_size: &[Vec<Timed<'_>>]) -> Vec<(&'static str, Vec<f64>)> {
         .map(|timed| timed.iter().map(|(name, _)| (*name, Vec::new())).collect())
         .unwrap_or_default();
     for (index, (_, times)) in medians.iter_mut().enumerate() {
-        let runs: Vec<_> = by_size
-            .iter()
-            .filter_map(|timed| timed.get(index))
-            .collect();
+        let runs: Vec<_> = by_size.iter().filter_map(|timed| timed.get(index)).collect();
         let mut samples = vec![Vec::new(); runs.len()];
         for _ in 0..SAMPLES {
             for (taken, (_, run)) in samples.iter_mut().zip(&runs) {

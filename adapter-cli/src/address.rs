@@ -52,12 +52,7 @@ impl Address {
     }
 
     fn of_query(query: String) -> Self {
-        Self {
-            tenant: None,
-            method: Method::S2s,
-            dialect: None,
-            query,
-        }
+        Self { tenant: None, method: Method::S2s, dialect: None, query }
     }
 
     /// The postback as one that arrives.
@@ -86,9 +81,7 @@ impl Address {
         };
         let mut pairs: Vec<&str> = self.query.split('&').filter(is_other).collect();
         let set = names.first().map(|name| {
-            form_urlencoded::Serializer::new(String::new())
-                .append_pair(name, value)
-                .finish()
+            form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish()
         });
         pairs.extend(set.as_deref());
         self.query = pairs.join("&");
@@ -107,17 +100,10 @@ pub(crate) fn click(ruleset: &Ruleset, link: &str) -> Result<Arrival, Failure> {
     };
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let Some((offer, affiliate)) = path.split_once('/') else {
-        return Err(
-            Failure::usage(format_args!("`{link}` is no offer/affiliate"))
-                .hint("write both ids with a slash between them, as in shoply-cz/bo"),
-        );
+        return Err(Failure::usage(format_args!("`{link}` is no offer/affiliate"))
+            .hint("write both ids with a slash between them, as in shoply-cz/bo"));
     };
-    let incoming = Incoming {
-        method: Method::Link,
-        dialect: None,
-        query,
-        body: None,
-    };
+    let incoming = Incoming { method: Method::Link, dialect: None, query, body: None };
     let root = counterfoil_core::decode(&incoming)
         .and_then(|pairs| RootRequest::click(ruleset, offer, affiliate, &pairs))
         .map_err(|refusal| {
@@ -166,13 +152,7 @@ mod tests {
                 None,
                 "a=1",
             ),
-            (
-                "https://x.example/other?a=1",
-                None,
-                Method::S2s,
-                None,
-                "a=1",
-            ),
+            ("https://x.example/other?a=1", None, Method::S2s, None, "a=1"),
         ];
         for (text, tenant, method, dialect, query) in table {
             let expected = Address {

@@ -67,11 +67,7 @@ fn read_from(arguments: impl Iterator<Item = OsString>) -> Result<Command, ExitC
         Err(error) => {
             // Nobody can be told that the stream is closed.
             let _ = error.print();
-            Err(if error.use_stderr() {
-                ExitCode::Usage
-            } else {
-                ExitCode::Done
-            })
+            Err(if error.use_stderr() { ExitCode::Usage } else { ExitCode::Done })
         }
     }
 }

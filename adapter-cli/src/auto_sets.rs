@@ -38,13 +38,8 @@ impl AutoSetTimer {
                 pause = if more { Duration::ZERO } else { PAUSE_MAX };
             }
         };
-        let thread = thread::Builder::new()
-            .name("auto-sets".to_owned())
-            .spawn(run)?;
-        Ok(Self {
-            stop: Some(stop),
-            thread: Some(thread),
-        })
+        let thread = thread::Builder::new().name("auto-sets".to_owned()).spawn(run)?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }
 

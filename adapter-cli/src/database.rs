@@ -22,10 +22,7 @@ use crate::{
 /// # Errors
 /// Where it is locked, of a newer version, or no database.
 pub(crate) fn own(path: &Path, role: String) -> Result<Store, Failure> {
-    let options = Options {
-        role,
-        ..Options::default()
-    };
+    let options = Options { role, ..Options::default() };
     Store::open(path, options).map_err(open_failure)
 }
 
@@ -65,13 +62,12 @@ pub(crate) fn choose<'a, T>(
         names.join(", ")
     };
     match (wanted, loaded) {
-        (Some(wanted), _) => loaded
-            .iter()
-            .find(|one| name(one).as_str() == wanted)
-            .ok_or_else(|| {
+        (Some(wanted), _) => {
+            loaded.iter().find(|one| name(one).as_str() == wanted).ok_or_else(|| {
                 Failure::could_not(format_args!("there is no tenant `{wanted}`"))
                     .hint(format_args!("one of {}", names()))
-            }),
+            })
+        }
         (None, [only]) => Ok(only),
         (None, []) => Err(Failure::could_not("the database has no tenant yet")
             .hint("start a server on it with `counterfoil serve --rules PATH --db FILE`")),
@@ -85,11 +81,8 @@ pub(crate) fn choose<'a, T>(
 /// # Errors
 /// Where they have mistakes, change the currency of what is stored, or cannot be stored.
 pub(crate) fn install(store: &Store, file: &RulesFile) -> Result<Installed, Failure> {
-    let format = if rules_files::is_json(&file.path) {
-        RulesFormat::Json
-    } else {
-        RulesFormat::Toml
-    };
+    let format =
+        if rules_files::is_json(&file.path) { RulesFormat::Json } else { RulesFormat::Toml };
     let installed = store.install_rules(None, &file.text, format, clock::now());
     installed.map_err(install_failure)
 }

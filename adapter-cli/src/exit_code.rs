@@ -21,13 +21,8 @@ pub enum ExitCode {
 
 impl ExitCode {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 5] = [
-        Self::Done,
-        Self::CouldNot,
-        Self::Usage,
-        Self::Negative,
-        Self::Interrupted,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Done, Self::CouldNot, Self::Usage, Self::Negative, Self::Interrupted];
 
     /// The number that the process ends with.
     pub const fn number(self) -> u8 {

@@ -39,9 +39,7 @@ pub(crate) fn lines(explanation: &Explanation) -> Vec<String> {
 
 /// The steps of a trace, numbered.
 pub(crate) fn steps(trace: &[String]) -> impl Iterator<Item = String> {
-    (1..)
-        .zip(trace)
-        .map(|(place, step)| format!("  {QUIET}{place:>2}.{QUIET:#} {step}"))
+    (1..).zip(trace).map(|(place, step)| format!("  {QUIET}{place:>2}.{QUIET:#} {step}"))
 }
 
 fn headline(explanation: &Explanation) -> String {

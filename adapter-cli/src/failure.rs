@@ -18,19 +18,12 @@ pub(crate) struct Failure {
 impl Failure {
     /// It could not: exit code 1.
     pub(crate) fn could_not(what: impl fmt::Display) -> Self {
-        Self {
-            what: what.to_string(),
-            hint: None,
-            code: ExitCode::CouldNot,
-        }
+        Self { what: what.to_string(), hint: None, code: ExitCode::CouldNot }
     }
 
     /// The command line does not fit: exit code 2.
     pub(crate) fn usage(what: impl fmt::Display) -> Self {
-        Self {
-            code: ExitCode::Usage,
-            ..Self::could_not(what)
-        }
+        Self { code: ExitCode::Usage, ..Self::could_not(what) }
     }
 
     /// The rules have mistakes, which were shown already: exit code 3.

@@ -103,9 +103,9 @@ pub(crate) fn say_list(
 fn write(text: impl fmt::Display) -> Result<(), Failure> {
     let mut stdout = anstream::stdout().lock();
     match write!(stdout, "{text}").and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::could_not(
-            format_args!("cannot write to stdout: {error}"),
-        )),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::could_not(format_args!("cannot write to stdout: {error}")))
+        }
         _ => Ok(()),
     }
 }

@@ -133,9 +133,7 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, Failure> {
         return Ok(vec![path.to_owned()]);
     }
     let unreadable = |error: io::Error| Failure::file("read the folder", path, &error);
-    let entries: Vec<_> = fs::read_dir(path)
-        .and_then(Iterator::collect)
-        .map_err(unreadable)?;
+    let entries: Vec<_> = fs::read_dir(path).and_then(Iterator::collect).map_err(unreadable)?;
     let mut files: Vec<PathBuf> = entries
         .iter()
         .map(fs::DirEntry::path)
@@ -147,21 +145,13 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, Failure> {
 
 fn read_file(path: PathBuf) -> Result<RulesFile, Failure> {
     let text = fs::read_to_string(&path).map_err(|error| Failure::file("read", &path, &error))?;
-    let spec = if is_json(&path) {
-        RulesetSpec::from_json(&text)
-    } else {
-        RulesetSpec::from_toml(&text)
-    };
+    let spec =
+        if is_json(&path) { RulesetSpec::from_json(&text) } else { RulesetSpec::from_toml(&text) };
     let (ruleset, issues) = match spec.and_then(Ruleset::check) {
         Ok((ruleset, warnings)) => (Some(ruleset), warnings),
         Err(issues) => (None, issues),
     };
-    Ok(RulesFile {
-        path,
-        text,
-        ruleset,
-        issues,
-    })
+    Ok(RulesFile { path, text, ruleset, issues })
 }
 
 /// One tenant, one file: a second one is a mistake, told at the second.

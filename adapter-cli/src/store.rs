@@ -72,10 +72,7 @@ impl http::Store for EmbeddedStore {
         at: Timestamp,
     ) -> Result<Explanation, http::ReadError> {
         let ruleset = &rules.ruleset;
-        let explained = self
-            .reader()
-            .explain(ruleset, &arrival.request, at)
-            .map_err(read_error)?;
+        let explained = self.reader().explain(ruleset, &arrival.request, at).map_err(read_error)?;
         Ok(Explanation::of(&explained.decision, ruleset))
     }
 
@@ -85,9 +82,7 @@ impl http::Store for EmbeddedStore {
         filter: &Filter,
     ) -> Result<Page<ConversionView>, http::ReadError> {
         let list = |tenant| self.reader().conversions(&tenant, filter);
-        self.tenant(tenant)
-            .map_or_else(empty, list)
-            .map_err(read_error)
+        self.tenant(tenant).map_or_else(empty, list).map_err(read_error)
     }
 
     fn conversion(
@@ -96,9 +91,7 @@ impl http::Store for EmbeddedStore {
         id: ConversionId,
     ) -> Result<Option<ConversionView>, http::ReadError> {
         let find = |tenant| self.reader().conversion(&tenant, id);
-        self.tenant(tenant)
-            .map_or(Ok(None), find)
-            .map_err(read_error)
+        self.tenant(tenant).map_or(Ok(None), find).map_err(read_error)
     }
 
     fn transactions(
@@ -107,9 +100,7 @@ impl http::Store for EmbeddedStore {
         filter: &Filter,
     ) -> Result<Page<TransactionView>, http::ReadError> {
         let list = |tenant| self.reader().transactions(&tenant, filter);
-        self.tenant(tenant)
-            .map_or_else(empty, list)
-            .map_err(read_error)
+        self.tenant(tenant).map_or_else(empty, list).map_err(read_error)
     }
 
     fn transaction(
@@ -118,9 +109,7 @@ impl http::Store for EmbeddedStore {
         id: TransactionId,
     ) -> Result<Option<TransactionView>, http::ReadError> {
         let find = |tenant| self.reader().transaction(&tenant, id);
-        self.tenant(tenant)
-            .map_or(Ok(None), find)
-            .map_err(read_error)
+        self.tenant(tenant).map_or(Ok(None), find).map_err(read_error)
     }
 
     fn requests(
@@ -129,16 +118,12 @@ impl http::Store for EmbeddedStore {
         filter: &Filter,
     ) -> Result<Page<RequestView>, http::ReadError> {
         let list = |tenant| self.reader().requests(&tenant, filter);
-        self.tenant(tenant)
-            .map_or_else(empty, list)
-            .map_err(read_error)
+        self.tenant(tenant).map_or_else(empty, list).map_err(read_error)
     }
 
     fn request(&self, tenant: &str, id: RequestId) -> Result<Option<RequestView>, http::ReadError> {
         let find = |tenant| self.reader().request(&tenant, id);
-        self.tenant(tenant)
-            .map_or(Ok(None), find)
-            .map_err(read_error)
+        self.tenant(tenant).map_or(Ok(None), find).map_err(read_error)
     }
 
     fn rules_text(&self, tenant: &str) -> Result<Option<http::RulesText>, http::ReadError> {
@@ -194,17 +179,11 @@ impl http::Store for EmbeddedStore {
 
 /// The page of a tenant that is not served.
 fn empty<T>() -> Result<Page<T>, sqlite::ReadError> {
-    Ok(Page {
-        items: Vec::new(),
-        next_cursor: None,
-    })
+    Ok(Page { items: Vec::new(), next_cursor: None })
 }
 
 fn decided(decided: sqlite::Decided) -> http::Decided {
-    http::Decided {
-        request_id: decided.receipt.id,
-        decision: decided.decision,
-    }
+    http::Decided { request_id: decided.receipt.id, decision: decided.decision }
 }
 
 fn submit_error(error: sqlite::SubmitError) -> http::SubmitError {

@@ -46,9 +46,7 @@ pub(crate) fn pixel() -> Answer {
 pub(crate) fn redirect(to: &str) -> Option<Answer> {
     let mut answer = Response::new(Full::default());
     *answer.status_mut() = StatusCode::FOUND;
-    answer
-        .headers_mut()
-        .insert(LOCATION, HeaderValue::try_from(to).ok()?);
+    answer.headers_mut().insert(LOCATION, HeaderValue::try_from(to).ok()?);
     Some(never_cached(answer))
 }
 
@@ -64,8 +62,6 @@ pub(crate) fn json_bytes(value: &impl Serialize) -> Vec<u8> {
 }
 
 fn never_cached(mut answer: Answer) -> Answer {
-    answer
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
 }

@@ -100,12 +100,7 @@ impl App {
         if operation.access == Access::Admin {
             self.guard.admin(peer, &head.headers)?;
         }
-        let call = Call {
-            app: self,
-            peer,
-            head,
-            params,
-        };
+        let call = Call { app: self, peer, head, params };
         match operation.endpoint {
             Endpoint::Handle => postback::handle(&call, body).await,
             Endpoint::Dialect => postback::dialect(&call, body).await,
@@ -192,11 +187,7 @@ impl Call<'_> {
         let began = Instant::now();
         let method = arrival.method;
         let (sender, receiver) = oneshot::channel();
-        let submission = Submission {
-            rules,
-            arrival,
-            received_at: now(),
-        };
+        let submission = Submission { rules, arrival, received_at: now() };
         // Where nobody waits any more (the deadline passed) the result is for the log alone.
         let reply = Box::new(move |result| drop(sender.send(result)));
         self.app.store.submit(submission, reply);

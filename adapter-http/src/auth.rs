@@ -61,9 +61,7 @@ impl Guard {
                 .api_tokens()
                 .iter()
                 .filter_map(|name| (self.secrets)(name))
-                .fold(self.admin_token.matches(given), |any, token| {
-                    any | token.matches(given)
-                })
+                .fold(self.admin_token.matches(given), |any, token| any | token.matches(given))
         })
     }
 
@@ -107,17 +105,11 @@ struct Window {
 
 impl Failures {
     fn new(per_second_max: u32) -> Self {
-        Self {
-            per_second_max,
-            start: Instant::now(),
-            window: Mutex::default(),
-        }
+        Self { per_second_max, start: Instant::now(), window: Mutex::default() }
     }
 
     fn are_too_many(&self, peer: IpAddr) -> bool {
-        self.within(self.second(), |window| {
-            *window.of(peer) >= self.per_second_max
-        })
+        self.within(self.second(), |window| *window.of(peer) >= self.per_second_max)
     }
 
     fn count(&self, peer: IpAddr) {
@@ -134,10 +126,7 @@ impl Failures {
     fn within<T>(&self, second: u64, look: impl FnOnce(&mut Window) -> T) -> T {
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         if window.second != second {
-            *window = Window {
-                second,
-                ..Window::default()
-            };
+            *window = Window { second, ..Window::default() };
         }
         look(&mut window)
     }

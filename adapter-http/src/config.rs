@@ -143,10 +143,7 @@ mod tests {
         let seconds = |time: Duration| time.as_secs();
         let times = [limits.first_byte, limits.head, limits.body, limits.request];
         assert_eq!(times.map(seconds), [5, 10, 10, 15]);
-        assert_eq!(
-            (limits.target_len_max, limits.head_len_max),
-            (8_192, 16_384)
-        );
+        assert_eq!((limits.target_len_max, limits.head_len_max), (8_192, 16_384));
         assert_eq!((limits.headers_max, limits.body_len_max), (64, 65_536));
         assert_eq!(limits.connections_max, 4096);
         assert_eq!(limits.connections_per_address_max, 512);

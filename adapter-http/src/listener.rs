@@ -68,12 +68,7 @@ pub(crate) async fn accept(
 /// What one client did to its own connection is no reason to wait; a lack of descriptors is.
 async fn pause_after(error: &io::Error) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    let of_one_client = [
-        ConnectionAborted,
-        ConnectionRefused,
-        ConnectionReset,
-        Interrupted,
-    ];
+    let of_one_client = [ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted];
     if of_one_client.contains(&error.kind()) {
         return;
     }
@@ -178,10 +173,7 @@ impl Counts {
         }
         *of_holder += 1;
         held.all += 1;
-        Some(Hold {
-            counts: counts.clone(),
-            holder,
-        })
+        Some(Hold { counts: counts.clone(), holder })
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -228,21 +220,14 @@ mod tests {
         ];
         for (address, expected) in cases {
             let address: IpAddr = address.parse().unwrap();
-            assert_eq!(
-                holder(address),
-                expected.parse::<IpAddr>().unwrap(),
-                "{address}"
-            );
+            assert_eq!(holder(address), expected.parse::<IpAddr>().unwrap(), "{address}");
         }
     }
 
     #[test]
     fn connections_are_counted_and_counted_back() {
-        let limits = Limits {
-            connections_max: 3,
-            connections_per_address_max: 2,
-            ..Limits::default()
-        };
+        let limits =
+            Limits { connections_max: 3, connections_per_address_max: 2, ..Limits::default() };
         let counts = Arc::new(Counts::new(&limits));
         let one: IpAddr = [192, 0, 2, 1].into();
         let other: IpAddr = [192, 0, 2, 2].into();

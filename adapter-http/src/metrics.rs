@@ -18,9 +18,8 @@ use crate::{store::Health, table::Listener};
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 
 /// Upper bounds of the histogram of decisions, in seconds.
-const SECONDS: [f64; 12] = [
-    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0,
-];
+const SECONDS: [f64; 12] =
+    [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0];
 
 /// All metrics of a server.
 pub(crate) struct Metrics {
@@ -66,11 +65,7 @@ impl Metrics {
         let open = "Open connections";
         registry.register("connections", open, self.connections.clone());
         let refused = "Connections closed at once for a limit";
-        registry.register(
-            "connections_refused",
-            refused,
-            self.connections_refused.clone(),
-        );
+        registry.register("connections_refused", refused, self.connections_refused.clone());
         let ready = "1 where requests can be acknowledged";
         registry.register("ready", ready, self.ready.clone());
         let depth = "Requests that wait for the writer";
@@ -116,12 +111,8 @@ impl Metrics {
         self.ready.set(i64::from(health.not_ready.is_none()));
         self.queue_depth.set(gauge(health.queue_depth));
         self.batch_len_max.set(gauge(health.batch_len_max));
-        self.batches
-            .inner()
-            .store(health.batches, Ordering::Relaxed);
-        self.batched_requests
-            .inner()
-            .store(health.batched_requests, Ordering::Relaxed);
+        self.batches.inner().store(health.batches, Ordering::Relaxed);
+        self.batched_requests.inner().store(health.batched_requests, Ordering::Relaxed);
         let mut text = String::new();
         if encode(&mut text, &self.registry).is_err() {
             tracing::error!("failed to write the metrics");

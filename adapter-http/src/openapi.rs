@@ -11,9 +11,7 @@ const COMPONENTS: &str = include_str!("openapi/components.json");
 pub(crate) fn document() -> Value {
     let mut paths = Map::new();
     for operation in OPERATIONS {
-        let path = paths
-            .entry(operation.path)
-            .or_insert_with(|| path_item(operation.path));
+        let path = paths.entry(operation.path).or_insert_with(|| path_item(operation.path));
         if let Some(path) = path.as_object_mut() {
             let method = operation.verb.name().to_ascii_lowercase();
             path.insert(method, described(operation));
@@ -86,12 +84,7 @@ fn security(access: Access) -> Value {
 }
 
 fn query(query: Query) -> Vec<Value> {
-    let named = |names: &[&str]| {
-        names
-            .iter()
-            .map(|name| parameter(name, "query", false))
-            .collect()
-    };
+    let named = |names: &[&str]| names.iter().map(|name| parameter(name, "query", false)).collect();
     let free = |schema: &str| {
         json!({
             "name": "parameters", "in": "query", "style": "form", "explode": true,

@@ -73,13 +73,7 @@ struct Body<'a> {
 
 impl Problem {
     fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            status,
-            code,
-            detail: detail.into(),
-            about: Box::default(),
-            closes: false,
-        }
+        Self { status, code, detail: detail.into(), about: Box::default(), closes: false }
     }
 
     /// The parameter, field or filter at fault.
@@ -107,19 +101,11 @@ impl Problem {
     }
 
     pub(crate) fn unknown_path() -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "unknown_path",
-            "nothing answers to this path",
-        )
+        Self::new(StatusCode::NOT_FOUND, "unknown_path", "nothing answers to this path")
     }
 
     pub(crate) fn unknown_tenant() -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "unknown_tenant",
-            "there is no such tenant",
-        )
+        Self::new(StatusCode::NOT_FOUND, "unknown_tenant", "there is no such tenant")
     }
 
     /// A row, offer or affiliate that does not exist.
@@ -134,9 +120,8 @@ impl Problem {
             "method_not_allowed",
             "this path does not answer to this method",
         );
-        problem.about.header = HeaderValue::from_str(&allowed.join(", "))
-            .ok()
-            .map(|value| (ALLOW, value));
+        problem.about.header =
+            HeaderValue::from_str(&allowed.join(", ")).ok().map(|value| (ALLOW, value));
         problem
     }
 
@@ -170,12 +155,8 @@ impl Problem {
 
     /// One answer for every failure, so that it tells nothing.
     pub(crate) fn unauthorized() -> Self {
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            "unauthorized",
-            "a valid bearer token is needed",
-        )
-        .with(WWW_AUTHENTICATE, "Bearer")
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "a valid bearer token is needed")
+            .with(WWW_AUTHENTICATE, "Bearer")
     }
 
     pub(crate) fn too_many_failures() -> Self {
@@ -315,9 +296,7 @@ impl IssueText {
 
 /// An id for an answer that has no log row: it can be found in the log lines.
 fn fresh_id() -> String {
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let moment = uuid::Timestamp::from_unix(NoContext, now.as_secs(), now.subsec_nanos());
     Uuid::new_v7(moment).to_string()
 }

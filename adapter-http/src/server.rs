@@ -63,13 +63,7 @@ impl Server {
         let public = listen(config.listen)?;
         let admin = listen(config.admin_listen)?;
         let (stop, _) = watch::channel(false);
-        Ok(Self {
-            config,
-            store,
-            public,
-            admin,
-            stop,
-        })
+        Ok(Self { config, store, public, admin, stop })
     }
 
     /// Where senders and visitors come in.
@@ -90,9 +84,7 @@ impl Server {
 
     /// What stops this server.
     pub fn handle(&self) -> ServerHandle {
-        ServerHandle {
-            stop: self.stop.clone(),
-        }
+        ServerHandle { stop: self.stop.clone() }
     }
 
     /// Serves on this thread (and on more, where [`Config::workers`] says so) until `shutdown`
@@ -127,12 +119,7 @@ impl Server {
         let stop_within = self.config.limits.stop;
         let app = Arc::new(App::new(self.config, self.store));
         let mut stopping = self.stop.subscribe();
-        tokio::spawn(accept(
-            public,
-            Listener::Public,
-            app.clone(),
-            self.stop.subscribe(),
-        ));
+        tokio::spawn(accept(public, Listener::Public, app.clone(), self.stop.subscribe()));
         tokio::spawn(accept(admin, Listener::Admin, app, self.stop.subscribe()));
         tokio::select! {
             () = shutdown => {}
@@ -159,11 +146,7 @@ impl ServerHandle {
 
 fn listen(address: SocketAddr) -> Result<TcpListener, BindError> {
     let bind = || {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM,
-            Some(Protocol::TCP),
-        )?;
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;

@@ -23,11 +23,7 @@ pub(crate) struct StallLimit {
 
 impl StallLimit {
     pub(crate) fn new(stream: TcpStream, limit: Duration) -> Self {
-        Self {
-            stream,
-            limit,
-            stall: None,
-        }
+        Self { stream, limit, stall: None }
     }
 
     /// Passes on what a write came to; one that stands still starts the clock or runs into it.

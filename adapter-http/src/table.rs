@@ -163,43 +163,27 @@ pub(crate) static OPERATIONS: &[Operation] = &[
         summary: "An inbound postback",
         query: Query::Postback,
         answers: &[ANSWERED, STRICT, NOT_FOUND],
-        ..public(
-            Endpoint::Handle,
-            Verb::Get,
-            "/api/{tenant}/postbacks/handle",
-        )
+        ..public(Endpoint::Handle, Verb::Get, "/api/{tenant}/postbacks/handle")
     },
     Operation {
         summary: "An inbound postback; query and body are one set of parameters",
         query: Query::Postback,
         body: Content::Parameters,
         answers: &[ANSWERED, STRICT, NOT_FOUND],
-        ..public(
-            Endpoint::Handle,
-            Verb::Post,
-            "/api/{tenant}/postbacks/handle",
-        )
+        ..public(Endpoint::Handle, Verb::Post, "/api/{tenant}/postbacks/handle")
     },
     Operation {
         summary: "An inbound postback in a dialect",
         query: Query::Postback,
         answers: &[ANSWERED, STRICT, NOT_FOUND],
-        ..public(
-            Endpoint::Dialect,
-            Verb::Get,
-            "/api/{tenant}/postbacks/{dialect}",
-        )
+        ..public(Endpoint::Dialect, Verb::Get, "/api/{tenant}/postbacks/{dialect}")
     },
     Operation {
         summary: "An inbound postback in a dialect; query and body are one set of parameters",
         query: Query::Postback,
         body: Content::Parameters,
         answers: &[ANSWERED, STRICT, NOT_FOUND],
-        ..public(
-            Endpoint::Dialect,
-            Verb::Post,
-            "/api/{tenant}/postbacks/{dialect}",
-        )
+        ..public(Endpoint::Dialect, Verb::Post, "/api/{tenant}/postbacks/{dialect}")
     },
     Operation {
         summary: "An inbound postback by a pixel: a picture whatever the outcome",
@@ -210,11 +194,7 @@ pub(crate) static OPERATIONS: &[Operation] = &[
     Operation {
         summary: "An affiliate link: stores a click and leads to the offer",
         query: Query::Link,
-        answers: &[
-            (StatusCode::FOUND, Content::Empty),
-            NOT_FOUND,
-            UNPROCESSABLE,
-        ],
+        answers: &[(StatusCode::FOUND, Content::Empty), NOT_FOUND, UNPROCESSABLE],
         ..public(Endpoint::Link, Verb::Get, "/c/{tenant}/{offer}/{affiliate}")
     },
     Operation {
@@ -269,49 +249,29 @@ pub(crate) static OPERATIONS: &[Operation] = &[
         summary: "Conversions, newest first",
         query: Query::Filters(CONVERSION_FILTERS),
         answers: &[(OK, Content::Page("Conversion")), BAD_REQUEST, NOT_FOUND],
-        ..admin(
-            Endpoint::Conversions,
-            Verb::Get,
-            "/api/{tenant}/conversions",
-        )
+        ..admin(Endpoint::Conversions, Verb::Get, "/api/{tenant}/conversions")
     },
     Operation {
         summary: "One conversion",
         answers: &[(OK, Content::Json("Conversion")), NOT_FOUND],
-        ..admin(
-            Endpoint::Conversion,
-            Verb::Get,
-            "/api/{tenant}/conversions/{id}",
-        )
+        ..admin(Endpoint::Conversion, Verb::Get, "/api/{tenant}/conversions/{id}")
     },
     Operation {
         summary: "Transactions, newest first",
         query: Query::Filters(TRANSACTION_FILTERS),
         answers: &[(OK, Content::Page("Transaction")), BAD_REQUEST, NOT_FOUND],
-        ..admin(
-            Endpoint::Transactions,
-            Verb::Get,
-            "/api/{tenant}/transactions",
-        )
+        ..admin(Endpoint::Transactions, Verb::Get, "/api/{tenant}/transactions")
     },
     Operation {
         summary: "One transaction",
         answers: &[(OK, Content::Json("Transaction")), NOT_FOUND],
-        ..admin(
-            Endpoint::Transaction,
-            Verb::Get,
-            "/api/{tenant}/transactions/{id}",
-        )
+        ..admin(Endpoint::Transaction, Verb::Get, "/api/{tenant}/transactions/{id}")
     },
     Operation {
         summary: "Edits a transaction; amounts stand until the next edit that names them",
         body: Content::Json("Edit"),
         answers: &[ANSWERED, BAD_REQUEST, NOT_FOUND, UNPROCESSABLE],
-        ..admin(
-            Endpoint::EditTransaction,
-            Verb::Post,
-            "/api/{tenant}/transactions/{id}",
-        )
+        ..admin(Endpoint::EditTransaction, Verb::Post, "/api/{tenant}/transactions/{id}")
     },
     Operation {
         summary: "The request log, newest first",
@@ -327,21 +287,13 @@ pub(crate) static OPERATIONS: &[Operation] = &[
     Operation {
         summary: "The inbound postback definitions",
         query: Query::Filters(POSTBACK_FILTERS),
-        answers: &[
-            (OK, Content::Page("PostbackDefinition")),
-            BAD_REQUEST,
-            NOT_FOUND,
-        ],
+        answers: &[(OK, Content::Page("PostbackDefinition")), BAD_REQUEST, NOT_FOUND],
         ..admin(Endpoint::Postbacks, Verb::Get, "/api/{tenant}/postbacks")
     },
     Operation {
         summary: "Replaces the rules, after checking them; each version is kept",
         body: Content::Rules,
-        answers: &[
-            (OK, Content::Json("RulesAccepted")),
-            NOT_FOUND,
-            UNPROCESSABLE,
-        ],
+        answers: &[(OK, Content::Json("RulesAccepted")), NOT_FOUND, UNPROCESSABLE],
         ..admin(Endpoint::PutRules, Verb::Put, "/api/{tenant}/rules")
     },
     Operation {
@@ -361,11 +313,8 @@ impl Table {
     /// of the table notices.
     pub(crate) fn of(listener: Listener) -> Self {
         let mut router = Router::new();
-        let of_listener = || {
-            OPERATIONS
-                .iter()
-                .filter(move |operation| operation.listener == listener)
-        };
+        let of_listener =
+            || OPERATIONS.iter().filter(move |operation| operation.listener == listener);
         for first in of_listener() {
             let same_path = of_listener().filter(|operation| operation.path == first.path);
             // Inserting a path again changes nothing.
@@ -388,9 +337,9 @@ impl Table {
         let asked = |operation: &&&Operation| operation.verb.name() == method.as_str();
         match operations.iter().find(asked) {
             Some(operation) => Ok((operation, found.params)),
-            None => Err(Problem::method_not_allowed(
-                operations.iter().map(|operation| operation.verb),
-            )),
+            None => {
+                Err(Problem::method_not_allowed(operations.iter().map(|operation| operation.verb)))
+            }
         }
     }
 }

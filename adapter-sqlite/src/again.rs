@@ -14,12 +14,7 @@ pub(crate) struct Logged<'a> {
 
 /// The request of a log row, read with `ruleset`.
 pub(crate) fn read(ruleset: &Ruleset, logged: &Logged<'_>) -> Request {
-    let Logged {
-        method,
-        dialect,
-        query,
-        refusal,
-    } = *logged;
+    let Logged { method, dialect, query, refusal } = *logged;
     let given = refusal.filter(|refusal| is_beyond_the_text(method, refusal));
     Request::of_log(ruleset, method, dialect, query, given.cloned())
 }
@@ -34,15 +29,7 @@ pub(crate) fn reread(ruleset: &Ruleset, arrival: &Arrival) -> Request {
         Request::Unreadable(refusal) => Some(&**refusal),
     };
     let (method, dialect, query) = (arrival.method, arrival.dialect.as_deref(), &arrival.query);
-    read(
-        ruleset,
-        &Logged {
-            method,
-            dialect,
-            query,
-            refusal,
-        },
-    )
+    read(ruleset, &Logged { method, dialect, query, refusal })
 }
 
 /// Whether a refusal cannot follow from the text again and is taken as given: what could not be

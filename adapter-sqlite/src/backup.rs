@@ -91,12 +91,7 @@ impl Reader {
         }
         let [conversions, transactions, requests] = counts;
         let bytes = fs::metadata(to)?.len();
-        Ok(BackupReport {
-            conversions,
-            transactions,
-            requests,
-            bytes,
-        })
+        Ok(BackupReport { conversions, transactions, requests, bytes })
     }
 }
 

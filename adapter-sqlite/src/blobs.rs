@@ -81,10 +81,7 @@ impl<'a> RequestMore<'a> {
 
     /// The notes; codes that this version does not know are left out.
     pub(crate) fn notes(&self) -> Vec<Note> {
-        self.notes
-            .iter()
-            .filter_map(|code| Note::of_stored(i64::from(*code)))
-            .collect()
+        self.notes.iter().filter_map(|code| Note::of_stored(i64::from(*code))).collect()
     }
 }
 

@@ -93,18 +93,12 @@ pub(crate) trait Coded: Copy + PartialEq + 'static {
     /// The code of the word.
     fn stored(self) -> i64 {
         // Every word is listed, which a test holds; the fallback is a code that no word has.
-        Self::CODES
-            .iter()
-            .find(|(word, _)| *word == self)
-            .map_or(-1, |(_, code)| *code)
+        Self::CODES.iter().find(|(word, _)| *word == self).map_or(-1, |(_, code)| *code)
     }
 
     /// The word of a code.
     fn of_stored(code: i64) -> Option<Self> {
-        Self::CODES
-            .iter()
-            .find(|(_, known)| *known == code)
-            .map(|(word, _)| *word)
+        Self::CODES.iter().find(|(_, known)| *known == code).map(|(word, _)| *word)
     }
 }
 
@@ -143,10 +137,8 @@ mod tests {
     use super::*;
 
     fn check<T: Coded + Debug>(all: &[T], name: fn(T) -> &'static str, pinned: &str) {
-        let text: Vec<String> = all
-            .iter()
-            .map(|w| format!("{} {}", w.stored(), name(*w)))
-            .collect();
+        let text: Vec<String> =
+            all.iter().map(|w| format!("{} {}", w.stored(), name(*w))).collect();
         let mut sorted = text.clone();
         sorted.sort_by_key(|line| line.split(' ').next().unwrap().parse::<i64>().unwrap());
         assert_eq!(sorted.join(", "), pinned);

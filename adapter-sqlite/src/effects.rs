@@ -40,22 +40,12 @@ pub(crate) fn apply(
         }
     }
     let is_own_record = arrival.method == Method::Link && decision.outcome == Outcome::Created;
-    if is_own_record {
-        Ok(())
-    } else {
-        log(db, place, arrival, receipt, decision)
-    }
+    if is_own_record { Ok(()) } else { log(db, place, arrival, receipt, decision) }
 }
 
 fn insert_conversion(db: &Connection, place: Place, stored: &Stored) -> Result<(), Fault> {
     let Place { tenant, ruleset } = place;
-    rows::insert_conversion(
-        db,
-        tenant,
-        ruleset,
-        &stored.conversion,
-        stored.pair.as_ref(),
-    )?;
+    rows::insert_conversion(db, tenant, ruleset, &stored.conversion, stored.pair.as_ref())?;
     hold_key(db, place, stored)
 }
 
@@ -76,16 +66,8 @@ fn hold_key(db: &Connection, place: Place, stored: &Stored) -> Result<(), Fault>
              ON CONFLICT DO UPDATE SET conversion = excluded.conversion \
              WHERE conversion = excluded.conversion",
         )?
-        .execute(params![
-            place.tenant,
-            key.as_bytes(),
-            stored.conversion.id.as_bytes()
-        ])?;
-    if rows == 1 {
-        Ok(())
-    } else {
-        Err(bad("a repeat key that is held", stored.conversion.id))
-    }
+        .execute(params![place.tenant, key.as_bytes(), stored.conversion.id.as_bytes()])?;
+    if rows == 1 { Ok(()) } else { Err(bad("a repeat key that is held", stored.conversion.id)) }
 }
 
 fn count(db: &Connection, tenant: i64, root: &ConversionId, commission: &str) -> Result<(), Fault> {
@@ -119,14 +101,8 @@ fn log(
         arrival.query,
         place.ruleset,
         decision.outcome.stored(),
-        decision
-            .refusal
-            .as_ref()
-            .map(|refusal| refusal.reason.stored()),
-        decision
-            .conversion
-            .as_ref()
-            .map(|conversion| conversion.id.as_bytes()),
+        decision.refusal.as_ref().map(|refusal| refusal.reason.stored()),
+        decision.conversion.as_ref().map(|conversion| conversion.id.as_bytes()),
         blobs::encode_request(&RequestMore::of(decision))?,
     ])?;
     Ok(())
@@ -135,10 +111,6 @@ fn log(
 /// The newest id of the database, made by a request or carried by what one made.
 pub(crate) fn newest_id(db: &Connection) -> Result<Option<[u8; 16]>, Fault> {
     let request = value(db, "SELECT id FROM requests ORDER BY id DESC LIMIT 1", [])?;
-    let conversion = value(
-        db,
-        "SELECT id FROM conversions ORDER BY id DESC LIMIT 1",
-        [],
-    )?;
+    let conversion = value(db, "SELECT id FROM conversions ORDER BY id DESC LIMIT 1", [])?;
     Ok(request.max(conversion))
 }

@@ -163,11 +163,7 @@ impl Fetch<'_> {
             facts.root = Some(self.root(oldest)?);
         }
         if let Some(target) = &query.target {
-            let under = facts
-                .root
-                .as_ref()
-                .filter(|_| asked.under_root)
-                .map(|root| &root.id);
+            let under = facts.root.as_ref().filter(|_| asked.under_root).map(|root| &root.id);
             let newest = self.newest_of_pair(&pair, under, target.conversion_type.as_ref())?;
             facts.newest_of_pair = self.found(newest)?;
         }
@@ -287,18 +283,12 @@ impl Fetch<'_> {
             None => self.root(&conversion.root_id)?,
         };
         let transactions = rows::transactions(self.db, &id)?;
-        Ok(Some(Found {
-            root,
-            conversion,
-            transactions,
-        }))
+        Ok(Some(Found { root, conversion, transactions }))
     }
 
     /// A root that a row names.
     fn root(&self, id: &ConversionId) -> Result<Root, Fault> {
-        self.conversion(id)?
-            .as_root()
-            .ok_or_else(|| bad("root", id))
+        self.conversion(id)?.as_root().ok_or_else(|| bad("root", id))
     }
 
     /// A conversion that a row names.
@@ -309,10 +299,7 @@ impl Fetch<'_> {
 
 /// The advertiser of a pair: the one given, or else the root's.
 fn advertiser_of<'a>(asked: &'a PairQuery, root: Option<&'a Root>) -> Option<&'a AdvertiserId> {
-    asked
-        .advertiser
-        .as_ref()
-        .or_else(|| root.map(|root| &root.origin.advertiser))
+    asked.advertiser.as_ref().or_else(|| root.map(|root| &root.origin.advertiser))
 }
 
 /// The repeat keys of kind `external` that begin with a pair.

@@ -29,11 +29,7 @@ impl Ids {
     /// Makes ids above `newest`.
     pub(crate) fn above(newest: Option<RequestId>) -> Self {
         let (ms, random) = newest.map_or((0, 0), |id| split(id.as_bytes()));
-        Self {
-            ms,
-            random,
-            pool: Vec::new(),
-        }
+        Self { ms, random, pool: Vec::new() }
     }
 
     /// The id of a request that arrived at `at_ms`: it carries that time, or the time of the id
@@ -65,8 +61,7 @@ impl Ids {
         let mut bytes = [0; POOL_LEN * 8];
         getrandom::fill(&mut bytes)?;
         let (chunks, _) = bytes.as_chunks();
-        self.pool
-            .extend(chunks.iter().map(|chunk| u64::from_le_bytes(*chunk)));
+        self.pool.extend(chunks.iter().map(|chunk| u64::from_le_bytes(*chunk)));
         Ok(self.pool.pop().unwrap_or_default())
     }
 }

@@ -70,10 +70,7 @@ impl Reader {
         tenant: &TenantName,
         id: ConversionId,
     ) -> Result<Option<ConversionView>, ReadError> {
-        let filter = Filter {
-            id: Some(id.to_string()),
-            ..Filter::default()
-        };
+        let filter = Filter { id: Some(id.to_string()), ..Filter::default() };
         Ok(self.conversions(tenant, &filter)?.items.into_iter().next())
     }
 
@@ -138,10 +135,7 @@ impl Reader {
         tenant: &TenantName,
         id: TransactionId,
     ) -> Result<Option<TransactionView>, ReadError> {
-        let filter = Filter {
-            id: Some(id.to_string()),
-            ..Filter::default()
-        };
+        let filter = Filter { id: Some(id.to_string()), ..Filter::default() };
         Ok(self.transactions(tenant, &filter)?.items.into_iter().next())
     }
 
@@ -158,21 +152,11 @@ impl Reader {
             let sql = "SELECT id, currency FROM tenants WHERE name = ?1";
             let known = rows::one(&snapshot, sql, params![tenant.as_str()], |row| {
                 let code: String = row.get(1)?;
-                Ok((
-                    row.get(0)?,
-                    code.parse().map_err(|_| bad("currency", code))?,
-                ))
+                Ok((row.get(0)?, code.parse().map_err(|_| bad("currency", code))?))
             })?;
             match known.filter(|_| has_column) {
-                Some((tenant, currency)) => read(&List {
-                    db: &snapshot,
-                    tenant,
-                    currency,
-                }),
-                None => Ok(Page {
-                    items: Vec::new(),
-                    next_cursor: None,
-                }),
+                Some((tenant, currency)) => read(&List { db: &snapshot, tenant, currency }),
+                None => Ok(Page { items: Vec::new(), next_cursor: None }),
             }
         })
     }
@@ -194,11 +178,7 @@ impl Reader {
         };
         let mut ids = Vec::new();
         for advertiser in rules.ruleset.advertisers() {
-            if filter
-                .advertiser
-                .as_ref()
-                .is_none_or(|only| only == advertiser.id.as_str())
-            {
+            if filter.advertiser.as_ref().is_none_or(|only| only == advertiser.id.as_str()) {
                 let pair = PairKey::of(&advertiser.id, &external_id);
                 ids.extend(facts::carriers(list.db, list.tenant, &pair, EXAMINED_MAX)?);
             }
@@ -234,10 +214,7 @@ impl Range {
             before = before.min(id.saturating_add(1));
             from = from.max(id);
         }
-        Ok(Self {
-            before: before.to_be_bytes(),
-            from: from.to_be_bytes(),
-        })
+        Ok(Self { before: before.to_be_bytes(), from: from.to_be_bytes() })
     }
 
     fn holds(&self, id: &ConversionId) -> bool {
@@ -288,10 +265,7 @@ impl List<'_> {
         let mut last = None;
         for _ in 0..EXAMINED_MAX {
             let Some((id, view)) = next()? else {
-                return Ok(Page {
-                    items,
-                    next_cursor: None,
-                });
+                return Ok(Page { items, next_cursor: None });
             };
             if items.len() == len {
                 break;
@@ -299,10 +273,7 @@ impl List<'_> {
             items.extend(view);
             last = Some(id);
         }
-        Ok(Page {
-            items,
-            next_cursor: last.map(|id| id.to_string()),
-        })
+        Ok(Page { items, next_cursor: last.map(|id| id.to_string()) })
     }
 
     /// A page of conversions that are known by id, newest first.
@@ -318,9 +289,7 @@ impl List<'_> {
                 return Ok(None);
             };
             let found = rows::conversion(self.db, self.tenant, id)?;
-            let view = found
-                .map(|found| self.conversion(&found, filter))
-                .transpose()?;
+            let view = found.map(|found| self.conversion(&found, filter)).transpose()?;
             Ok(Some((*id, view.flatten())))
         })
     }
@@ -345,12 +314,7 @@ impl List<'_> {
             return Ok(None);
         }
         let transactions = rows::transactions(self.db, &conversion.id)?;
-        Ok(Some(ConversionView::of(
-            conversion,
-            &root,
-            &transactions,
-            self.currency,
-        )))
+        Ok(Some(ConversionView::of(conversion, &root, &transactions, self.currency)))
     }
 
     fn transaction(
@@ -359,9 +323,7 @@ impl List<'_> {
         filter: &Filter,
     ) -> Result<Option<TransactionView>, Fault> {
         let fits = is(&filter.r#type, transaction.transaction_type.name())
-            && filter
-                .result
-                .is_none_or(|result| result == transaction.result)
+            && filter.result.is_none_or(|result| result == transaction.result)
             && self.is_within(transaction.created_at, filter);
         if !fits {
             return Ok(None);

@@ -60,10 +60,7 @@ impl Reader {
         tenant: &TenantName,
         id: RequestId,
     ) -> Result<Option<RequestView>, ReadError> {
-        let filter = Filter {
-            id: Some(id.to_string()),
-            ..Filter::default()
-        };
+        let filter = Filter { id: Some(id.to_string()), ..Filter::default() };
         Ok(self.requests(tenant, &filter)?.items.into_iter().next())
     }
 
@@ -75,12 +72,8 @@ impl Reader {
     ) -> Result<Option<RequestView>, Fault> {
         let logged = read_request(row)?;
         let fits = logged.tenant == list.tenant
-            && filter
-                .outcome
-                .is_none_or(|outcome| outcome == logged.outcome)
-            && filter
-                .reason
-                .is_none_or(|reason| Some(reason) == logged.reason)
+            && filter.outcome.is_none_or(|outcome| outcome == logged.outcome)
+            && filter.reason.is_none_or(|reason| Some(reason) == logged.reason)
             && list.is_within(logged.received_at, filter);
         if !fits {
             return Ok(None);
@@ -93,15 +86,9 @@ impl Reader {
             _ => None,
         });
         let definition = definition.and_then(|place| usize::try_from(place).ok());
-        let postback = ruleset
-            .zip(definition)
-            .and_then(|(r, place)| r.postbacks().get(place));
-        let unreadable = || {
-            vec![format!(
-                "version {} of the rules cannot be read any more",
-                logged.ruleset
-            )]
-        };
+        let postback = ruleset.zip(definition).and_then(|(r, place)| r.postbacks().get(place));
+        let unreadable =
+            || vec![format!("version {} of the rules cannot be read any more", logged.ruleset)];
         let notes = logged.more.notes();
         let refusal = logged.more.refusal;
         Ok(Some(RequestView {

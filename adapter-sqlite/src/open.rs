@@ -188,10 +188,7 @@ impl Lock {
                     "" => "another process".to_owned(),
                     named => named.to_owned(),
                 };
-                return Err(OpenError::Locked {
-                    path: database.to_owned(),
-                    owner,
-                });
+                return Err(OpenError::Locked { path: database.to_owned(), owner });
             }
             Err(TryLockError::Error(source)) => return Err(failed()(source)),
         }
@@ -208,9 +205,7 @@ impl Lock {
 /// Refuses a library that may corrupt databases.
 pub(crate) fn check_library() -> Result<(), OpenError> {
     if rusqlite::version_number() < SQLITE_MIN {
-        return Err(OpenError::OldSqlite {
-            found: rusqlite::version(),
-        });
+        return Err(OpenError::OldSqlite { found: rusqlite::version() });
     }
     Ok(())
 }
@@ -233,24 +228,17 @@ pub(crate) fn for_writing(path: &Path, options: &Options) -> Result<Connection, 
 pub(crate) fn for_reading(path: &Path) -> Result<Connection, OpenError> {
     let failed = || OpenError::sqlite(path);
     if !path.exists() {
-        return Err(OpenError::Missing {
-            path: path.to_owned(),
-        });
+        return Err(OpenError::Missing { path: path.to_owned() });
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags).map_err(failed())?;
     harden(&db, READER_CACHE_KIB).map_err(failed())?;
-    db.pragma_update(None, "query_only", true)
-        .map_err(failed())?;
+    db.pragma_update(None, "query_only", true).map_err(failed())?;
     let path = path.to_owned();
     match schema::version_of(&db, &path)? {
         schema::VERSION => Ok(db),
         0 => Err(OpenError::NotADatabase { path }),
-        found => Err(OpenError::Older {
-            path,
-            found,
-            known: schema::VERSION,
-        }),
+        found => Err(OpenError::Older { path, found, known: schema::VERSION }),
     }
 }
 

@@ -91,11 +91,7 @@ impl Reader {
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         open::check_library()?;
         let first = open::for_reading(path)?;
-        Ok(Self {
-            path: path.to_owned(),
-            idle: Mutex::new(vec![first]),
-            rules: Mutex::default(),
-        })
+        Ok(Self { path: path.to_owned(), idle: Mutex::new(vec![first]), rules: Mutex::default() })
     }
 
     /// Looks up what the writer would otherwise have to: the root of the request's pcid. Absent
@@ -106,9 +102,7 @@ impl Reader {
         };
         let pcid = postback.pcid?;
         // What fails here fails again where it is answered.
-        let root = self
-            .with(|db| facts::root_of(db, rules.tenant, &pcid))
-            .ok()??;
+        let root = self.with(|db| facts::root_of(db, rules.tenant, &pcid)).ok()??;
         Some(Known { pcid, root })
     }
 
@@ -128,11 +122,7 @@ impl Reader {
             let tenant = rules::tenant_of(&snapshot, ruleset.tenant())?;
             // No tenant has the id 0: nothing is found then.
             let (tenant, version) = tenant.unwrap_or_default();
-            let rules = Rules {
-                tenant,
-                version,
-                ruleset: Arc::clone(ruleset),
-            };
+            let rules = Rules { tenant, version, ruleset: Arc::clone(ruleset) };
             let newest = effects::newest_id(&snapshot)?.map(RequestId::from_bytes);
             let id = Ids::above(newest).next(at.as_ms()).map_err(Fault::Random)?;
             let receipt = Receipt { id, at };
@@ -199,11 +189,7 @@ impl Reader {
             return Ok(None);
         }
         let loaded = rules::load(db, tenant, version)?.ok();
-        let loaded = loaded.map(|ruleset| Rules {
-            tenant,
-            version,
-            ruleset,
-        });
+        let loaded = loaded.map(|ruleset| Rules { tenant, version, ruleset });
         cache().insert((tenant, version), loaded.clone());
         Ok(loaded)
     }

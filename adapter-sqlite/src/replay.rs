@@ -57,12 +57,7 @@ impl ReplayReport {
     fn differs(&mut self, id: impl ToString, what: &'static str, stored: String, decided: String) {
         self.differences_total += 1;
         if self.differences.len() < Self::DIFFERENCES_MAX {
-            self.differences.push(Difference {
-                id: id.to_string(),
-                what,
-                stored,
-                decided,
-            });
+            self.differences.push(Difference { id: id.to_string(), what, stored, decided });
         }
     }
 }
@@ -98,13 +93,7 @@ impl Reader {
 
 /// The rules are inputs: all versions are there, and none decides yet.
 fn copy_rules(from: &Connection, to: &Connection) -> Result<(), Fault> {
-    copy_table(
-        from,
-        to,
-        "SELECT id, name, currency, 0 FROM tenants",
-        "tenants",
-        4,
-    )?;
+    copy_table(from, to, "SELECT id, name, currency, 0 FROM tenants", "tenants", 4)?;
     copy_table(from, to, "SELECT * FROM rulesets", "rulesets", 6)
 }
 
@@ -149,9 +138,8 @@ struct Click {
 
 impl Replay<'_> {
     fn decide_all(&mut self) -> Result<(), Fault> {
-        let mut requests = self
-            .stored
-            .prepare(&format!("SELECT {REQUEST} FROM requests ORDER BY id"))?;
+        let mut requests =
+            self.stored.prepare(&format!("SELECT {REQUEST} FROM requests ORDER BY id"))?;
         let mut requests = requests.query([])?;
         let mut clicks = self.stored.prepare(&format!(
             "SELECT {CONVERSION}, tenant, ruleset, first_more FROM conversions \
@@ -181,16 +169,12 @@ impl Replay<'_> {
     fn make(&mut self, click: &Click) -> Result<(), Fault> {
         self.report.clicks += 1;
         let rules = self.rules(click.tenant, click.ruleset)?;
-        let receipt = Receipt {
-            id: click.id,
-            at: click.at,
-        };
+        let receipt = Receipt { id: click.id, at: click.at };
         let (decision, facts) =
             writer::consider(self.again, &rules, &click.arrival.request, None, receipt)?;
         if decision.outcome != Outcome::Created {
             let decided = decision.outcome.to_string();
-            self.report
-                .differs(click.id, "outcome", Outcome::Created.to_string(), decided);
+            self.report.differs(click.id, "outcome", Outcome::Created.to_string(), decided);
         }
         writer::finish(self.again, rules, &click.arrival, receipt, decision, facts)?;
         Ok(())
@@ -207,10 +191,7 @@ impl Replay<'_> {
             refusal: refusal.as_ref(),
         };
         let request = again::read(&rules.ruleset, &form);
-        let receipt = Receipt {
-            id: logged.id,
-            at: logged.received_at,
-        };
+        let receipt = Receipt { id: logged.id, at: logged.received_at };
         let (decision, facts) = writer::consider(self.again, &rules, &request, None, receipt)?;
         let says = |outcome: Outcome, reason: Option<counterfoil_core::Reason>| match reason {
             Some(reason) => format!("{outcome}: {reason}"),
@@ -225,26 +206,12 @@ impl Replay<'_> {
         );
         let of = |id: Option<ConversionId>| id.map(|id| id.to_string()).unwrap_or_default();
         let conversion = decision.conversion.as_ref().map(|conversion| conversion.id);
-        self.compare(
-            logged.id,
-            "conversion_id",
-            of(logged.conversion),
-            of(conversion),
-        );
+        self.compare(logged.id, "conversion_id", of(logged.conversion), of(conversion));
         let more = RequestMore::of(&decision);
         let lists = |more: &RequestMore<'_>| {
-            format!(
-                "notes {:?}, transactions {:?}",
-                more.notes(),
-                more.transaction_ids
-            )
+            format!("notes {:?}, transactions {:?}", more.notes(), more.transaction_ids)
         };
-        self.compare(
-            logged.id,
-            "notes or transactions",
-            lists(&logged.more),
-            lists(&more),
-        );
+        self.compare(logged.id, "notes or transactions", lists(&logged.more), lists(&more));
         let arrival = Arrival {
             request,
             method: logged.method,
@@ -323,14 +290,10 @@ impl Replay<'_> {
                     Some(row) if counts => row_text(row),
                     _ => "nothing".to_owned(),
                 };
-                let id = left_key
-                    .clone()
-                    .filter(|_| left_is_first)
-                    .or(right_key)
-                    .unwrap_or_default();
+                let id =
+                    left_key.clone().filter(|_| left_is_first).or(right_key).unwrap_or_default();
                 let decided = shown(&right, right_is_first);
-                self.report
-                    .differs(id, what, shown(&left, left_is_first), decided);
+                self.report.differs(id, what, shown(&left, left_is_first), decided);
             }
             if left_is_first {
                 left = next(&mut stored)?;

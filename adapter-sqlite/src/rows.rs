@@ -90,11 +90,7 @@ pub(crate) fn update_conversion(
             conversion.revision,
             pair.map(PairKey::as_bytes),
         ])?;
-    if rows == 1 {
-        Ok(())
-    } else {
-        Err(bad("conversions", conversion.id))
-    }
+    if rows == 1 { Ok(()) } else { Err(bad("conversions", conversion.id)) }
 }
 
 /// Stores a new transaction, or replaces one by its new state.
@@ -136,11 +132,7 @@ pub(crate) fn put_transaction(
         transaction.revision,
         tenant,
     ])?;
-    if rows == 1 {
-        Ok(())
-    } else {
-        Err(bad("transactions", transaction.id))
-    }
+    if rows == 1 { Ok(()) } else { Err(bad("transactions", transaction.id)) }
 }
 
 fn micros(received: Option<Received>) -> Option<i64> {
@@ -190,10 +182,7 @@ pub(crate) fn value<T: FromSql>(
     sql: &str,
     params: impl rusqlite::Params,
 ) -> Result<Option<T>, Fault> {
-    Ok(db
-        .prepare_cached(sql)?
-        .query_row(params, |row| row.get(0))
-        .optional()?)
+    Ok(db.prepare_cached(sql)?.query_row(params, |row| row.get(0)).optional()?)
 }
 
 /// A conversion from the columns of [`CONVERSION`].
@@ -201,11 +190,7 @@ pub(crate) fn read_conversion(row: &Row<'_>) -> Result<Conversion, Fault> {
     let id = ConversionId::from_bytes(row.get(0)?);
     let more = blobs::decode_conversion(row.get_ref(14)?.as_blob_or_null().map_err(sql)?)?;
     let root: Option<[u8; 16]> = row.get(1)?;
-    let origin = if root.is_none() {
-        Some(read_origin(row, &more)?)
-    } else {
-        None
-    };
+    let origin = if root.is_none() { Some(read_origin(row, &more)?) } else { None };
     Ok(Conversion {
         id,
         root_id: root.map_or(id, ConversionId::from_bytes),
@@ -316,14 +301,7 @@ fn received(
     original: Option<(Amount, Currency)>,
 ) -> Result<Option<Received>, Fault> {
     let micros: Option<i64> = row.get(index)?;
-    micros
-        .map(|micros| {
-            Ok(Received {
-                amount: amount(micros)?,
-                original,
-            })
-        })
-        .transpose()
+    micros.map(|micros| Ok(Received { amount: amount(micros)?, original })).transpose()
 }
 
 fn amount(micros: i64) -> Result<Amount, Fault> {

@@ -154,12 +154,7 @@ pub(crate) fn store(db: &Connection, new: &Text<'_>) -> Result<Result<Stored, Cu
     if before != Some(version) {
         activate(db, tenant, before, version, new.ruleset)?;
     }
-    Ok(Ok(Stored {
-        tenant,
-        version,
-        before,
-        is_new,
-    }))
+    Ok(Ok(Stored { tenant, version, before, is_new }))
 }
 
 /// Makes a version the one that decides.
@@ -182,9 +177,7 @@ pub(crate) fn activate(
 /// The id of a tenant and the version that decides about it.
 pub(crate) fn tenant_of(db: &Connection, name: &TenantName) -> Result<Option<(i64, u32)>, Fault> {
     let sql = "SELECT id, ruleset FROM tenants WHERE name = ?1";
-    rows::one(db, sql, params![name.as_str()], |row| {
-        Ok((row.get(0)?, row.get(1)?))
-    })
+    rows::one(db, sql, params![name.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 /// A stored version as text; without a number, the one that decides.
@@ -222,18 +215,13 @@ fn fixed_currency(db: &Connection, tenant: i64) -> Result<Option<Currency>, Faul
     let sql = "SELECT currency FROM tenants WHERE id = ?1 \
                AND EXISTS (SELECT 1 FROM conversions WHERE tenant = ?1)";
     let code: Option<String> = value(db, sql, params![tenant])?;
-    code.map(|code| code.parse().map_err(|_| bad("currency", code)))
-        .transpose()
+    code.map(|code| code.parse().map_err(|_| bad("currency", code))).transpose()
 }
 
 fn version_of(db: &Connection, tenant: i64, new: &Text<'_>) -> Result<(u32, bool), Fault> {
     let hash = Sha256::digest(new.text.as_bytes());
     let sql = "SELECT version FROM rulesets WHERE tenant = ?1 AND hash = ?2 AND format = ?3";
-    let known = value(
-        db,
-        sql,
-        params![tenant, hash.as_slice(), new.format.stored()],
-    )?;
+    let known = value(db, sql, params![tenant, hash.as_slice(), new.format.stored()])?;
     if let Some(known) = known {
         return Ok((known, false));
     }
@@ -242,14 +230,7 @@ fn version_of(db: &Connection, tenant: i64, new: &Text<'_>) -> Result<(u32, bool
     db.execute(
         "INSERT INTO rulesets (tenant, version, hash, format, text, installed_at) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        params![
-            tenant,
-            version,
-            hash.as_slice(),
-            new.format.stored(),
-            new.text,
-            new.at.as_ms()
-        ],
+        params![tenant, version, hash.as_slice(), new.format.stored(), new.text, new.at.as_ms()],
     )?;
     Ok((version, true))
 }
@@ -263,20 +244,12 @@ fn count_anew(
     ruleset: &Ruleset,
 ) -> Result<(), Fault> {
     let had_limit = |id: &CommissionId| {
-        before
-            .and_then(|b| b.commission(id))
-            .is_some_and(|c| c.recurrence.is_some())
+        before.and_then(|b| b.commission(id)).is_some_and(|c| c.recurrence.is_some())
     };
-    let limited = ruleset
-        .commissions()
-        .iter()
-        .filter(|c| c.recurrence.is_some());
+    let limited = ruleset.commissions().iter().filter(|c| c.recurrence.is_some());
     for commission in limited.filter(|commission| !had_limit(&commission.id)) {
         let given = params![tenant, commission.id.as_str()];
-        db.execute(
-            "DELETE FROM counters WHERE tenant = ?1 AND commission = ?2",
-            given,
-        )?;
+        db.execute("DELETE FROM counters WHERE tenant = ?1 AND commission = ?2", given)?;
         db.execute(
             "INSERT INTO counters (root, tenant, commission, made) \
              SELECT ifnull(c.root, c.id), ?1, ?2, count(*) \

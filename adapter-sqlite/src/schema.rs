@@ -18,25 +18,16 @@ pub(crate) const VERSION: i64 = STEPS.len() as i64;
 /// The version of a database; 0: it is empty.
 pub(crate) fn version_of(db: &Connection, path: &Path) -> Result<i64, OpenError> {
     let failed = || OpenError::sqlite(path);
-    let number = |sql: &str| {
-        db.query_row(sql, [], |row| row.get::<_, i64>(0))
-            .map_err(failed())
-    };
+    let number = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(failed());
     let found = number("PRAGMA user_version")?;
     let tables = number("SELECT count(*) FROM sqlite_schema")?;
     let is_ours = number("PRAGMA application_id")? == APPLICATION_ID;
     let is_empty = tables == 0 && found == 0;
     if !is_ours && !is_empty {
-        return Err(OpenError::NotADatabase {
-            path: path.to_owned(),
-        });
+        return Err(OpenError::NotADatabase { path: path.to_owned() });
     }
     if found > VERSION {
-        return Err(OpenError::Newer {
-            path: path.to_owned(),
-            found,
-            known: VERSION,
-        });
+        return Err(OpenError::Newer { path: path.to_owned(), found, known: VERSION });
     }
     Ok(found)
 }

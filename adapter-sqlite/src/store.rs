@@ -126,20 +126,12 @@ impl Store {
         let shared = Arc::<Shared>::default();
         let (jobs, waiting) = mpsc::sync_channel(options.queue_len.max(1));
         let writer = Writer::new(path, options, db, lock, Arc::clone(&shared))?;
-        let failed = |source| OpenError::Io {
-            path: path.to_owned(),
-            source,
-        };
+        let failed = |source| OpenError::Io { path: path.to_owned(), source };
         let thread = thread::Builder::new()
             .name("counterfoil-writer".to_owned())
             .spawn(move || writer.run(&waiting))
             .map_err(failed)?;
-        Ok(Self {
-            reader: Reader::open(path)?,
-            shared,
-            jobs: Some(jobs),
-            writer: Some(thread),
-        })
+        Ok(Self { reader: Reader::open(path)?, shared, jobs: Some(jobs), writer: Some(thread) })
     }
 
     /// Reads beside the writer.
@@ -181,17 +173,10 @@ impl Store {
     ) -> Result<Installed, InstallError> {
         let (reply, answer) = mpsc::sync_channel(1);
         let text = text.to_owned();
-        let rules = NewRules {
-            ruleset: Arc::new(ruleset),
-            warnings,
-            text,
-            format,
-            at,
-        };
+        let rules = NewRules { ruleset: Arc::new(ruleset), warnings, text, format, at };
         let gone = || InstallError::Store(SubmitError::Unavailable);
         let jobs = self.jobs.as_ref().ok_or_else(gone)?;
-        jobs.send(Job::Install(Box::new(rules), reply))
-            .map_err(|_| gone())?;
+        jobs.send(Job::Install(Box::new(rules), reply)).map_err(|_| gone())?;
         answer.recv().unwrap_or_else(|_| Err(gone()))
     }
 
@@ -224,11 +209,7 @@ impl Store {
 
     /// The rules that decide, of all tenants, by name.
     pub fn all_rules(&self) -> Vec<Rules> {
-        let rules = self
-            .shared
-            .rules
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let rules = self.shared.rules.read().unwrap_or_else(PoisonError::into_inner);
         rules.values().cloned().collect()
     }
 
@@ -271,11 +252,7 @@ impl Store {
         let shared = &self.shared;
         let of = |number: &AtomicU64| number.load(Ordering::Relaxed);
         let writer_is_gone = self.writer.as_ref().is_none_or(JoinHandle::is_finished);
-        let not_ready = shared
-            .not_ready
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let not_ready = shared.not_ready.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Health {
             not_ready: not_ready
                 .or_else(|| writer_is_gone.then(|| "the writer has ended".to_owned())),
@@ -301,26 +278,16 @@ impl Drop for Store {
 
 impl Shared {
     pub(crate) fn rules(&self, tenant: &str) -> Option<Rules> {
-        self.rules
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(tenant)
-            .cloned()
+        self.rules.read().unwrap_or_else(PoisonError::into_inner).get(tenant).cloned()
     }
 
     pub(crate) fn set_rules(&self, rules: Rules) {
         let name = rules.ruleset.tenant().clone();
-        self.rules
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(name, rules);
+        self.rules.write().unwrap_or_else(PoisonError::into_inner).insert(name, rules);
     }
 
     pub(crate) fn set_not_ready(&self, why: Option<String>) {
-        *self
-            .not_ready
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = why;
+        *self.not_ready.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
     /// So many requests left the queue.

@@ -45,10 +45,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 const PROBE_LEN: i64 = 256 * 1024;
 
 /// What the writer is asked to do.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the large variant is the one that comes"
-)]
+#[expect(clippy::large_enum_variant, reason = "the large variant is the one that comes")]
 pub(crate) enum Job {
     /// Decide about a request.
     Decide(Waiting),
@@ -94,9 +91,7 @@ impl Writer {
             Ok(newest) => newest.map(RequestId::from_bytes),
             Err(Fault::Sqlite(error)) => return Err(OpenError::sqlite(path)(error)),
             Err(_) => {
-                return Err(OpenError::NotADatabase {
-                    path: path.to_owned(),
-                });
+                return Err(OpenError::NotADatabase { path: path.to_owned() });
             }
         };
         Ok(Self {
@@ -178,9 +173,7 @@ impl Writer {
             return answer_all(batch, SubmitError::Unavailable);
         }
         if batch.len() == 1 {
-            let query = batch
-                .first()
-                .map(|waiting| waiting.submission.arrival.query.as_str());
+            let query = batch.first().map(|waiting| waiting.submission.arrival.query.as_str());
             tracing::error!(error = %fault, query, "a request could not be stored: a defect");
             return answer_all(batch, SubmitError::Internal);
         }
@@ -198,9 +191,7 @@ impl Writer {
             let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let decide = |waiting: &Waiting| {
                 let submission = &waiting.submission;
-                let id = ids
-                    .next(submission.received_at.as_ms())
-                    .map_err(Fault::Random)?;
+                let id = ids.next(submission.received_at.as_ms()).map_err(Fault::Random)?;
                 decide_one(&transaction, &shared, submission, id)
             };
             let decided = batch.iter().map(decide).collect::<Result<Vec<_>, _>>()?;
@@ -212,28 +203,13 @@ impl Writer {
     }
 
     fn install(&mut self, new: NewRules) -> Result<Installed, InstallError> {
-        let NewRules {
-            ruleset,
-            warnings,
-            text,
-            format,
-            at,
-        } = new;
-        let stored = self.store_rules(&rules::Text {
-            ruleset: &ruleset,
-            text: &text,
-            format,
-            at,
-        });
+        let NewRules { ruleset, warnings, text, format, at } = new;
+        let stored = self.store_rules(&rules::Text { ruleset: &ruleset, text: &text, format, at });
         let stored = match stored {
             Ok(Ok(stored)) => stored,
             Ok(Err(from)) => {
                 let tenant = ruleset.tenant().clone();
-                return Err(InstallError::CurrencyChange {
-                    tenant,
-                    from,
-                    to: ruleset.currency(),
-                });
+                return Err(InstallError::CurrencyChange { tenant, from, to: ruleset.currency() });
             }
             Err(fault) if fault.is_of_the_machine() => {
                 self.give_up(&fault);
@@ -244,19 +220,10 @@ impl Writer {
                 return Err(InstallError::Store(SubmitError::Internal));
             }
         };
-        let rules = Rules {
-            tenant: stored.tenant,
-            version: stored.version,
-            ruleset,
-        };
+        let rules = Rules { tenant: stored.tenant, version: stored.version, ruleset };
         self.shared.set_rules(rules.clone());
         let replaced = stored.before.filter(|before| *before != stored.version);
-        Ok(Installed {
-            rules,
-            replaced,
-            is_new: stored.is_new,
-            warnings,
-        })
+        Ok(Installed { rules, replaced, is_new: stored.is_new, warnings })
     }
 
     fn store_rules(
@@ -288,8 +255,7 @@ impl Writer {
         tracing::error!(error = %fault, "the database cannot be written");
         self.db = None;
         self.failed_at = Some(Instant::now());
-        self.shared
-            .set_not_ready(Some(format!("the database cannot be written: {fault}")));
+        self.shared.set_not_ready(Some(format!("the database cannot be written: {fault}")));
     }
 
     fn is_well(&mut self) {
@@ -302,10 +268,7 @@ impl Writer {
     /// Tries to recover while nobody asks for anything.
     fn probe(&mut self) {
         let probed = self.connection().and_then(|(db, _)| {
-            db.execute(
-                "INSERT INTO probe (filler) VALUES (zeroblob(?1))",
-                [PROBE_LEN],
-            )?;
+            db.execute("INSERT INTO probe (filler) VALUES (zeroblob(?1))", [PROBE_LEN])?;
             db.execute("DELETE FROM probe", [])?;
             Ok(())
         });
@@ -344,20 +307,12 @@ fn decide_one(
     submission: &Submission,
     id: RequestId,
 ) -> Result<Decided, Fault> {
-    let Submission {
-        ruleset,
-        arrival,
-        received_at,
-        known,
-    } = submission;
+    let Submission { ruleset, arrival, received_at, known } = submission;
     let tenant = ruleset.tenant();
     let rules = shared
         .rules(tenant.as_str())
         .ok_or_else(|| Fault::Row(format!("no rules are installed for the tenant `{tenant}`")))?;
-    let receipt = Receipt {
-        id,
-        at: *received_at,
-    };
+    let receipt = Receipt { id, at: *received_at };
     if Arc::ptr_eq(ruleset, &rules.ruleset) {
         let (decision, facts) = consider(db, &rules, &arrival.request, known.as_ref(), receipt)?;
         return finish(db, rules, arrival, receipt, decision, facts);
@@ -390,25 +345,14 @@ pub(crate) fn finish(
     decision: Decision,
     facts: Facts,
 ) -> Result<Decided, Fault> {
-    let place = Place {
-        tenant: rules.tenant,
-        ruleset: rules.version,
-    };
+    let place = Place { tenant: rules.tenant, ruleset: rules.version };
     effects::apply(db, place, arrival, receipt, &decision)?;
     let root = root_of(&decision, facts.root);
-    Ok(Decided {
-        receipt,
-        decision,
-        rules,
-        root,
-    })
+    Ok(Decided { receipt, decision, rules, root })
 }
 
 /// The root of the conversion that a decision is about.
 pub(crate) fn root_of(decision: &Decision, found: Option<Root>) -> Option<Root> {
-    let own = decision
-        .conversion
-        .as_deref()
-        .and_then(|conversion| conversion.as_root());
+    let own = decision.conversion.as_deref().and_then(|conversion| conversion.as_root());
     own.or(found)
 }

@@ -39,12 +39,7 @@ pub(crate) fn legs(transaction: &Transaction, value: Option<Amount>) -> Result<L
     let currency = transaction.currency;
     let (revenue, revenue_formula) = revenue(transaction, value, currency)?;
     let (payout, payout_formula) = payout(transaction, revenue, value, currency)?;
-    Ok(Legs {
-        revenue,
-        revenue_formula,
-        payout,
-        payout_formula,
-    })
+    Ok(Legs { revenue, revenue_formula, payout, payout_formula })
 }
 
 /// R30: the direct amount, else the fixed one, else percent of the value.
@@ -78,10 +73,9 @@ fn payout(
     match transaction.terms.payout {
         PayoutTerm::Nothing => Ok((Amount::ZERO, Formula::Nothing)),
         PayoutTerm::Fixed(fixed) => Ok((fixed.rounded(currency)?, Formula::Fixed(fixed))),
-        PayoutTerm::PercentOfRevenue(percent) => Ok((
-            revenue.percent(percent, currency)?,
-            Formula::PercentOfRevenue(percent, revenue),
-        )),
+        PayoutTerm::PercentOfRevenue(percent) => {
+            Ok((revenue.percent(percent, currency)?, Formula::PercentOfRevenue(percent, revenue)))
+        }
         PayoutTerm::PercentOfValue(percent) => percent_of_value(percent, value, currency),
     }
 }
@@ -94,19 +88,16 @@ fn percent_of_value(
 ) -> Result<(Amount, Formula), OutOfRange> {
     match value {
         None => Ok((Amount::ZERO, Formula::PercentOfMissingValue(percent))),
-        Some(value) => Ok((
-            value.percent(percent, currency)?,
-            Formula::PercentOfValue(percent, value),
-        )),
+        Some(value) => {
+            Ok((value.percent(percent, currency)?, Formula::PercentOfValue(percent, value)))
+        }
     }
 }
 
 /// `amount_out_of_range` (R33).
 pub(crate) fn out_of_range(parameter: &str) -> Refusal {
     let message = format!("the amount that `{parameter}` leads to has more than 12 digits");
-    Refusal::new(Reason::AmountOutOfRange, message)
-        .about(parameter)
-        .hint("send a smaller amount")
+    Refusal::new(Reason::AmountOutOfRange, message).about(parameter).hint("send a smaller amount")
 }
 
 /// The amounts of one request, in the tenant's currency.
@@ -134,9 +125,7 @@ pub(crate) fn currency_of(code: Option<&str>) -> Result<Option<Currency>, Refusa
     let Some(code) = code else { return Ok(None) };
     code.parse().map(Some).map_err(|error| {
         let message = format!("`{}` is no currency", shown(code));
-        Refusal::new(Reason::CurrencyUnknown, message)
-            .about("currency")
-            .hint(error)
+        Refusal::new(Reason::CurrencyUnknown, message).about("currency").hint(error)
     })
 }
 
@@ -155,12 +144,8 @@ pub(crate) fn convert(
     let currency = currency_of(raw.currency)?.unwrap_or(conversion.currency);
     let has_amounts = raw.value.is_some() || raw.commission.is_some() || raw.price.is_some();
     if currency == ruleset.currency() || !has_amounts {
-        let same = |amount: Option<Amount>| {
-            amount.map(|amount| Received {
-                amount,
-                original: None,
-            })
-        };
+        let same =
+            |amount: Option<Amount>| amount.map(|amount| Received { amount, original: None });
         return Ok(Amounts {
             value: same(raw.value),
             commission: same(raw.commission),
@@ -173,9 +158,7 @@ pub(crate) fn convert(
         let message = format!("the rules have no rate from `{currency}` to `{own}`");
         return Err(Refusal::new(Reason::NoExchangeRate, message)
             .about("currency")
-            .hint(format!(
-                "add an [[exchange_rate]] from {currency}, or send {own}"
-            )));
+            .hint(format!("add an [[exchange_rate]] from {currency}, or send {own}")));
     };
     if standing.is_none() {
         conversion.rates.push((currency, rate));
@@ -184,22 +167,10 @@ pub(crate) fn convert(
         let Some(original) = original else {
             return Ok(None);
         };
-        let amount = original
-            .converted(rate)
-            .map_err(|_| out_of_range(parameter.name()))?;
+        let amount = original.converted(rate).map_err(|_| out_of_range(parameter.name()))?;
         let frozen = standing.is_some();
-        steps.push(Step::Converted {
-            parameter,
-            original,
-            currency,
-            rate,
-            frozen,
-            amount,
-        });
-        Ok(Some(Received {
-            amount,
-            original: Some((original, currency)),
-        }))
+        steps.push(Step::Converted { parameter, original, currency, rate, frozen, amount });
+        Ok(Some(Received { amount, original: Some((original, currency)) }))
     };
     Ok(Amounts {
         value: converted(AmountParameter::Value, raw.value)?,

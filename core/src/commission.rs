@@ -82,59 +82,29 @@ fn verdict(commission: &Commission, subject: Subject<'_>, group: Option<&GroupNa
     if commission.conversion_type != *subject.conversion_type {
         return Verdict::Type;
     }
-    if conditions
-        .offers
-        .as_ref()
-        .is_some_and(|set| !set.contains(&origin.offer))
-    {
+    if conditions.offers.as_ref().is_some_and(|set| !set.contains(&origin.offer)) {
         return Verdict::Offer;
     }
-    if conditions
-        .advertisers
-        .as_ref()
-        .is_some_and(|set| !set.contains(&origin.advertiser))
-    {
+    if conditions.advertisers.as_ref().is_some_and(|set| !set.contains(&origin.advertiser)) {
         return Verdict::Advertiser;
     }
-    if conditions
-        .affiliates
-        .as_ref()
-        .is_some_and(|set| !set.contains(&origin.affiliate))
-    {
+    if conditions.affiliates.as_ref().is_some_and(|set| !set.contains(&origin.affiliate)) {
         return Verdict::Affiliate;
     }
-    if conditions
-        .groups
-        .as_ref()
-        .is_some_and(|set| !group.is_some_and(|g| set.contains(g)))
-    {
+    if conditions.groups.as_ref().is_some_and(|set| !group.is_some_and(|g| set.contains(g))) {
         return Verdict::Group;
     }
-    if conditions
-        .sources
-        .as_ref()
-        .is_some_and(|set| !set.contains(&origin.source))
-    {
+    if conditions.sources.as_ref().is_some_and(|set| !set.contains(&origin.source)) {
         return Verdict::Source;
     }
     let channel = origin.channel.as_ref();
-    if conditions
-        .channels
-        .as_ref()
-        .is_some_and(|set| !channel.is_some_and(|c| set.contains(c)))
-    {
+    if conditions.channels.as_ref().is_some_and(|set| !channel.is_some_and(|c| set.contains(c))) {
         return Verdict::Channel;
     }
-    if conditions
-        .valid_from
-        .is_some_and(|from| subject.created_at < from)
-    {
+    if conditions.valid_from.is_some_and(|from| subject.created_at < from) {
         return Verdict::NotYetValid;
     }
-    if conditions
-        .valid_to
-        .is_some_and(|to| subject.created_at >= to)
-    {
+    if conditions.valid_to.is_some_and(|to| subject.created_at >= to) {
         return Verdict::NoLongerValid;
     }
     Verdict::Candidate
@@ -144,10 +114,7 @@ fn verdict(commission: &Commission, subject: Subject<'_>, group: Option<&GroupNa
 pub(crate) fn unknown_commission(ruleset: &Ruleset, id: &CommissionId) -> Refusal {
     let message = format!("no commission has the id `{id}`");
     let refusal = Refusal::new(Reason::UnknownCommission, message).about("commission_id");
-    let known = ruleset
-        .commissions()
-        .iter()
-        .map(|commission| commission.id.as_str());
+    let known = ruleset.commissions().iter().map(|commission| commission.id.as_str());
     match nearest(id.as_str(), known) {
         Some(close) => refusal.hint(format!("did you mean `{}`?", shown(close))),
         None => refusal.hint("leave `commission_id` out to take the first that matches"),
@@ -155,10 +122,7 @@ pub(crate) fn unknown_commission(ruleset: &Ruleset, id: &CommissionId) -> Refusa
 }
 
 fn no_candidate(id: &CommissionId, verdict: Verdict) -> Refusal {
-    let message = format!(
-        "the commission `{id}` does not pay this: {}",
-        verdict.words()
-    );
+    let message = format!("the commission `{id}` does not pay this: {}", verdict.words());
     Refusal::new(Reason::CommissionMismatch, message)
         .about("commission_id")
         .hint("leave `commission_id` out to take the first that matches")

@@ -34,14 +34,8 @@ pub enum ConversionType {
 
 impl ConversionType {
     /// The built-in types, in the order of the semantics.
-    pub const BUILT_IN: [Self; 6] = [
-        Self::Click,
-        Self::View,
-        Self::Send,
-        Self::Lead,
-        Self::Prospect,
-        Self::Sale,
-    ];
+    pub const BUILT_IN: [Self; 6] =
+        [Self::Click, Self::View, Self::Send, Self::Lead, Self::Prospect, Self::Sale];
 
     /// The name in rules and requests.
     pub fn name(&self) -> &str {
@@ -58,17 +52,12 @@ impl ConversionType {
 
     /// The built-in type of this name, in any case (R2).
     pub fn built_in(name: &str) -> Option<Self> {
-        Self::BUILT_IN
-            .into_iter()
-            .find(|built_in| built_in.name().eq_ignore_ascii_case(name))
+        Self::BUILT_IN.into_iter().find(|built_in| built_in.name().eq_ignore_ascii_case(name))
     }
 
     /// Whether a postback may create it (R9).
     pub const fn is_trackable(&self) -> bool {
-        matches!(
-            self,
-            Self::Lead | Self::Prospect | Self::Sale | Self::Custom(_)
-        )
+        matches!(self, Self::Lead | Self::Prospect | Self::Sale | Self::Custom(_))
     }
 
     /// Whether it may be a root that is handed in (R51).
@@ -315,6 +304,35 @@ pub struct Conversion {
 }
 
 impl Conversion {
+    /// A conversion that was just made and holds nothing yet but its type and its place.
+    pub(crate) fn new(
+        id: ConversionId,
+        root_id: ConversionId,
+        conversion_type: ConversionType,
+        method: Method,
+        currency: Currency,
+        at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            root_id,
+            conversion_type,
+            method,
+            origin: None,
+            external_id: None,
+            value: None,
+            price: None,
+            untaken_commission: None,
+            currency,
+            rates: Vec::new(),
+            params: Params::new(),
+            exhausted: Vec::new(),
+            created_at: at,
+            updated_at: at,
+            revision: 1,
+        }
+    }
+
     /// Whether this is a root.
     pub fn is_root(&self) -> bool {
         self.id == self.root_id
@@ -332,10 +350,7 @@ impl Conversion {
 
     /// The rate that was frozen for a currency at its first use (R34).
     pub fn frozen_rate(&self, currency: Currency) -> Option<Rate> {
-        self.rates
-            .iter()
-            .find(|(frozen, _)| *frozen == currency)
-            .map(|(_, rate)| *rate)
+        self.rates.iter().find(|(frozen, _)| *frozen == currency).map(|(_, rate)| *rate)
     }
 }
 

@@ -5,7 +5,7 @@ use alloc::{vec, vec::Vec};
 
 use crate::{
     amount::{Amounts, RawAmounts, convert, currency_of},
-    conversion::{Conversion, Params, Root},
+    conversion::{Conversion, Root},
     decide::{Case, duplicate, duplicate_of},
     decision::{Decision, Effect, Event, Outcome, Receipt},
     dedup::{Holds, PairKey},
@@ -30,41 +30,19 @@ pub(crate) fn create(
     let Some(conversion_type) = &postback.conversion_type else {
         return Err(Refusal::new(crate::Reason::TypeRequired, "a create has a type").about("type"));
     };
+    let id = case.receipt.id.conversion_id();
+    let own_type = conversion_type.clone();
+    let currency = case.ruleset.currency();
     let conversion = Conversion {
-        id: case.receipt.id.conversion_id(),
-        root_id: root.id,
-        conversion_type: conversion_type.clone(),
-        method: postback.method,
-        origin: None,
         external_id: postback.external_id.clone(),
-        value: None,
-        price: None,
-        untaken_commission: None,
-        currency: case.ruleset.currency(),
-        rates: Vec::new(),
         params: postback.params.clone(),
-        exhausted: Vec::new(),
-        created_at: case.receipt.at,
-        updated_at: case.receipt.at,
-        revision: 1,
+        ..Conversion::new(id, root.id, own_type, postback.method, currency, case.receipt.at)
     };
-    let found = Found {
-        root: root.clone(),
-        conversion,
-        transactions: Vec::new(),
-    };
+    let found = Found { root: root.clone(), conversion, transactions: Vec::new() };
     let mut draft = Draft::new(case.ruleset, case.receipt, found, journal);
-    draft.holds = Holds::of(
-        case.definition.dedup.key,
-        root,
-        postback.external_id.as_ref(),
-        conversion_type,
-    );
-    let birth = Birth {
-        method: postback.method,
-        result: postback.result,
-        by_update: false,
-    };
+    draft.holds =
+        Holds::of(case.definition.dedup.key, root, postback.external_id.as_ref(), conversion_type);
+    let birth = Birth { method: postback.method, result: postback.result, by_update: false };
     let made = Making {
         commission_id: postback.commission_id.as_ref(),
         raw: raw_amounts(case),
@@ -101,12 +79,8 @@ fn born(draft: &mut Draft<'_>, making: &Making<'_>) -> Result<Amounts, Refusal> 
     if let Some(currency) = currency_of(making.raw.currency)? {
         draft.conversion.currency = currency;
     }
-    let amounts = convert(
-        draft.ruleset,
-        making.raw,
-        &mut draft.conversion,
-        &mut draft.journal.steps,
-    )?;
+    let amounts =
+        convert(draft.ruleset, making.raw, &mut draft.conversion, &mut draft.journal.steps)?;
     draft.conversion.value = amounts.value;
     draft.conversion.price = amounts.price;
     let Some(chosen) = chosen else {
@@ -114,12 +88,7 @@ fn born(draft: &mut Draft<'_>, making: &Making<'_>) -> Result<Amounts, Refusal> 
         draft.conversion.untaken_commission = amounts.commission;
         return Ok(amounts);
     };
-    let made_before = making
-        .facts
-        .counters
-        .get(&chosen.commission.id)
-        .copied()
-        .unwrap_or(0);
+    let made_before = making.facts.counters.get(&chosen.commission.id).copied().unwrap_or(0);
     let value = amounts.value.map(|received| received.amount);
     let direct = amounts.commission.map(|received| received.amount);
     let made = draft.make_transaction(chosen, made_before, value, direct, &making.birth)?;
@@ -132,12 +101,7 @@ fn born(draft: &mut Draft<'_>, making: &Making<'_>) -> Result<Amounts, Refusal> 
 /// Rung 12 of a new conversion (R36).
 fn created(draft: Draft<'_>) -> Decision {
     let mut events = vec![Event::ConversionCreated];
-    events.extend(
-        draft
-            .lines
-            .iter()
-            .map(|line| Event::TransactionCreated(line.transaction.id)),
-    );
+    events.extend(draft.lines.iter().map(|line| Event::TransactionCreated(line.transaction.id)));
     draft.into_decision(Outcome::Created, Some(Effect::InsertConversion), events)
 }
 
@@ -155,33 +119,19 @@ pub(crate) fn add_transaction(
         return Ok(duplicate(first.clone(), journal));
     };
     let mut priced = first.conversion.clone();
-    let amounts = convert(
-        case.ruleset,
-        raw_amounts(case),
-        &mut priced,
-        &mut draft.journal.steps,
-    )?;
-    let value = amounts
-        .value
-        .or(first.conversion.value)
-        .map(|received| received.amount);
+    let amounts = convert(case.ruleset, raw_amounts(case), &mut priced, &mut draft.journal.steps)?;
+    let value = amounts.value.or(first.conversion.value).map(|received| received.amount);
     let direct = amounts.commission.map(|received| received.amount);
     let made_before = case.facts.counters.get(commission_id).copied().unwrap_or(0);
-    let birth = Birth {
-        method: case.postback.method,
-        result: case.postback.result,
-        by_update: false,
-    };
+    let birth =
+        Birth { method: case.postback.method, result: case.postback.result, by_update: false };
     let made = draft.make_transaction(chosen, made_before, value, direct, &birth)?;
     amounts_allowed(&case.definition.limits, amounts.value, amounts.commission)?;
     let Some(made) = made.and_then(|place| draft.lines.get(place)) else {
         // The limit stopped it: a repeat like any other, but it is remembered that it failed, so
         // that a later change of the limit does not turn a resend into money.
-        let mut decision = draft.into_decision(
-            Outcome::Duplicate,
-            Some(Effect::UpdateConversion),
-            Vec::new(),
-        );
+        let mut decision =
+            draft.into_decision(Outcome::Duplicate, Some(Effect::UpdateConversion), Vec::new());
         decision.refusal = Some(duplicate_of(first));
         return Ok(decision);
     };
@@ -192,16 +142,11 @@ pub(crate) fn add_transaction(
 /// Which facts making a root needs: who holds its repeat key (R20, R51).
 pub fn query_root(ruleset: &Ruleset, root: &RootRequest) -> FactQuery {
     let offer = ruleset.offer(root.offer.as_str());
-    let holder = offer
-        .zip(root.external_id.as_ref())
-        .map(|(offer, external_id)| {
-            PairKey::of(&offer.advertiser, external_id).with_type(&root.conversion_type)
-        });
+    let holder = offer.zip(root.external_id.as_ref()).map(|(offer, external_id)| {
+        PairKey::of(&offer.advertiser, external_id).with_type(&root.conversion_type)
+    });
     // Under a new root every counter stands at zero.
-    FactQuery {
-        holder,
-        ..FactQuery::default()
-    }
+    FactQuery { holder, ..FactQuery::default() }
 }
 
 /// Makes a root (R51): a create step like any other.
@@ -229,67 +174,33 @@ fn make_root(
     let origin = request.origin(ruleset)?;
     let id = receipt.id.conversion_id();
     let conversion_type = request.conversion_type.clone();
-    let root = Root {
-        id,
-        conversion_type,
-        origin,
-        created_at: receipt.at,
-    };
+    let root = Root { id, conversion_type, origin, created_at: receipt.at };
     if request.external_id.is_some() {
         let first = facts.first.as_ref();
         let id = first.map(|found| found.conversion.id);
-        journal.steps.push(Step::Key {
-            kind: KeyKind::External,
-            first: id,
-        });
+        journal.steps.push(Step::Key { kind: KeyKind::External, first: id });
         if let Some(first) = first {
             return Ok(duplicate(first.clone(), journal));
         }
     }
+    let own_type = request.conversion_type.clone();
+    let currency = ruleset.currency();
     let conversion = Conversion {
-        id,
-        root_id: id,
-        conversion_type: request.conversion_type.clone(),
-        method: request.method,
         origin: Some(root.origin.clone()),
         external_id: request.external_id.clone(),
-        value: None,
-        price: None,
-        untaken_commission: None,
-        currency: ruleset.currency(),
-        rates: Vec::new(),
-        params: Params::clone(&request.params),
-        exhausted: Vec::new(),
-        created_at: receipt.at,
-        updated_at: receipt.at,
-        revision: 1,
+        params: request.params.clone(),
+        ..Conversion::new(id, id, own_type, request.method, currency, receipt.at)
     };
     let kind = KeyKind::External;
-    let holds = Holds::of(
-        kind,
-        &root,
-        request.external_id.as_ref(),
-        &request.conversion_type,
-    );
-    let found = Found {
-        root,
-        conversion,
-        transactions: Vec::new(),
-    };
+    let holds = Holds::of(kind, &root, request.external_id.as_ref(), &request.conversion_type);
+    let found = Found { root, conversion, transactions: Vec::new() };
     let mut draft = Draft::new(ruleset, receipt, found, journal);
     draft.holds = holds;
     let making = Making {
         commission_id: None,
-        raw: RawAmounts {
-            value: request.value,
-            ..RawAmounts::default()
-        },
+        raw: RawAmounts { value: request.value, ..RawAmounts::default() },
         facts,
-        birth: Birth {
-            method: request.method,
-            result: None,
-            by_update: false,
-        },
+        birth: Birth { method: request.method, result: None, by_update: false },
     };
     born(&mut draft, &making)?;
     Ok(created(draft))

@@ -45,25 +45,17 @@ impl Currency {
 
 fn digits_of(code: &str) -> Option<u32> {
     let lists = |codes: &str| codes.split_ascii_whitespace().any(|listed| listed == code);
-    TABLE
-        .iter()
-        .find(|(_, codes)| lists(codes))
-        .map(|(digits, _)| *digits)
+    TABLE.iter().find(|(_, codes)| lists(codes)).map(|(digits, _)| *digits)
 }
 
 impl FromStr for Currency {
     type Err = CurrencyError;
     /// Reads a code in any case.
     fn from_str(text: &str) -> Result<Self, CurrencyError> {
-        let code: [u8; 3] = text
-            .to_ascii_uppercase()
-            .as_bytes()
-            .try_into()
-            .map_err(|_| CurrencyError)?;
+        let code: [u8; 3] =
+            text.to_ascii_uppercase().as_bytes().try_into().map_err(|_| CurrencyError)?;
         let currency = Self(code);
-        digits_of(currency.code())
-            .map(|_| currency)
-            .ok_or(CurrencyError)
+        digits_of(currency.code()).map(|_| currency).ok_or(CurrencyError)
     }
 }
 
@@ -87,9 +79,7 @@ impl Serialize for Currency {
 
 impl<'de> Deserialize<'de> for Currency {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::deserialize(from)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

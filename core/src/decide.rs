@@ -1,8 +1,8 @@
 //! The ladder (semantics 5): flat, one early return a rung, in the order that is contract.
 //!
-//! Rungs 1 to 5 are in `read`. Here [`query`] says which facts the rest needs, and [`decide`] climbs
-//! rungs 6 to 9, which settle what the request pairs with and whether it is a repeat; rungs 10 to 12
-//! are `create` and `update`.
+//! Rungs 1 to 5 are in `read`. Here [`query`] says which facts the rest needs, and [`decide`]
+//! climbs rungs 6 to 9, which settle what the request pairs with and whether it is a repeat; rungs
+//! 10 to 12 are `create` and `update`.
 
 use alloc::{format, vec::Vec};
 
@@ -43,9 +43,8 @@ pub fn query(ruleset: &Ruleset, postback: &Postback) -> FactQuery {
         }),
         key: (!is_update || brings_key).then_some(key),
         holder: None,
-        target: is_update.then(|| TargetQuery {
-            conversion_type: postback.conversion_type.clone(),
-        }),
+        target: is_update
+            .then(|| TargetQuery { conversion_type: postback.conversion_type.clone() }),
         counters: counters(
             ruleset,
             postback.commission_id.as_ref(),
@@ -61,10 +60,7 @@ pub(crate) fn counters(
     named: Option<&CommissionId>,
     conversion_type: Option<&ConversionType>,
 ) -> Vec<CommissionId> {
-    let limited = ruleset
-        .commissions()
-        .iter()
-        .filter(|commission| commission.recurrence.is_some());
+    let limited = ruleset.commissions().iter().filter(|commission| commission.recurrence.is_some());
     limited
         .filter(|commission| match (named, conversion_type) {
             (Some(id), _) => commission.id == *id,
@@ -88,17 +84,9 @@ pub(crate) struct Case<'a> {
 /// Decides about a postback. Total: it always answers, and it does nothing.
 pub fn decide(ruleset: &Ruleset, postback: &Postback, facts: &Facts, receipt: Receipt) -> Decision {
     let definition = definition_of(ruleset, postback);
-    let case = Case {
-        ruleset,
-        definition,
-        postback,
-        facts,
-        receipt,
-    };
-    let mut journal = Journal {
-        steps: postback.steps.clone(),
-        notes: postback.notes.iter().copied().collect(),
-    };
+    let case = Case { ruleset, definition, postback, facts, receipt };
+    let mut journal =
+        Journal { steps: postback.steps.clone(), notes: postback.notes.iter().copied().collect() };
     match climb(case, &mut journal) {
         Ok(decision) => decision,
         Err(refusal) => journal.refused(refusal),
@@ -135,15 +123,7 @@ fn climb(case: Case<'_>, journal: &mut Journal) -> Result<Decision, Refusal> {
         reaction => {
             journal.steps.push(Step::Repeat(reaction));
             pairing_agrees(case, root)?;
-            update(
-                case,
-                root,
-                Manner::Repeat {
-                    first,
-                    add: reaction == OnRepeat::Add,
-                },
-                journal,
-            )
+            update(case, root, Manner::Repeat { first, add: reaction == OnRepeat::Add }, journal)
         }
     }
 }
@@ -173,12 +153,10 @@ fn paired<'a>(case: Case<'a>, journal: &mut Journal) -> Result<&'a Root, Refusal
 fn pairing_failed(postback: &Postback) -> Refusal {
     match (postback.pcid, &postback.external_id) {
         (None, Some(external_id)) => {
-            let message = format!(
-                "no conversion carries the external id `{}`",
-                shown(external_id.as_str())
-            );
+            let message =
+                format!("no conversion carries the external id `{}`", shown(external_id.as_str()));
             Refusal::new(Reason::PairingFailed, message).about("external_id").hint(
-                "the lead must be handed in with this external id first, or send the click's `pcid`",
+                "the lead must be handed in with this external id first; or send the click's pcid",
             )
         }
         (pcid, _) => {
@@ -198,22 +176,10 @@ fn conditions_hold(case: Case<'_>, root: &Root, journal: &mut Journal) -> Result
     let origin = &root.origin;
     let conversion_type = case.postback.conversion_type.as_ref();
     let tests = [
-        (
-            Condition::Source,
-            allows(&conditions.sources, &origin.source),
-        ),
-        (
-            Condition::Type,
-            conversion_type.is_none_or(|t| allows(&conditions.types, t)),
-        ),
-        (
-            Condition::Affiliate,
-            allows(&conditions.affiliates, &origin.affiliate),
-        ),
-        (
-            Condition::Advertiser,
-            allows(&conditions.advertisers, &origin.advertiser),
-        ),
+        (Condition::Source, allows(&conditions.sources, &origin.source)),
+        (Condition::Type, conversion_type.is_none_or(|t| allows(&conditions.types, t))),
+        (Condition::Affiliate, allows(&conditions.affiliates, &origin.affiliate)),
+        (Condition::Advertiser, allows(&conditions.advertisers, &origin.advertiser)),
         (Condition::Offer, allows(&conditions.offers, &origin.offer)),
     ];
     match tests.into_iter().find(|(_, holds)| !holds) {
@@ -236,10 +202,8 @@ fn condition_failed(
 ) -> Refusal {
     journal.steps.push(Step::ConditionFailed(condition));
     let id = &definition.id;
-    let message = format!(
-        "the condition `{}` of the postback `{id}` does not hold",
-        condition.name()
-    );
+    let message =
+        format!("the condition `{}` of the postback `{id}` does not hold", condition.name());
     Refusal::new(Reason::ConditionsNotMet, message)
         .hint("another postback definition may accept it: name one with `id`")
 }
@@ -272,10 +236,7 @@ fn repeated<'a>(case: Case<'a>, root: &Root, journal: &mut Journal) -> Option<&'
         return None;
     }
     let first = case.facts.first.as_ref();
-    journal.steps.push(Step::Key {
-        kind,
-        first: first.map(|found| found.conversion.id),
-    });
+    journal.steps.push(Step::Key { kind, first: first.map(|found| found.conversion.id) });
     first
 }
 
@@ -288,18 +249,13 @@ fn refuse_repeat(
     journal: &mut Journal,
 ) -> Result<Decision, Refusal> {
     let adds = case.postback.commission_id.as_ref().filter(|id| {
-        let has = first
-            .transactions
-            .iter()
-            .any(|transaction| transaction.commission_id == **id);
+        let has = first.transactions.iter().any(|transaction| transaction.commission_id == **id);
         !has && !first.conversion.exhausted.contains(id) && first.root.id == root.id
     });
     let Some(commission_id) = adds else {
         return Ok(duplicate(first.clone(), journal));
     };
-    journal
-        .steps
-        .push(Step::AddsTransaction(commission_id.clone()));
+    journal.steps.push(Step::AddsTransaction(commission_id.clone()));
     window_is_open(case, root)?;
     add_transaction(case, first, commission_id, journal)
 }
@@ -312,10 +268,7 @@ pub(crate) fn duplicate(first: Found, journal: &mut Journal) -> Decision {
 
 /// Why a repeat is refused (R20).
 pub(crate) fn duplicate_of(first: &Found) -> Refusal {
-    let message = format!(
-        "the conversion `{}` was made by the same claim",
-        first.conversion.id
-    );
+    let message = format!("the conversion `{}` was made by the same claim", first.conversion.id);
     Refusal::new(Reason::Duplicate, message).hint("to change it, send `action=update`")
 }
 
@@ -347,9 +300,6 @@ fn window_is_open(case: Case<'_>, root: &Root) -> Result<(), Refusal> {
     if root.conversion_type != ConversionType::Click || age <= window {
         return Ok(());
     }
-    let message = format!(
-        "the click of {} is older than the offer's {window}",
-        root.created_at
-    );
+    let message = format!("the click of {} is older than the offer's {window}", root.created_at);
     Err(Refusal::new(Reason::ClickExpired, message).about("pcid"))
 }

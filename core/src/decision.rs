@@ -43,13 +43,8 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::Created,
-        Self::Updated,
-        Self::Unchanged,
-        Self::Duplicate,
-        Self::Refused,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Created, Self::Updated, Self::Unchanged, Self::Duplicate, Self::Refused];
 
     /// The name in answers and logs.
     pub const fn name(self) -> &'static str {

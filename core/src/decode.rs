@@ -78,15 +78,10 @@ pub fn decode<'a>(incoming: &Incoming<'a>) -> Result<Pairs<'a>, Refusal> {
         }
         Some(Body::Json(bytes)) => decode_json(bytes, &mut pairs)?,
     }
-    let unknown = pairs
-        .iter()
-        .filter(|(name, _)| Parameter::named(name).is_none())
-        .count();
+    let unknown = pairs.iter().filter(|(name, _)| Parameter::named(name).is_none()).count();
     if unknown > PARAMS_MAX {
-        return Err(
-            malformed(format!("{unknown} parameters beside the known ones"))
-                .hint(format!("send at most {PARAMS_MAX}")),
-        );
+        return Err(malformed(format!("{unknown} parameters beside the known ones"))
+            .hint(format!("send at most {PARAMS_MAX}")));
     }
     Ok(pairs)
 }
@@ -109,20 +104,16 @@ fn decode_piece(piece: &str) -> Result<Cow<'_, str>, Refusal> {
         return Ok(Cow::Borrowed(piece));
     }
     if let Some(escape) = bad_escape(piece) {
-        return Err(
-            malformed(format!("`{}` is no percent escape", shown(escape)))
-                .hint("write a percent sign as %25"),
-        );
+        return Err(malformed(format!("`{}` is no percent escape", shown(escape)))
+            .hint("write a percent sign as %25"));
     }
     let spaced = piece.replace('+', " ");
     let decoded = percent_decode_str(&spaced).decode_utf8();
     match decoded {
         Ok(text) if !text.contains('\0') => Ok(Cow::Owned(text.into_owned())),
         Ok(_) => Err(malformed(format!("`{}` has a NUL character", shown(piece)))),
-        Err(_) => Err(
-            malformed(format!("`{}` does not decode to valid UTF-8", shown(piece)))
-                .hint("encode text as UTF-8 before percent-encoding it"),
-        ),
+        Err(_) => Err(malformed(format!("`{}` does not decode to valid UTF-8", shown(piece)))
+            .hint("encode text as UTF-8 before percent-encoding it")),
     }
 }
 
@@ -142,23 +133,16 @@ fn push<'a>(pairs: &mut Pairs<'a>, name: Cow<'a, str>, value: Cow<'a, str>) -> R
         return Ok(());
     }
     if name.is_empty() {
-        return Err(malformed(format!(
-            "the value `{}` has no name",
-            shown(&value)
-        )));
+        return Err(malformed(format!("the value `{}` has no name", shown(&value))));
     }
     if name.len() > NAME_LEN_MAX {
-        return Err(
-            malformed(format!("the name `{}` is too long", shown(&name)))
-                .hint(format!("a name has at most {NAME_LEN_MAX} bytes")),
-        );
+        return Err(malformed(format!("the name `{}` is too long", shown(&name)))
+            .hint(format!("a name has at most {NAME_LEN_MAX} bytes")));
     }
     if value.len() > VALUE_LEN_MAX {
-        return Err(
-            malformed(format!("the value of `{name}` has {} bytes", value.len()))
-                .about(&name)
-                .hint(format!("a value has at most {VALUE_LEN_MAX} bytes")),
-        );
+        return Err(malformed(format!("the value of `{name}` has {} bytes", value.len()))
+            .about(&name)
+            .hint(format!("a value has at most {VALUE_LEN_MAX} bytes")));
     }
     pairs.push((name, value));
     Ok(())
@@ -207,10 +191,8 @@ pub(crate) fn json_scalar(raw: &RawValue) -> Result<Option<String>, Refusal> {
         }
         Some(b'-' | b'0'..=b'9') => Ok(Some(literal.to_string())),
         Some(b'n') => Ok(None),
-        _ => Err(
-            malformed(format!("`{}` is neither text nor number", shown(literal)))
-                .hint("send a flat JSON object of strings and numbers"),
-        ),
+        _ => Err(malformed(format!("`{}` is neither text nor number", shown(literal)))
+            .hint("send a flat JSON object of strings and numbers")),
     }
 }
 
@@ -240,11 +222,7 @@ impl<'de> Visitor<'de> for Members {
 }
 
 /// What stays as it is in a form-encoded text.
-const FORM: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'*');
+const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'*');
 
 /// The parameters as one form-encoded text with the secrets masked: what a log row keeps.
 /// Decoding it gives the same parameters again, but for the secrets; different values of one
@@ -317,65 +295,36 @@ mod tests {
     use super::*;
 
     fn query(query: &str) -> Incoming<'_> {
-        Incoming {
-            method: Method::S2s,
-            dialect: None,
-            query,
-            body: None,
-        }
+        Incoming { method: Method::S2s, dialect: None, query, body: None }
     }
 
     fn json(body: &str) -> Incoming<'_> {
         let body = Some(Body::Json(body.as_bytes()));
-        Incoming {
-            method: Method::S2s,
-            dialect: None,
-            query: "",
-            body,
-        }
+        Incoming { method: Method::S2s, dialect: None, query: "", body }
     }
 
     fn decoded(incoming: &Incoming<'_>) -> Vec<(String, String)> {
         let pairs = decode(incoming).unwrap();
-        pairs
-            .into_iter()
-            .map(|(n, v)| (n.into_owned(), v.into_owned()))
-            .collect()
+        pairs.into_iter().map(|(n, v)| (n.into_owned(), v.into_owned())).collect()
     }
 
     #[test]
     fn bad_bytes_are_malformed_and_never_replaced() {
-        for bad in [
-            "a=%", "a=%2", "a=%zz", "a=%FF", "a=%00", "%00=a", "a=b\0", "=x", "a=%c3%28",
-        ] {
-            assert_eq!(
-                decode(&query(bad)).unwrap_err().reason,
-                Reason::Malformed,
-                "{bad}"
-            );
+        for bad in ["a=%", "a=%2", "a=%zz", "a=%FF", "a=%00", "%00=a", "a=b\0", "=x", "a=%c3%28"] {
+            assert_eq!(decode(&query(bad)).unwrap_err().reason, Reason::Malformed, "{bad}");
         }
     }
 
     #[test]
     fn good_text_decodes_once() {
-        let got = decoded(&query(
-            "a=%2525&b=x+y&c=%2B&d&e=&&f=%20%20&g=%E2%82%AC&h=1;i=2",
-        ));
-        let want = [
-            ("a", "%25"),
-            ("b", "x y"),
-            ("c", "+"),
-            ("g", "€"),
-            ("h", "1;i=2"),
-        ];
+        let got = decoded(&query("a=%2525&b=x+y&c=%2B&d&e=&&f=%20%20&g=%E2%82%AC&h=1;i=2"));
+        let want = [("a", "%25"), ("b", "x y"), ("c", "+"), ("g", "€"), ("h", "1;i=2")];
         assert_eq!(got, want.map(|(n, v)| (n.to_string(), v.to_string())));
     }
 
     #[test]
     fn json_numbers_keep_their_text() {
-        let got = decoded(&json(
-            r#"{"value": 1.10, "n": null, "big": 1e400, "s": "a\u0062"}"#,
-        ));
+        let got = decoded(&json(r#"{"value": 1.10, "n": null, "big": 1e400, "s": "a\u0062"}"#));
         let want = [("value", "1.10"), ("big", "1e400"), ("s", "ab")];
         assert_eq!(got, want.map(|(n, v)| (n.to_string(), v.to_string())));
         let deep = format!("{}1{}", "[".repeat(5000), "]".repeat(5000));
@@ -392,11 +341,7 @@ mod tests {
             r#"{"a":"\u0000"}"#,
             r#"{"a":1} x"#,
         ] {
-            assert_eq!(
-                decode(&json(bad)).unwrap_err().reason,
-                Reason::Malformed,
-                "{bad:.40}"
-            );
+            assert_eq!(decode(&json(bad)).unwrap_err().reason, Reason::Malformed, "{bad:.40}");
         }
     }
 

@@ -25,11 +25,7 @@ impl PairKey {
     /// The key of a pair.
     pub fn of(advertiser: &AdvertiserId, external_id: &ExternalId) -> Self {
         // The advertiser is a token and cannot hold the separator.
-        Self(hash(&[
-            b"pair",
-            advertiser.as_str().as_bytes(),
-            external_id.as_str().as_bytes(),
-        ]))
+        Self(hash(&[b"pair", advertiser.as_str().as_bytes(), external_id.as_str().as_bytes()]))
     }
 
     /// The bytes, as a store keeps them.
@@ -106,10 +102,7 @@ impl Holds {
     ) -> Self {
         let key = DedupKey::of(kind, root, external_id, Some(conversion_type));
         let untold = external_id.filter(|_| kind != KeyKind::External);
-        Self {
-            key,
-            pair: untold.map(|id| PairKey::of(&root.origin.advertiser, id)),
-        }
+        Self { key, pair: untold.map(|id| PairKey::of(&root.origin.advertiser, id)) }
     }
 }
 

@@ -12,10 +12,10 @@ use crate::{
     facts::Found,
     money::Amount,
     reason::{Note, Refusal},
-    ruleset::Ruleset,
+    ruleset::{Commission, Ruleset},
     token::CommissionId,
     trace::{BornBecause, Leg, Step, Trace},
-    transaction::{DueResult, Transaction, TransactionResult},
+    transaction::{AutoSet, DueResult, Transaction, TransactionResult},
 };
 
 /// What a decision gathers on its way: the trace and the notes.
@@ -65,9 +65,7 @@ impl Journal {
     }
 
     fn take_trace(&mut self) -> Trace {
-        Trace {
-            steps: core::mem::take(&mut self.steps),
-        }
+        Trace { steps: core::mem::take(&mut self.steps) }
     }
 }
 
@@ -120,10 +118,7 @@ impl<'a> Draft<'a> {
         found: Found,
         journal: &'a mut Journal,
     ) -> Self {
-        let keep = |transaction| Line {
-            transaction,
-            touch: Touch::Kept,
-        };
+        let keep = |transaction| Line { transaction, touch: Touch::Kept };
         Self {
             ruleset,
             receipt,
@@ -154,9 +149,7 @@ impl<'a> Draft<'a> {
 
     /// Whether a commission has a transaction here.
     pub(crate) fn has_transaction_of(&self, id: &CommissionId) -> bool {
-        self.lines
-            .iter()
-            .any(|line| line.transaction.commission_id == *id)
+        self.lines.iter().any(|line| line.transaction.commission_id == *id)
     }
 
     /// Makes the transaction of a commission (R27 to R29), unless it made its most under this root.
@@ -172,39 +165,48 @@ impl<'a> Draft<'a> {
         direct: Option<Amount>,
         birth: &Birth,
     ) -> Result<Option<usize>, Refusal> {
-        let commission = chosen.commission;
-        if let Some(most) = commission.recurrence {
-            let counted = Step::Counted {
-                commission: chosen.place,
-                made: made_before,
-                most,
-            };
-            self.journal.steps.push(counted);
-            if made_before >= most {
-                self.journal.notes.insert(Note::RecurrenceLimitReached);
-                if !self.conversion.exhausted.contains(&commission.id) {
-                    self.conversion.exhausted.push(commission.id.clone());
-                }
-                return Ok(None);
-            }
-            self.counted.push(commission.id.clone());
+        if !self.within_recurrence(chosen, made_before) {
+            return Ok(None);
         }
-        let at = self.receipt.at;
+        let place = self.lines.len();
+        let line = self.born(chosen.commission, birth);
+        self.lines.push(line);
+        self.take_direct(place, direct);
+        self.compute(place, value)?;
+        Ok(Some(place))
+    }
+
+    /// R27: whether a commission may make one more transaction under this root. One that may not is
+    /// remembered, so that a resend stays a repeat (R20).
+    fn within_recurrence(&mut self, chosen: Chosen<'_>, made: u32) -> bool {
+        let Some(most) = chosen.commission.recurrence else { return true };
+        let id = &chosen.commission.id;
+        self.journal.steps.push(Step::Counted { commission: chosen.place, made, most });
+        if made < most {
+            self.counted.push(id.clone());
+            return true;
+        }
+        self.journal.notes.insert(Note::RecurrenceLimitReached);
+        if !self.conversion.exhausted.contains(id) {
+            self.conversion.exhausted.push(id.clone());
+        }
+        false
+    }
+
+    /// A transaction with its first result (R29), before its amounts are computed.
+    fn born(&mut self, commission: &Commission, birth: &Birth) -> Line {
         let (result, because) = birth_result(commission, birth);
         if birth.result.is_some_and(|asked| asked != result) {
             self.journal.notes.insert(Note::ResultNotInherited);
         }
-        let place = self.lines.len();
-        let made_here = self
-            .lines
-            .iter()
-            .filter(|l| matches!(l.touch, Touch::Made { .. }))
-            .count();
+        let is_made = |line: &&Line| matches!(line.touch, Touch::Made { .. });
+        let ordinal = self.lines.iter().filter(is_made).count();
+        let id = self.receipt.id.transaction_id(u16::try_from(ordinal).unwrap_or(u16::MAX));
+        let at = self.receipt.at;
+        let due_of =
+            |auto_set: AutoSet| DueResult { at: at.plus(auto_set.after), result: auto_set.result };
         let transaction = Transaction {
-            id: self
-                .receipt
-                .id
-                .transaction_id(u16::try_from(made_here).unwrap_or(u16::MAX)),
+            id,
             conversion_id: self.conversion.id,
             commission_id: commission.id.clone(),
             transaction_type: commission.transaction_type.clone(),
@@ -216,35 +218,18 @@ impl<'a> Draft<'a> {
             direct_amount: None,
             revenue_is_edited: false,
             payout_is_edited: false,
-            auto_set: commission.auto_set.map(|auto_set| DueResult {
-                at: at.plus(auto_set.after),
-                result: auto_set.result,
-            }),
+            auto_set: commission.auto_set.map(due_of),
             created_at: at,
             updated_at: at,
             revision: 1,
         };
-        let id = transaction.id;
-        self.journal.steps.push(Step::Born {
+        self.journal.steps.push(Step::Born { transaction: id, result, because });
+        self.journal.steps.extend(transaction.auto_set.map(|due| Step::WillSet {
             transaction: id,
-            result,
-            because,
-        });
-        if let Some(due) = transaction.auto_set {
-            let step = Step::WillSet {
-                transaction: id,
-                result: due.result,
-                at: due.at,
-            };
-            self.journal.steps.push(step);
-        }
-        let touch = Touch::Made {
-            auto_approve: commission.auto_approve,
-        };
-        self.lines.push(Line { transaction, touch });
-        self.take_direct(place, direct);
-        self.compute(place, value)?;
-        Ok(Some(place))
+            result: due.result,
+            at: due.at,
+        }));
+        Line { transaction, touch: Touch::Made { auto_approve: commission.auto_approve } }
     }
 
     /// Gives a transaction a direct amount, if its terms accept one (R30). Says whether they do.
@@ -272,11 +257,7 @@ impl<'a> Draft<'a> {
             return Ok(());
         };
         let transaction = &mut line.transaction;
-        let parameter = if transaction.direct_amount.is_some() {
-            "commission"
-        } else {
-            "value"
-        };
+        let parameter = if transaction.direct_amount.is_some() { "commission" } else { "value" };
         let legs = legs(transaction, value).map_err(|_| out_of_range(parameter))?;
         if legs.lack_value() {
             self.journal.notes.insert(Note::MissingValue);
@@ -288,14 +269,12 @@ impl<'a> Draft<'a> {
             (Leg::Revenue, legs.revenue_formula, legs.revenue),
             (Leg::Payout, legs.payout_formula, legs.payout),
         ];
-        self.journal
-            .steps
-            .extend(sides.map(|(leg, formula, amount)| Step::Leg {
-                transaction: id,
-                leg,
-                formula,
-                amount,
-            }));
+        self.journal.steps.extend(sides.map(|(leg, formula, amount)| Step::Leg {
+            transaction: id,
+            leg,
+            formula,
+            amount,
+        }));
         Ok(())
     }
 
@@ -308,11 +287,7 @@ impl<'a> Draft<'a> {
         if from != result {
             line.transaction.result = result;
             let transaction = line.transaction.id;
-            self.journal.steps.push(Step::ResultSet {
-                transaction,
-                from,
-                to: result,
-            });
+            self.journal.steps.push(Step::ResultSet { transaction, from, to: result });
         }
     }
 
@@ -326,11 +301,7 @@ impl<'a> Draft<'a> {
         let mut effects = Vec::with_capacity(1 + self.lines.len());
         if let Some(effect) = conversion {
             let conversion = Box::new(self.conversion.clone());
-            effects.push(effect(Stored {
-                conversion,
-                key: self.holds.key,
-                pair: self.holds.pair,
-            }));
+            effects.push(effect(Stored { conversion, key: self.holds.key, pair: self.holds.pair }));
         }
         for line in &self.lines {
             match line.touch {
@@ -351,21 +322,14 @@ impl<'a> Draft<'a> {
             trace: self.journal.take_trace(),
             conversion: Some(Box::new(self.conversion)),
             root: Some(Box::new(self.root)),
-            transactions: self
-                .lines
-                .into_iter()
-                .map(|line| line.transaction)
-                .collect(),
+            transactions: self.lines.into_iter().map(|line| line.transaction).collect(),
         }
     }
 }
 
 /// R29: import's own result, else auto-approve, else what the commission inherits, else pending.
 /// An update's own result is applied at once, but an approval at birth stands (R23).
-fn birth_result(
-    commission: &crate::ruleset::Commission,
-    birth: &Birth,
-) -> (TransactionResult, BornBecause) {
+fn birth_result(commission: &Commission, birth: &Birth) -> (TransactionResult, BornBecause) {
     match birth.result {
         Some(result) if birth.method == Method::Import => (result, BornBecause::Import),
         _ if commission.auto_approve => (TransactionResult::Approved, BornBecause::AutoApprove),

@@ -48,12 +48,8 @@ impl Edit {
                 .about(name)
                 .hint("it has result, revenue, payout and reason"));
         }
-        let get = |wanted: &str| {
-            pairs
-                .iter()
-                .find(|(name, _)| name == wanted)
-                .map(|(_, value)| &**value)
-        };
+        let get =
+            |wanted: &str| pairs.iter().find(|(name, _)| name == wanted).map(|(_, value)| &**value);
         let missing = |name: &str| {
             Refusal::new(Reason::InvalidParameter, format!("an edit needs `{name}`")).about(name)
         };
@@ -61,12 +57,8 @@ impl Edit {
         let edit = Self {
             transaction_id: transaction_id(id)?,
             result: get("result").map(result).transpose()?,
-            revenue: get("revenue")
-                .map(|text| amount("revenue", text))
-                .transpose()?,
-            payout: get("payout")
-                .map(|text| amount("payout", text))
-                .transpose()?,
+            revenue: get("revenue").map(|text| amount("revenue", text)).transpose()?,
+            payout: get("payout").map(|text| amount("payout", text)).transpose()?,
             reason: get("reason").ok_or_else(|| missing("reason"))?.into(),
         };
         if edit.result.is_none() && edit.revenue.is_none() && edit.payout.is_none() {
@@ -77,10 +69,8 @@ impl Edit {
 
     /// The text that a log row keeps; [`Edit::read`] reads it.
     pub fn logged_text(&self) -> String {
-        let mut pairs: Pairs<'_> = vec![(
-            "transaction_id".into(),
-            format!("{}", self.transaction_id).into(),
-        )];
+        let mut pairs: Pairs<'_> =
+            vec![("transaction_id".into(), format!("{}", self.transaction_id).into())];
         if let Some(result) = self.result {
             pairs.push(("result".into(), result.name().into()));
         }
@@ -96,38 +86,28 @@ impl Edit {
 pub(crate) fn transaction_id(text: &str) -> Result<TransactionId, Refusal> {
     text.parse().map_err(|error| {
         let message = format!("`transaction_id` cannot be `{}`", shown(text));
-        Refusal::new(Reason::InvalidIdentifier, message)
-            .about("transaction_id")
-            .hint(error)
+        Refusal::new(Reason::InvalidIdentifier, message).about("transaction_id").hint(error)
     })
 }
 
 fn result(text: &str) -> Result<TransactionResult, Refusal> {
     TransactionResult::named(text).ok_or_else(|| {
-        Refusal::new(
-            Reason::InvalidResult,
-            format!("`{}` is no result", shown(text)),
-        )
-        .about("result")
-        .hint("give approved, rejected or pending")
+        Refusal::new(Reason::InvalidResult, format!("`{}` is no result", shown(text)))
+            .about("result")
+            .hint("give approved, rejected or pending")
     })
 }
 
 fn amount(name: &str, text: &str) -> Result<Amount, Refusal> {
     text.parse().map_err(|error| {
         let message = format!("`{name}` cannot be `{}`", shown(text));
-        Refusal::new(Reason::InvalidAmount, message)
-            .about(name)
-            .hint(error)
+        Refusal::new(Reason::InvalidAmount, message).about(name).hint(error)
     })
 }
 
 /// Which facts an auto-set or an edit needs.
 pub fn query_transaction(id: TransactionId) -> FactQuery {
-    FactQuery {
-        transaction: Some(id),
-        ..FactQuery::default()
-    }
+    FactQuery { transaction: Some(id), ..FactQuery::default() }
 }
 
 /// The text that a log row keeps of an auto-set.
@@ -142,10 +122,7 @@ pub fn auto_set(ruleset: &Ruleset, facts: &Facts, receipt: Receipt) -> Decision 
         let Some(line) = draft.lines.get_mut(place) else {
             return Ok(());
         };
-        let due = line
-            .transaction
-            .auto_set
-            .filter(|due| due.at <= draft.receipt.at);
+        let due = line.transaction.auto_set.filter(|due| due.at <= draft.receipt.at);
         let Some(due) = due else { return Ok(()) };
         line.transaction.auto_set = None;
         let standing = line.transaction.result;
@@ -170,14 +147,10 @@ pub fn edit(ruleset: &Ruleset, edit: &Edit, facts: &Facts, receipt: Receipt) -> 
         }
         let currency = ruleset.currency();
         let rounded = |name, amount: Option<Amount>| {
-            amount
-                .map(|a| a.rounded(currency).map_err(|_| out_of_range(name)))
-                .transpose()
+            amount.map(|a| a.rounded(currency).map_err(|_| out_of_range(name))).transpose()
         };
-        let (revenue, payout) = (
-            rounded("revenue", edit.revenue)?,
-            rounded("payout", edit.payout)?,
-        );
+        let (revenue, payout) =
+            (rounded("revenue", edit.revenue)?, rounded("payout", edit.payout)?);
         let Some(line) = draft.lines.get_mut(place) else {
             return Ok(());
         };
@@ -205,40 +178,27 @@ fn change_one(
     let mut journal = Journal::default();
     let place = facts.of_transaction.as_ref().and_then(|found| {
         let is_it = |t: &crate::Transaction| Some(t.id) == facts.transaction;
-        found
-            .transactions
-            .iter()
-            .position(is_it)
-            .map(|place| (found, place))
+        found.transactions.iter().position(is_it).map(|place| (found, place))
     });
     let Some((found, place)) = place else {
         let message = "no transaction has this id";
         return journal
             .refused(Refusal::new(Reason::ConversionNotFound, message).about("transaction_id"));
     };
-    journal.steps.push(Step::Paired {
-        root: found.root.id,
-        by: PairedBy::Transaction,
-    });
+    journal.steps.push(Step::Paired { root: found.root.id, by: PairedBy::Transaction });
     let mut draft = Draft::new(ruleset, receipt, found.clone(), &mut journal);
     if let Err(refusal) = change(&mut draft, place) {
         return journal.refused(refusal);
     }
-    let Some((line, before)) = draft
-        .lines
-        .get_mut(place)
-        .zip(found.transactions.get(place))
-    else {
+    let Some((line, before)) = draft.lines.get_mut(place).zip(found.transactions.get(place)) else {
         return draft.into_decision(Outcome::Unchanged, None, Vec::new());
     };
     if line.transaction == *before {
         return draft.into_decision(Outcome::Unchanged, None, Vec::new());
     }
     line.touch = Touch::Changed;
-    let ended_auto_set = crate::Transaction {
-        auto_set: before.auto_set,
-        ..line.transaction.clone()
-    };
+    let ended_auto_set =
+        crate::Transaction { auto_set: before.auto_set, ..line.transaction.clone() };
     if ended_auto_set == *before {
         // That an auto-set is over is bookkeeping and no change.
         return draft.into_decision(Outcome::Unchanged, None, Vec::new());

@@ -74,12 +74,7 @@ pub struct KeyQuery {
 impl KeyQuery {
     /// The key under a root, where the kind has one for this request.
     pub fn key(&self, root: &Root) -> Option<DedupKey> {
-        DedupKey::of(
-            self.kind,
-            root,
-            self.external_id.as_ref(),
-            self.conversion_type.as_ref(),
-        )
+        DedupKey::of(self.kind, root, self.external_id.as_ref(), self.conversion_type.as_ref())
     }
 }
 

@@ -131,25 +131,14 @@ mod tests {
         let receipt: RequestId = "01930000-0000-7abc-8def-0123456789ab".parse().unwrap();
         let conversion = receipt.conversion_id();
         let transaction = receipt.transaction_id(3);
-        assert_eq!(
-            alloc::format!("{conversion}"),
-            "01930000-0000-7abc-8def-012345671000"
-        );
-        assert_eq!(
-            alloc::format!("{transaction}"),
-            "01930000-0000-7abc-8def-012345672003"
-        );
+        assert_eq!(alloc::format!("{conversion}"), "01930000-0000-7abc-8def-012345671000");
+        assert_eq!(alloc::format!("{transaction}"), "01930000-0000-7abc-8def-012345672003");
     }
 
     #[test]
     fn a_uuid_is_read_in_any_case_with_or_without_hyphens() {
-        let plain = "0193000000007ABC8DEF0123456789AB"
-            .parse::<ConversionId>()
-            .unwrap();
-        assert_eq!(
-            alloc::format!("{plain}"),
-            "01930000-0000-7abc-8def-0123456789ab"
-        );
+        let plain = "0193000000007ABC8DEF0123456789AB".parse::<ConversionId>().unwrap();
+        assert_eq!(alloc::format!("{plain}"), "01930000-0000-7abc-8def-0123456789ab");
         for bad in [
             "",
             "{01930000-0000-7abc-8def-0123456789ab}",

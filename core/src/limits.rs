@@ -12,10 +12,8 @@ pub(crate) fn amounts_allowed(
     value: Option<Received>,
     commission: Option<Received>,
 ) -> Result<(), Refusal> {
-    let claims = [
-        ("value", value, limits.value_max),
-        ("commission", commission, limits.commission_max),
-    ];
+    let claims =
+        [("value", value, limits.value_max), ("commission", commission, limits.commission_max)];
     for (parameter, claimed, most) in claims {
         if let (Some(claimed), Some(most)) = (claimed, most)
             && claimed.amount > most

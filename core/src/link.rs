@@ -144,26 +144,16 @@ mod tests {
         for (url, filled) in [
             ("https://s/?c={pcid}&k=v", "https://s/?c=ID&k=v"),
             ("https://s/{pcid}#top", "https://s/ID#top"),
-            (
-                "https://s/?c={pcid}&a={affs1}&b={affs2}",
-                "https://s/?c=ID&a=a%20b%26c&b=",
-            ),
+            ("https://s/?c={pcid}&a={affs1}&b={affs2}", "https://s/?c=ID&a=a%20b%26c&b="),
             // What a value brings is no macro.
             ("https://s/{pcid}?a={affs10}", "https://s/ID?a=%7Bpcid%7D"),
-            (
-                "https://s/{affiliate_click_id}/{pcid}",
-                "https://s/x%2Fy%23z/ID",
-            ),
+            ("https://s/{affiliate_click_id}/{pcid}", "https://s/x%2Fy%23z/ID"),
             (
                 "https://s/{offer_id}/{advertiser_id}/{affiliate_id}?{channel}{integration}",
                 "https://s/shoply-cz/shoply/bo?mail&pcid=ID",
             ),
         ] {
-            assert_eq!(
-                offer(url).link_url(&click()),
-                filled.replace("ID", ID),
-                "{url}"
-            );
+            assert_eq!(offer(url).link_url(&click()), filled.replace("ID", ID), "{url}");
         }
         for name in LINK_MACROS {
             let known = offer(&format!("https://s/{{{name}}}"));
@@ -183,11 +173,7 @@ mod tests {
             ("https://s/?a=b#top", "https://s/?a=b&pcid=ID#top"),
         ] {
             let offer = offer(url);
-            assert_eq!(
-                offer.link_url(&click()),
-                appended.replace("ID", ID),
-                "{url}"
-            );
+            assert_eq!(offer.link_url(&click()), appended.replace("ID", ID), "{url}");
             let deep = offer.link_url_to(url, &click());
             assert_eq!(deep, appended.replace("ID", ID), "{url}");
         }

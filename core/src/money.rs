@@ -93,10 +93,7 @@ impl Amount {
     /// # Errors
     /// Where the result is too large.
     pub fn converted(self, rate: Rate) -> Result<Self, OutOfRange> {
-        round(
-            self.0.checked_mul(rate.0).ok_or(OutOfRange)?,
-            AMOUNT_FRACTION_MAX,
-        )
+        round(self.0.checked_mul(rate.0).ok_or(OutOfRange)?, AMOUNT_FRACTION_MAX)
     }
 
     /// The amount with at least the currency's digits and at most six: `10.00`, `0.125`, `1990`.
@@ -159,20 +156,14 @@ impl fmt::Debug for Amount {
 
 impl Serialize for Amount {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        if to.is_human_readable() {
-            to.collect_str(self)
-        } else {
-            self.as_micros().serialize(to)
-        }
+        if to.is_human_readable() { to.collect_str(self) } else { self.as_micros().serialize(to) }
     }
 }
 
 impl<'de> Deserialize<'de> for Amount {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         if from.is_human_readable() {
-            return String::deserialize(from)?
-                .parse()
-                .map_err(serde::de::Error::custom);
+            return String::deserialize(from)?.parse().map_err(serde::de::Error::custom);
         }
         Self::from_micros(i64::deserialize(from)?).map_err(serde::de::Error::custom)
     }
@@ -197,9 +188,7 @@ impl Percent {
 impl FromStr for Percent {
     type Err = PercentError;
     fn from_str(text: &str) -> Result<Self, PercentError> {
-        plain_decimal(text, 3, 4)
-            .map(|d| Self(d.normalize()))
-            .ok_or(PercentError)
+        plain_decimal(text, 3, 4).map(|d| Self(d.normalize())).ok_or(PercentError)
     }
 }
 
@@ -265,10 +254,7 @@ macro_rules! decimal_text {
 
 decimal_text!(Percent, Rate);
 
-const _: () = assert!(
-    AMOUNT_LIMIT.checked_mul(MICROS_PER_UNIT).is_some(),
-    "amounts fit in i64"
-);
+const _: () = assert!(AMOUNT_LIMIT.checked_mul(MICROS_PER_UNIT).is_some(), "amounts fit in i64");
 
 #[cfg(test)]
 mod tests {
@@ -315,10 +301,7 @@ mod tests {
     #[test]
     fn stored_form_is_exact() {
         for text in ["0", "0.000001", "12.34", "999999999999.999999"] {
-            assert_eq!(
-                Amount::from_micros(amount(text).as_micros()).unwrap(),
-                amount(text)
-            );
+            assert_eq!(Amount::from_micros(amount(text).as_micros()).unwrap(), amount(text));
         }
         assert_eq!(Amount::from_micros(-1), Err(OutOfRange));
         assert_eq!(Amount::from_micros(i64::MAX), Err(OutOfRange));
@@ -328,15 +311,9 @@ mod tests {
     fn the_largest_products_are_exact_or_refused() {
         let most = amount("999999999999.999999");
         let eur = "EUR".parse().unwrap();
-        assert_eq!(
-            most.percent("999.9999".parse().unwrap(), eur),
-            Err(OutOfRange)
-        );
+        assert_eq!(most.percent("999.9999".parse().unwrap(), eur), Err(OutOfRange));
         assert_eq!(most.percent("100".parse().unwrap(), eur), Err(OutOfRange));
-        assert_eq!(
-            most.converted("9999999999".parse().unwrap()),
-            Err(OutOfRange)
-        );
+        assert_eq!(most.converted("9999999999".parse().unwrap()), Err(OutOfRange));
         let rate: Rate = "0.000000000000000001".parse().unwrap();
         assert_eq!(most.converted(rate).unwrap(), amount("0.000001"));
         let half = amount("0.30").percent("5".parse().unwrap(), eur).unwrap();

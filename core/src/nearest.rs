@@ -10,12 +10,7 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     known
         .into_iter()
         .filter(|candidate| candidate.len().abs_diff(word.len()) <= most)
-        .map(|candidate| {
-            (
-                edit_distance(&candidate.to_ascii_lowercase(), &folded),
-                candidate,
-            )
-        })
+        .map(|candidate| (edit_distance(&candidate.to_ascii_lowercase(), &folded), candidate))
         .filter(|(distance, _)| *distance <= most)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)

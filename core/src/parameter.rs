@@ -61,10 +61,7 @@ const COUNT: usize = Parameter::Sig as usize + 1;
 impl Parameter {
     /// The parameter of this name, case-sensitive (R2).
     pub(crate) fn named(name: &str) -> Option<Self> {
-        NAMES
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, parameter)| *parameter)
+        NAMES.iter().find(|(known, _)| *known == name).map(|(_, parameter)| *parameter)
     }
 
     /// Whether its value is masked wherever it is kept.
@@ -123,9 +120,7 @@ pub(crate) fn similar_name(unknown: &str) -> Option<&'static str> {
         let distance = edit_distance(name, &folded);
         (distance <= most).then_some((distance, *name))
     });
-    close
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
+    close.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
 }
 
 /// Which letters stand in a name, a bit each; everything that is no letter shares one.
@@ -163,9 +158,7 @@ fn looks_like_macro(value: &str) -> bool {
     let wrapped = |open: char, close: char| {
         value.len() > 2 && value.starts_with(open) && value.ends_with(close)
     };
-    let braces = value
-        .find('{')
-        .is_some_and(|open| value[open..].contains('}'));
+    let braces = value.find('{').is_some_and(|open| value[open..].contains('}'));
     braces || wrapped('[', ']') || wrapped('#', '#') || wrapped('%', '%')
 }
 
@@ -184,11 +177,7 @@ impl<'a> Parameters<'a> {
     /// # Errors
     /// `conflicting_parameters` where one parameter has two values (R5).
     pub(crate) fn gather(pairs: &'a Pairs<'_>) -> Result<Self, Refusal> {
-        let mut gathered = Self {
-            given: [None; COUNT],
-            others: Vec::new(),
-            repeated: Vec::new(),
-        };
+        let mut gathered = Self { given: [None; COUNT], others: Vec::new(), repeated: Vec::new() };
         for (name, value) in pairs {
             match Parameter::named(name) {
                 Some(parameter) => gathered.put(parameter, Given { name, value })?,
@@ -228,12 +217,7 @@ fn conflict(parameter: Parameter, old: Given<'_>, new: Given<'_>) -> Refusal {
     let message = if parameter.is_secret() {
         format!("`{}` has two different values", new.name)
     } else if old.name == new.name {
-        format!(
-            "`{}` is both `{}` and `{}`",
-            new.name,
-            shown(old.value),
-            shown(new.value)
-        )
+        format!("`{}` is both `{}` and `{}`", new.name, shown(old.value), shown(new.value))
     } else {
         format!(
             "`{}` is `{}`, but `{}`, another name of it, is `{}`",
@@ -243,9 +227,7 @@ fn conflict(parameter: Parameter, old: Given<'_>, new: Given<'_>) -> Refusal {
             shown(new.value)
         )
     };
-    Refusal::new(Reason::ConflictingParameters, message)
-        .about(new.name)
-        .hint("send it once")
+    Refusal::new(Reason::ConflictingParameters, message).about(new.name).hint("send it once")
 }
 
 #[cfg(test)]
@@ -303,11 +285,7 @@ mod tests {
         for (name, one, other, same) in table {
             let pairs: Pairs<'_> =
                 alloc::vec![(name.into(), one.into()), (name.into(), other.into())];
-            assert_eq!(
-                Parameters::gather(&pairs).is_ok(),
-                same,
-                "{name} {one} {other}"
-            );
+            assert_eq!(Parameters::gather(&pairs).is_ok(), same, "{name} {one} {other}");
         }
     }
 }

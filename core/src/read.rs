@@ -58,13 +58,9 @@ pub fn parse(
 ) -> Result<Postback, Refusal> {
     let parameters = Parameters::gather(pairs)?;
     let mut postback = values(definition, method, &parameters)?;
-    postback.definition = ruleset
-        .postbacks()
-        .iter()
-        .position(|known| core::ptr::eq(known, definition));
-    let place = postback
-        .definition
-        .and_then(|place| u32::try_from(place).ok());
+    postback.definition =
+        ruleset.postbacks().iter().position(|known| core::ptr::eq(known, definition));
+    let place = postback.definition.and_then(|place| u32::try_from(place).ok());
     postback.steps.insert(0, Step::Definition(place));
     identify(&postback)?;
     action_and_type(ruleset, definition, &parameters, &mut postback)?;
@@ -79,28 +75,18 @@ fn values(
     method: Method,
     parameters: &Parameters<'_>,
 ) -> Result<Postback, Refusal> {
-    const IDENTIFIERS: [Parameter; 4] = [
-        Parameter::Pcid,
-        Parameter::AdvertiserId,
-        Parameter::ExternalId,
-        Parameter::CommissionId,
-    ];
-    for given in IDENTIFIERS
-        .into_iter()
-        .filter_map(|identifier| parameters.get(identifier))
-    {
+    const IDENTIFIERS: [Parameter; 4] =
+        [Parameter::Pcid, Parameter::AdvertiserId, Parameter::ExternalId, Parameter::CommissionId];
+    for given in IDENTIFIERS.into_iter().filter_map(|identifier| parameters.get(identifier)) {
         given.refuse_macro()?;
     }
     let mut postback = Postback {
         method,
         definition: None,
         action: Action::Update,
-        pcid: read_as(
-            parameters,
-            Parameter::Pcid,
-            Reason::InvalidIdentifier,
-            |text| text.parse::<ConversionId>(),
-        )?,
+        pcid: read_as(parameters, Parameter::Pcid, Reason::InvalidIdentifier, |text| {
+            text.parse::<ConversionId>()
+        })?,
         advertiser: read_as(
             parameters,
             Parameter::AdvertiserId,
@@ -120,28 +106,11 @@ fn values(
             crate::token::CommissionId::new,
         )?,
         conversion_type: None,
-        value: read_as(
-            parameters,
-            Parameter::Value,
-            Reason::InvalidAmount,
-            str::parse,
-        )?,
-        commission: read_as(
-            parameters,
-            Parameter::Commission,
-            Reason::InvalidAmount,
-            str::parse,
-        )?,
-        price: read_as(
-            parameters,
-            Parameter::Price,
-            Reason::InvalidAmount,
-            str::parse,
-        )?,
+        value: read_as(parameters, Parameter::Value, Reason::InvalidAmount, str::parse)?,
+        commission: read_as(parameters, Parameter::Commission, Reason::InvalidAmount, str::parse)?,
+        price: read_as(parameters, Parameter::Price, Reason::InvalidAmount, str::parse)?,
         result: None,
-        currency: parameters
-            .get(Parameter::Currency)
-            .map(|given| given.value.into()),
+        currency: parameters.get(Parameter::Currency).map(|given| given.value.into()),
         params: Params::new(),
         notes: Vec::new(),
         steps: Vec::new(),
@@ -171,17 +140,14 @@ fn read_as<T, E: core::fmt::Display>(
     })
 }
 
-/// Unknown names are kept; those that come close to a reserved one are noted (R5, `similar_parameter`).
+/// Unknown names are kept; those that repeat (R5) or come close to a reserved one are noted.
 fn others(parameters: &Parameters<'_>, postback: &mut Postback) {
     for (name, value) in &parameters.others {
         postback.params.insert((*name).into(), (*value).into());
         if let Some(reserved) = similar_name(name) {
             postback.notes.push(Note::SimilarParameter);
             let reserved = reserved.into();
-            postback.steps.push(Step::Similar {
-                name: (*name).into(),
-                reserved,
-            });
+            postback.steps.push(Step::Similar { name: (*name).into(), reserved });
         }
     }
     for name in &parameters.repeated {
@@ -208,12 +174,8 @@ fn status(
             .hint("send approved, rejected or pending"));
     };
     postback.result = meaning.result;
-    postback
-        .conversion_type
-        .clone_from(&meaning.conversion_type);
-    postback
-        .params
-        .insert(RAW_RESULT_PARAM.into(), given.value.into());
+    postback.conversion_type.clone_from(&meaning.conversion_type);
+    postback.params.insert(RAW_RESULT_PARAM.into(), given.value.into());
     postback.steps.push(Step::StatusWord {
         word: given.value.into(),
         result: meaning.result,
@@ -224,20 +186,13 @@ fn status(
 
 fn foreign_status(definition: &PostbackDefinition, word: &str) -> Option<StatusMeaning> {
     const REVERSALS: [&str; 3] = ["reversed", "refund", "chargeback"];
-    let own = definition
-        .status
-        .iter()
-        .find(|(known, _)| known.eq_ignore_ascii_case(word));
+    let own = definition.status.iter().find(|(known, _)| known.eq_ignore_ascii_case(word));
     if let Some((_, meaning)) = own {
         return Some(meaning.clone());
     }
-    let is_reversal = REVERSALS
-        .iter()
-        .any(|reversal| reversal.eq_ignore_ascii_case(word));
-    let rejected = StatusMeaning {
-        result: Some(TransactionResult::Rejected),
-        conversion_type: None,
-    };
+    let is_reversal = REVERSALS.iter().any(|reversal| reversal.eq_ignore_ascii_case(word));
+    let rejected =
+        StatusMeaning { result: Some(TransactionResult::Rejected), conversion_type: None };
     is_reversal.then_some(rejected)
 }
 
@@ -266,11 +221,10 @@ fn identify(postback: &Postback) -> Result<(), Refusal> {
             "an external id is unique only together with its advertiser",
         )
         .about("advertiser_id"),
-        (None, _) => Refusal::new(
-            Reason::MissingIdentifier,
-            "nothing says which conversion is meant",
-        )
-        .about("pcid"),
+        (None, _) => {
+            Refusal::new(Reason::MissingIdentifier, "nothing says which conversion is meant")
+                .about("pcid")
+        }
     };
     Err(match meant_identifier(postback) {
         Some((name, reserved)) => refusal.hint(format!("is `{name}` meant to be `{reserved}`?")),
@@ -296,16 +250,10 @@ fn action_and_type(
     parameters: &Parameters<'_>,
     postback: &mut Postback,
 ) -> Result<(), Refusal> {
-    let named = parameters
-        .get(Parameter::Action)
-        .map(named_action)
-        .transpose()?;
+    let named = parameters.get(Parameter::Action).map(named_action).transpose()?;
     let type_given = parameters.get(Parameter::Type);
     let from_status = postback.conversion_type.take();
-    let default = definition
-        .default_type
-        .as_ref()
-        .filter(|_| named != Some(Action::Update));
+    let default = definition.default_type.as_ref().filter(|_| named != Some(Action::Update));
     let has_type = type_given.is_some() || from_status.is_some() || default.is_some();
     postback.action = match (named, has_type) {
         (Some(Action::Create), false) => return Err(type_required()),
@@ -322,10 +270,7 @@ fn action_and_type(
         }
         (None, None, None) => None,
     };
-    postback.steps.push(Step::Action {
-        action: postback.action,
-        named: named.is_some(),
-    });
+    postback.steps.push(Step::Action { action: postback.action, named: named.is_some() });
     match &postback.conversion_type {
         Some(t) if postback.action == Action::Create && !t.is_trackable() => Err(not_trackable(t)),
         _ => Ok(()),
@@ -333,12 +278,9 @@ fn action_and_type(
 }
 
 fn type_required() -> Refusal {
-    Refusal::new(
-        Reason::TypeRequired,
-        "a conversion cannot be created without its type",
-    )
-    .about("type")
-    .hint("send `type`, for example type=sale")
+    Refusal::new(Reason::TypeRequired, "a conversion cannot be created without its type")
+        .about("type")
+        .hint("send `type`, for example type=sale")
 }
 
 fn known_type(ruleset: &Ruleset, given: Given<'_>) -> Result<ConversionType, Refusal> {
@@ -372,9 +314,7 @@ fn claims(limits: &Limits, postback: &Postback) -> Result<(), Refusal> {
         return Err(not_allowed("result", result.name()));
     }
     if let (Some(currencies), Some(code)) = (&limits.currencies, &postback.currency)
-        && !currencies
-            .iter()
-            .any(|currency| currency.code().eq_ignore_ascii_case(code))
+        && !currencies.iter().any(|currency| currency.code().eq_ignore_ascii_case(code))
     {
         return Err(not_allowed("currency", code));
     }
@@ -397,10 +337,7 @@ pub(crate) fn allowed_type(
 /// `not_allowed` about a parameter (R50).
 pub(crate) fn not_allowed(parameter: &str, value: impl core::fmt::Display) -> Refusal {
     let value = format!("{value}");
-    let message = format!(
-        "this postback may not claim the {parameter} `{}`",
-        shown(&value)
-    );
+    let message = format!("this postback may not claim the {parameter} `{}`", shown(&value));
     Refusal::new(Reason::NotAllowed, message)
         .about(parameter)
         .hint("its `limits` in the rules say what it may claim")

@@ -255,12 +255,7 @@ const SHOWN_LEN_MAX: usize = 80;
 impl Refusal {
     /// A refusal without a parameter.
     pub fn new(reason: Reason, message: impl fmt::Display) -> Self {
-        Self {
-            reason,
-            parameter: None,
-            message: message.to_string().into(),
-            hint: None,
-        }
+        Self { reason, parameter: None, message: message.to_string().into(), hint: None }
     }
 
     /// The parameter that it is about.
@@ -286,9 +281,6 @@ pub(crate) fn shown(input: &str) -> String {
     }
     let cut = input.get(..end).unwrap_or_default();
     let more = if end < input.len() { "…" } else { "" };
-    let clean: String = cut
-        .chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect();
+    let clean: String = cut.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     format!("{clean}{more}")
 }

@@ -60,12 +60,7 @@ impl Request {
         if let Some(refusal) = undecodable {
             return Self::Unreadable(Box::new(refusal));
         }
-        let incoming = Incoming {
-            method,
-            dialect,
-            query,
-            body: None,
-        };
+        let incoming = Incoming { method, dialect, query, body: None };
         let inside = match method {
             Method::Api | Method::Link => decode(&incoming)
                 .and_then(|pairs| RootRequest::read(ruleset, method, &pairs))

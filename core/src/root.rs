@@ -74,22 +74,14 @@ pub fn root_pairs(json: &[u8]) -> Result<Pairs<'static>, Refusal> {
             "affs" => "",
             _ => {
                 let value = json_scalar(raw).map_err(|refusal| refusal.about(&name))?;
-                pairs.extend(
-                    value
-                        .and_then(kept)
-                        .map(|value| (name.into(), value.into())),
-                );
+                pairs.extend(value.and_then(kept).map(|value| (name.into(), value.into())));
                 continue;
             }
         };
         for (inner, raw) in json_members(raw.get().as_bytes()).map_err(|r| r.about(&name))? {
             let value = json_scalar(raw).map_err(|refusal| refusal.about(&inner))?;
             let full = format!("{prefix}{inner}");
-            pairs.extend(
-                value
-                    .and_then(kept)
-                    .map(|value| (full.into(), value.into())),
-            );
+            pairs.extend(value.and_then(kept).map(|value| (full.into(), value.into())));
         }
     }
     Ok(pairs)
@@ -111,10 +103,7 @@ impl RootRequest {
     pub fn read(ruleset: &Ruleset, method: Method, pairs: &Pairs<'_>) -> Result<Self, Refusal> {
         let (affs, params) = open_fields(pairs)?;
         let field = |name: &'static str| {
-            pairs
-                .iter()
-                .find(|(known, _)| known == name)
-                .map(|(_, value)| &**value)
+            pairs.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
         };
         let needed = |name: &'static str| {
             field(name).ok_or_else(|| {
@@ -146,7 +135,19 @@ impl RootRequest {
             params,
         };
         root.origin(ruleset)?;
+        root.refuse_other_types()?;
         Ok(root)
+    }
+
+    /// Not every type can be a root (R51).
+    fn refuse_other_types(&self) -> Result<(), Refusal> {
+        if self.conversion_type.may_be_root() {
+            return Ok(());
+        }
+        let message = format!("a `{}` cannot be a root", self.conversion_type);
+        Err(Refusal::new(Reason::TypeNotRoot, message)
+            .about("type")
+            .hint("roots are click, lead, view and send; send others as postbacks"))
     }
 
     /// A visitor's click on an affiliate link. What the link's query says wrongly is no reason to
@@ -257,11 +258,7 @@ fn open_fields(pairs: &Pairs<'_>) -> Result<(Affs, Params), Refusal> {
     let mut affs = Vec::new();
     let mut params = Params::new();
     for (at, (name, value)) in pairs.iter().enumerate() {
-        if pairs
-            .iter()
-            .take(at)
-            .any(|(earlier, other)| earlier == name && other != value)
-        {
+        if pairs.iter().take(at).any(|(earlier, other)| earlier == name && other != value) {
             let message = format!("`{}` has two different values", shown(name));
             return Err(Refusal::new(Reason::ConflictingParameters, message).about(name));
         }
@@ -292,30 +289,17 @@ fn unknown_field(name: &str) -> Refusal {
 }
 
 fn source(text: &str) -> Result<Source, Refusal> {
-    Source::named(text)
-        .filter(|source| *source != Source::Link)
-        .ok_or_else(|| {
-            let message = format!("`source` cannot be `{}`", shown(text));
-            Refusal::new(Reason::InvalidParameter, message)
-                .about("source")
-                .hint("send iframe or api")
-        })
+    Source::named(text).filter(|source| *source != Source::Link).ok_or_else(|| {
+        let message = format!("`source` cannot be `{}`", shown(text));
+        Refusal::new(Reason::InvalidParameter, message).about("source").hint("send iframe or api")
+    })
 }
 
 fn root_type(ruleset: &Ruleset, name: &str) -> Result<ConversionType, Refusal> {
-    match ruleset.conversion_type(name) {
-        Some(conversion_type) if conversion_type.may_be_root() => Ok(conversion_type),
-        Some(other) => {
-            let message = format!("a `{other}` cannot be a root");
-            Err(Refusal::new(Reason::TypeNotRoot, message)
-                .about("type")
-                .hint("roots are click, lead, view and send; send others as postbacks"))
-        }
-        None => {
-            let message = format!("no conversion type is called `{}`", shown(name));
-            Err(Refusal::new(Reason::UnknownType, message).about("type"))
-        }
-    }
+    ruleset.conversion_type(name).ok_or_else(|| {
+        let message = format!("no conversion type is called `{}`", shown(name));
+        Refusal::new(Reason::UnknownType, message).about("type")
+    })
 }
 
 fn token<T>(
@@ -325,27 +309,21 @@ fn token<T>(
 ) -> Result<T, Refusal> {
     make(text).map_err(|error| {
         let message = format!("`{name}` cannot be `{}`", shown(text));
-        Refusal::new(Reason::InvalidIdentifier, message)
-            .about(name)
-            .hint(error)
+        Refusal::new(Reason::InvalidIdentifier, message).about(name).hint(error)
     })
 }
 
 fn external_id(text: &str) -> Result<ExternalId, Refusal> {
     ExternalId::new(text).map_err(|error| {
         let message = format!("`external_id` cannot be `{}`", shown(text));
-        Refusal::new(Reason::InvalidIdentifier, message)
-            .about("external_id")
-            .hint(error)
+        Refusal::new(Reason::InvalidIdentifier, message).about("external_id").hint(error)
     })
 }
 
 fn value(text: &str) -> Result<Amount, Refusal> {
     text.parse().map_err(|error| {
         let message = format!("`value` cannot be `{}`", shown(text));
-        Refusal::new(Reason::InvalidAmount, message)
-            .about("value")
-            .hint(error)
+        Refusal::new(Reason::InvalidAmount, message).about("value").hint(error)
     })
 }
 
@@ -356,12 +334,7 @@ fn unknown_offer(ruleset: &Ruleset, id: &str) -> Refusal {
 
 fn unknown_affiliate(ruleset: &Ruleset, id: &str) -> Refusal {
     let known = ruleset.affiliates().map(|affiliate| affiliate.id.as_str());
-    unknown(
-        Reason::UnknownAffiliate,
-        "affiliate",
-        id,
-        nearest(id, known),
-    )
+    unknown(Reason::UnknownAffiliate, "affiliate", id, nearest(id, known))
 }
 
 fn unknown(reason: Reason, what: &str, id: &str, close: Option<&str>) -> Refusal {

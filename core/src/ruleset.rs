@@ -233,10 +233,7 @@ pub struct Dedup {
 impl Default for Dedup {
     /// The rule of the native dialect (R20).
     fn default() -> Self {
-        Self {
-            key: KeyKind::External,
-            on_repeat: OnRepeat::Refuse,
-        }
+        Self { key: KeyKind::External, on_repeat: OnRepeat::Refuse }
     }
 }
 
@@ -257,13 +254,8 @@ pub enum KeyKind {
 
 impl KeyKind {
     /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::External,
-        Self::Click,
-        Self::ClickType,
-        Self::ClickExternal,
-        Self::None,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::External, Self::Click, Self::ClickType, Self::ClickExternal, Self::None];
 
     /// The name in rules.
     pub const fn name(self) -> &'static str {
@@ -346,22 +338,13 @@ impl Ruleset {
 
     /// Every type that conversions can have: the built-in ones, then the registered ones.
     pub fn all_types(&self) -> impl Iterator<Item = ConversionType> + '_ {
-        let custom = self
-            .conversion_types
-            .iter()
-            .cloned()
-            .map(ConversionType::Custom);
+        let custom = self.conversion_types.iter().cloned().map(ConversionType::Custom);
         ConversionType::BUILT_IN.into_iter().chain(custom)
     }
 
     /// The type of this name: a built-in one in any case, or a registered one (R2, R9).
     pub fn conversion_type(&self, name: &str) -> Option<ConversionType> {
-        let registered = || {
-            self.conversion_types
-                .get(name)
-                .cloned()
-                .map(ConversionType::Custom)
-        };
+        let registered = || self.conversion_types.get(name).cloned().map(ConversionType::Custom);
         ConversionType::built_in(name).or_else(registered)
     }
 
@@ -397,9 +380,7 @@ impl Ruleset {
 
     /// The commission of this id.
     pub fn commission(&self, id: &CommissionId) -> Option<&Commission> {
-        self.commissions
-            .iter()
-            .find(|commission| commission.id == *id)
+        self.commissions.iter().find(|commission| commission.id == *id)
     }
 
     /// The inbound definitions, in the order of the rules, the global one among them unless it

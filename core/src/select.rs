@@ -41,12 +41,7 @@ fn by_id<'r>(
     path: Option<Dialect>,
 ) -> Result<&'r PostbackDefinition, Refusal> {
     id.refuse_macro()?;
-    let active = || {
-        ruleset
-            .postbacks()
-            .iter()
-            .filter(|definition| definition.active)
-    };
+    let active = || ruleset.postbacks().iter().filter(|definition| definition.active);
     let Some(definition) = active().find(|definition| definition.id.as_str() == id.value) else {
         let message = format!("no active postback has the id `{}`", shown(id.value));
         let refusal = Refusal::new(Reason::UnknownPostback, message).about(id.name);
@@ -57,38 +52,23 @@ fn by_id<'r>(
         });
     };
     if path.is_some_and(|path| path != definition.dialect) {
-        let message = format!(
-            "the postback `{}` is not of this path's dialect",
-            definition.id
-        );
+        let message = format!("the postback `{}` is not of this path's dialect", definition.id);
         return Err(Refusal::new(Reason::UnknownPostback, message)
             .about(id.name)
-            .hint(format!(
-                "send it to the path of `{}`",
-                definition.dialect.name()
-            )));
+            .hint(format!("send it to the path of `{}`", definition.dialect.name())));
     }
     Ok(definition)
 }
 
 fn by_default(ruleset: &Ruleset, path: Option<Dialect>) -> Result<&PostbackDefinition, Refusal> {
-    let mut active = ruleset
-        .postbacks()
-        .iter()
-        .filter(|definition| definition.active);
-    let of_path = path.and_then(|dialect| {
-        active
-            .clone()
-            .find(|definition| definition.dialect == dialect)
-    });
+    let mut active = ruleset.postbacks().iter().filter(|definition| definition.active);
+    let of_path =
+        path.and_then(|dialect| active.clone().find(|definition| definition.dialect == dialect));
     let global = || active.find(|definition| definition.id.as_str() == GLOBAL_POSTBACK);
     of_path.or_else(global).ok_or_else(|| {
-        Refusal::new(
-            Reason::UnknownPostback,
-            "the rules have removed the global postback",
-        )
-        .about("id")
-        .hint("name a postback definition with `id`")
+        Refusal::new(Reason::UnknownPostback, "the rules have removed the global postback")
+            .about("id")
+            .hint("name a postback definition with `id`")
     })
 }
 

@@ -41,11 +41,7 @@ pub enum TemplateError {
 
 /// What stands as it is in a path segment, a query value and a fragment alike: only the characters
 /// that RFC 3986 calls unreserved. So one encoding serves wherever in a URL a macro stands.
-const VALUE: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl Template {
     /// Splits a text.
@@ -72,10 +68,7 @@ impl Template {
         if !rest.is_empty() {
             parts.push(Part::Text(rest.into()));
         }
-        Ok(Self {
-            text: text.into(),
-            parts,
-        })
+        Ok(Self { text: text.into(), parts })
     }
 
     /// The text, as it was written.
@@ -109,9 +102,7 @@ impl Template {
 }
 
 fn split_at_brace(text: &str) -> Option<(&str, char, &str)> {
-    let (at, brace) = text
-        .char_indices()
-        .find(|(_, char)| matches!(char, '{' | '}'))?;
+    let (at, brace) = text.char_indices().find(|(_, char)| matches!(char, '{' | '}'))?;
     Some((text.get(..at)?, brace, text.get(at + 1..)?))
 }
 

@@ -45,11 +45,7 @@ impl Timestamp {
 
     /// How long after `earlier` this is; zero where it is not after.
     pub const fn since(self, earlier: Self) -> Period {
-        Period(if self.0 > earlier.0 {
-            self.0.abs_diff(earlier.0)
-        } else {
-            0
-        })
+        Period(if self.0 > earlier.0 { self.0.abs_diff(earlier.0) } else { 0 })
     }
 }
 
@@ -76,11 +72,7 @@ impl FromStr for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        if to.is_human_readable() {
-            to.collect_str(self)
-        } else {
-            self.0.serialize(to)
-        }
+        if to.is_human_readable() { to.collect_str(self) } else { self.0.serialize(to) }
     }
 }
 
@@ -105,13 +97,8 @@ pub struct Period(u64);
 pub struct PeriodError;
 
 /// Units, longest first, so that writing picks the largest that fits.
-const UNITS: [(&str, u64); 5] = [
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1_000),
-    ("ms", 1),
-];
+const UNITS: [(&str, u64); 5] =
+    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 impl Period {
     /// The longest period: 36,500 days.
@@ -133,10 +120,7 @@ impl FromStr for Period {
     fn from_str(text: &str) -> Result<Self, PeriodError> {
         let digits = text.trim_end_matches(|c: char| c.is_ascii_lowercase());
         let unit = text.get(digits.len()..).unwrap_or_default();
-        let (_, unit_ms) = UNITS
-            .iter()
-            .find(|(name, _)| *name == unit)
-            .ok_or(PeriodError)?;
+        let (_, unit_ms) = UNITS.iter().find(|(name, _)| *name == unit).ok_or(PeriodError)?;
         if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return Err(PeriodError);
         }
@@ -151,10 +135,7 @@ impl FromStr for Period {
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fits = |unit_ms: u64| self.0.checked_rem(unit_ms) == Some(0);
-        match UNITS
-            .iter()
-            .find(|(_, unit_ms)| self.0 > 0 && fits(*unit_ms))
-        {
+        match UNITS.iter().find(|(_, unit_ms)| self.0 > 0 && fits(*unit_ms)) {
             Some((name, unit_ms)) => write!(f, "{}{name}", self.0 / unit_ms),
             None => f.write_str("0s"),
         }
@@ -178,17 +159,7 @@ mod tests {
         for text in ["500ms", "40s", "5m", "2h", "30d", "36500d"] {
             assert_eq!(text.parse::<Period>().unwrap().to_string(), text);
         }
-        for bad in [
-            "",
-            "5",
-            "5w",
-            "-1s",
-            "1.5h",
-            "s",
-            "36501d",
-            "99999999999999999999d",
-            "+5s",
-        ] {
+        for bad in ["", "5", "5w", "-1s", "1.5h", "s", "36501d", "99999999999999999999d", "+5s"] {
             assert_eq!(bad.parse::<Period>(), Err(PeriodError), "{bad}");
         }
         assert_eq!("120s".parse::<Period>().unwrap().to_string(), "2m");
@@ -198,20 +169,9 @@ mod tests {
     fn times_read_and_write() {
         let time: Timestamp = "2026-01-31T12:00:00Z".parse().unwrap();
         assert_eq!(time.to_string(), "2026-01-31T12:00:00.000Z");
-        assert_eq!(
-            "2026-01-31T13:00:00+01:00".parse::<Timestamp>().unwrap(),
-            time
-        );
+        assert_eq!("2026-01-31T13:00:00+01:00".parse::<Timestamp>().unwrap(), time);
         assert!("2026-01-31".parse::<Timestamp>().is_err());
-        assert!(
-            Timestamp::from_ms(i64::MAX)
-                .to_string()
-                .starts_with("9999-12-30")
-        );
-        assert!(
-            Timestamp::from_ms(i64::MIN)
-                .to_string()
-                .starts_with("-009999-01-02")
-        );
+        assert!(Timestamp::from_ms(i64::MAX).to_string().starts_with("9999-12-30"));
+        assert!(Timestamp::from_ms(i64::MIN).to_string().starts_with("-009999-01-02"));
     }
 }

@@ -40,9 +40,7 @@ impl TransactionResult {
 
     /// The result of this name, in any case (R2).
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|result| result.name().eq_ignore_ascii_case(name))
+        Self::ALL.into_iter().find(|result| result.name().eq_ignore_ascii_case(name))
     }
 }
 

@@ -5,7 +5,7 @@ use alloc::{format, vec::Vec};
 
 use crate::{
     amount::{Amounts, convert, out_of_range},
-    commission::unknown_commission,
+    commission::{Chosen, unknown_commission},
     conversion::{ConversionType, Received, Root},
     create::raw_amounts,
     decide::{Case, type_is_accepted},
@@ -16,7 +16,6 @@ use crate::{
     limits::amounts_allowed,
     reason::{Note, Reason, Refusal, shown},
     ruleset::KeyKind,
-    token::CommissionId,
     trace::{AmountParameter, Field, Step, TargetBy},
     transaction::Transaction,
 };
@@ -46,10 +45,7 @@ pub(crate) fn update(
         Manner::Asked => asked_target(case, root, journal)?,
         Manner::Repeat { first, .. } => {
             let conversion = first.conversion.id;
-            journal.steps.push(Step::Target {
-                conversion,
-                by: TargetBy::Repeat,
-            });
+            journal.steps.push(Step::Target { conversion, by: TargetBy::Repeat });
             first
         }
     };
@@ -60,21 +56,16 @@ pub(crate) fn update(
     commission_fits(case, manner, target)?;
     let add = matches!(manner, Manner::Repeat { add: true, .. });
     let draft = Draft::new(case.ruleset, case.receipt, target.clone(), journal);
-    let mut change = Change {
-        case,
-        draft,
-        add,
-        changed: false,
-        direct: None,
-        selected: Vec::new(),
-    };
+    let mut change =
+        Change { case, draft, add, changed: false, direct: None, selected: Vec::new() };
     if brings_id {
         change.external_id();
     }
     let retyped = matches!(manner, Manner::Repeat { .. }) && change.retype();
     change.params();
+    let selection = change.select_named(retyped)?;
     let amounts = change.amounts()?;
-    change.transactions(retyped, amounts)?;
+    change.transactions(retyped, selection, amounts)?;
     Ok(change.decided(target))
 }
 
@@ -85,10 +76,7 @@ fn asked_target<'a>(
     journal: &mut Journal,
 ) -> Result<&'a Found, Refusal> {
     let (found, by) = find_target(case, root).ok_or_else(|| no_target(case))?;
-    journal.steps.push(Step::Target {
-        conversion: found.conversion.id,
-        by,
-    });
+    journal.steps.push(Step::Target { conversion: found.conversion.id, by });
     Ok(found)
 }
 
@@ -114,11 +102,7 @@ fn find_target<'a>(case: Case<'a>, root: &Root) -> Option<(&'a Found, TargetBy)>
         let own = &found.conversion.conversion_type;
         wanted.is_none_or(|t| t == own) && (postback.external_id.is_none() || !is_view(own))
     });
-    let by = if wanted.is_some() {
-        TargetBy::NewestOfType
-    } else {
-        TargetBy::Newest
-    };
+    let by = if wanted.is_some() { TargetBy::NewestOfType } else { TargetBy::Newest };
     let newest = facts.newest_under_root.as_ref().or(root_row)?;
     Some((newest, by)).filter(|(found, _)| takes_id(found))
 }
@@ -141,11 +125,7 @@ fn brings_external_id(case: Case<'_>, target: &Found) -> Result<bool, Refusal> {
         return Ok(false);
     }
     let kind = case.definition.dedup.key;
-    let holder = case
-        .facts
-        .first
-        .as_ref()
-        .filter(|_| kind == KeyKind::ClickExternal);
+    let holder = case.facts.first.as_ref().filter(|_| kind == KeyKind::ClickExternal);
     match holder {
         Some(holder) if holder.conversion.id != target.conversion.id => {
             let message = format!(
@@ -165,11 +145,7 @@ fn commission_fits(case: Case<'_>, manner: Manner<'_>, target: &Found) -> Result
     let Some(id) = &case.postback.commission_id else {
         return Ok(());
     };
-    if target
-        .transactions
-        .iter()
-        .any(|transaction| transaction.commission_id == *id)
-    {
+    if target.transactions.iter().any(|transaction| transaction.commission_id == *id) {
         return Ok(());
     }
     if case.ruleset.commission(id).is_none() {
@@ -199,7 +175,7 @@ struct Change<'a> {
     selected: Vec<usize>,
 }
 
-impl Change<'_> {
+impl<'a> Change<'a> {
     fn changed(&mut self, field: Field) {
         self.changed = true;
         self.draft.journal.steps.push(Step::Changed(field));
@@ -234,14 +210,21 @@ impl Change<'_> {
         true
     }
 
+    /// A commission that is named where one is selected (R23) is looked for before the amounts:
+    /// it stands a rung above them.
+    fn select_named(&mut self, retyped: bool) -> Result<Option<Chosen<'a>>, Refusal> {
+        let named = self.case.postback.commission_id.as_ref();
+        if named.is_none() || !(retyped || self.draft.lines.is_empty()) {
+            return Ok(None);
+        }
+        self.draft.select(named)
+    }
+
     /// Params merge by name (R22).
     fn params(&mut self) {
         for (name, value) in &self.case.postback.params {
             if self.draft.conversion.params.get(name) != Some(value) {
-                self.draft
-                    .conversion
-                    .params
-                    .insert(name.clone(), value.clone());
+                self.draft.conversion.params.insert(name.clone(), value.clone());
                 self.changed(Field::Param(name.clone()));
             }
         }
@@ -251,12 +234,7 @@ impl Change<'_> {
     fn amounts(&mut self) -> Result<Amounts, Refusal> {
         let draft = &mut self.draft;
         let raw = raw_amounts(self.case);
-        let amounts = convert(
-            draft.ruleset,
-            raw,
-            &mut draft.conversion,
-            &mut draft.journal.steps,
-        )?;
+        let amounts = convert(draft.ruleset, raw, &mut draft.conversion, &mut draft.journal.steps)?;
         let before = draft.conversion.value;
         let value = self.sum(AmountParameter::Value, before, amounts.value)?;
         let conversion = &mut self.draft.conversion;
@@ -299,20 +277,22 @@ impl Change<'_> {
     }
 
     /// The transactions that follow (R23), and the one that this update makes.
-    fn transactions(&mut self, retyped: bool, amounts: Amounts) -> Result<(), Refusal> {
+    fn transactions(
+        &mut self,
+        retyped: bool,
+        selection: Option<Chosen<'a>>,
+        amounts: Amounts,
+    ) -> Result<(), Refusal> {
         let named = self.case.postback.commission_id.as_ref();
         let follows =
             |transaction: &Transaction| named.is_none_or(|id| transaction.commission_id == *id);
         let lines = self.draft.lines.iter().enumerate();
-        self.selected = lines
-            .filter(|(_, l)| follows(&l.transaction))
-            .map(|(at, _)| at)
-            .collect();
+        self.selected = lines.filter(|(_, l)| follows(&l.transaction)).map(|(at, _)| at).collect();
         self.direct = amounts.commission;
         let claimed = self.apply_direct()?;
         let asks = self.changed || self.case.postback.result.is_some() || named.is_some();
         if (self.draft.lines.is_empty() && asks) || retyped {
-            self.make(named)?;
+            self.make(selection)?;
         }
         self.recompute(amounts.value.is_some())?;
         self.apply_result();
@@ -340,24 +320,20 @@ impl Change<'_> {
         if self.selected.len() > 1 {
             self.draft.journal.notes.insert(Note::DirectAmountFirstOnly);
         }
-        let standing = self
-            .draft
-            .lines
-            .get(oldest)
-            .and_then(|line| line.transaction.direct_amount);
-        let before = standing.map(|amount| Received {
-            amount,
-            original: None,
-        });
+        let standing = self.draft.lines.get(oldest).and_then(|line| line.transaction.direct_amount);
+        let before = standing.map(|amount| Received { amount, original: None });
         let sum = self.sum(AmountParameter::Commission, before, Some(came))?;
-        self.draft
-            .take_direct(oldest, sum.map(|received| received.amount));
+        self.draft.take_direct(oldest, sum.map(|received| received.amount));
         Ok(sum)
     }
 
     /// Selects a commission for the conversion as it is now, and makes its transaction.
-    fn make(&mut self, named: Option<&CommissionId>) -> Result<(), Refusal> {
-        let Some(chosen) = self.draft.select(named)? else {
+    fn make(&mut self, selection: Option<Chosen<'a>>) -> Result<(), Refusal> {
+        let chosen = match selection {
+            Some(named) => Some(named),
+            None => self.draft.select(None)?,
+        };
+        let Some(chosen) = chosen else {
             self.draft.journal.notes.insert(Note::NoMatchingCommission);
             return Ok(());
         };
@@ -366,11 +342,7 @@ impl Change<'_> {
             return Ok(());
         }
         let is_first = self.draft.lines.is_empty();
-        let waiting = self
-            .draft
-            .conversion
-            .untaken_commission
-            .filter(|_| is_first);
+        let waiting = self.draft.conversion.untaken_commission.filter(|_| is_first);
         // Where R23 found no transaction of the commission that is named, the amount is for this.
         let direct = waiting.or(self.direct.filter(|_| self.selected.is_empty()));
         let made_before = self.case.facts.counters.get(id).copied().unwrap_or(0);
@@ -381,9 +353,7 @@ impl Change<'_> {
         };
         let value = self.draft.conversion.value.map(|received| received.amount);
         let amount = direct.map(|received| received.amount);
-        let made = self
-            .draft
-            .make_transaction(chosen, made_before, value, amount, &birth)?;
+        let made = self.draft.make_transaction(chosen, made_before, value, amount, &birth)?;
         if made.is_some() && waiting.is_some() {
             self.draft.conversion.untaken_commission = None;
         }
@@ -425,25 +395,18 @@ impl Change<'_> {
                 line.transaction.revision = line.transaction.revision.saturating_add(1);
             }
         }
-        let touched = self
-            .draft
-            .lines
-            .iter()
-            .any(|line| line.touch != Touch::Kept);
+        let touched = self.draft.lines.iter().any(|line| line.touch != Touch::Kept);
         if !self.changed && !touched {
             // A frozen rate or a remembered limit is bookkeeping and no change.
             let books = (self.draft.conversion != target.conversion)
                 .then_some(Effect::UpdateConversion as fn(_) -> _);
-            return self
-                .draft
-                .into_decision(Outcome::Unchanged, books, Vec::new());
+            return self.draft.into_decision(Outcome::Unchanged, books, Vec::new());
         }
         let conversion = &mut self.draft.conversion;
         conversion.updated_at = at;
         conversion.revision = conversion.revision.saturating_add(1);
         let events = self.events();
-        self.draft
-            .into_decision(Outcome::Updated, Some(Effect::UpdateConversion), events)
+        self.draft.into_decision(Outcome::Updated, Some(Effect::UpdateConversion), events)
     }
 
     /// R36: the conversion, what this step made, then everything selected, changed or not, except

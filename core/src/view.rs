@@ -96,11 +96,7 @@ impl Answer {
                 reason: refusal.as_ref().map(|refusal| refusal.reason),
                 conversion_id: conversion.id,
                 r#type: conversion.conversion_type.name().into(),
-                transactions: decision
-                    .transactions
-                    .iter()
-                    .map(AnsweredTransaction::of)
-                    .collect(),
+                transactions: decision.transactions.iter().map(AnsweredTransaction::of).collect(),
                 events: decision.events.iter().map(|event| event.name()).collect(),
                 notes: decision.notes.clone(),
             }),
@@ -204,15 +200,8 @@ impl ConversionView {
         transactions: &[Transaction],
         currency: Currency,
     ) -> Self {
-        let Origin {
-            source,
-            offer,
-            advertiser,
-            affiliate,
-            channel,
-            integration,
-            ..
-        } = &root.origin;
+        let Origin { source, offer, advertiser, affiliate, channel, integration, .. } =
+            &root.origin;
         let amount = |received: &Option<crate::conversion::Received>| {
             received.map(|received| received.amount.text(currency))
         };
@@ -226,9 +215,7 @@ impl ConversionView {
             advertiser_id: advertiser.as_str().into(),
             affiliate_id: affiliate.as_str().into(),
             channel: channel.as_ref().map(|channel| channel.as_str().into()),
-            integration: integration
-                .as_ref()
-                .map(|integration| integration.as_str().into()),
+            integration: integration.as_ref().map(|integration| integration.as_str().into()),
             affs: root
                 .origin
                 .affs
@@ -259,17 +246,8 @@ fn originals(conversion: &Conversion) -> BTreeMap<&'static str, OriginalAmount> 
         .into_iter()
         .filter_map(|(name, received)| {
             let (amount, currency) = received?.original?;
-            let rate = conversion
-                .frozen_rate(currency)
-                .map(|rate| rate.to_string());
-            Some((
-                name,
-                OriginalAmount {
-                    amount: amount.text(currency),
-                    currency,
-                    rate,
-                },
-            ))
+            let rate = conversion.frozen_rate(currency).map(|rate| rate.to_string());
+            Some((name, OriginalAmount { amount: amount.text(currency), currency, rate }))
         })
         .collect()
 }
@@ -405,12 +383,7 @@ impl Explanation {
         let view = |conversion: &Conversion| {
             root.map(|root| ConversionView::of(conversion, root, transactions, ruleset.currency()))
         };
-        let of_root = |root| {
-            transactions
-                .iter()
-                .map(|t| TransactionView::of(t, root))
-                .collect()
-        };
+        let of_root = |root| transactions.iter().map(|t| TransactionView::of(t, root)).collect();
         Self {
             outcome: decision.outcome,
             reason: refusal.map(|refusal| refusal.reason),
@@ -476,9 +449,7 @@ impl Filter {
 
     /// The number of rows on a page.
     pub fn page_len(&self) -> u32 {
-        self.limit
-            .unwrap_or(Self::LIMIT_DEFAULT)
-            .clamp(1, Self::LIMIT_MAX)
+        self.limit.unwrap_or(Self::LIMIT_DEFAULT).clamp(1, Self::LIMIT_MAX)
     }
 }
 

@@ -25,10 +25,7 @@ impl Trace {
         let mut lines = Vec::with_capacity(self.steps.len());
         for step in &self.steps {
             lines.push(Worded { step, ruleset }.to_string());
-            if let Step::Candidates {
-                verdicts, chosen, ..
-            } = step
-            {
+            if let Step::Candidates { verdicts, chosen, .. } = step {
                 lines.extend(verdict_lines(ruleset, verdicts, *chosen));
             }
         }
@@ -67,13 +64,8 @@ fn verdict_lines(ruleset: &Ruleset, verdicts: &[VerdictRun], chosen: Option<u32>
 }
 
 fn commission_name(ruleset: &Ruleset, place: u32) -> String {
-    let found = usize::try_from(place)
-        .ok()
-        .and_then(|place| ruleset.commissions().get(place));
-    found.map_or_else(
-        || format!("number {place}"),
-        |commission| commission.id.to_string(),
-    )
+    let found = usize::try_from(place).ok().and_then(|place| ruleset.commissions().get(place));
+    found.map_or_else(|| format!("number {place}"), |commission| commission.id.to_string())
 }
 
 /// A step with the rules that give the names.
@@ -84,7 +76,6 @@ struct Worded<'a> {
 
 impl Display for Worded<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let money = |amount: &Amount| amount.text(self.ruleset.currency());
         match self.step {
             Step::Definition(place) => definition(f, self.ruleset, *place),
             Step::Similar { name, reserved } => write!(
@@ -92,16 +83,11 @@ impl Display for Worded<'_> {
                 "the unknown parameter `{name}` is close to `{reserved}`; it is kept as it is"
             ),
             Step::Repeated(name) => {
-                write!(
-                    f,
-                    "the parameter `{name}` came more than once; the first value counts (R5)"
-                )
+                write!(f, "the parameter `{name}` came more than once; the first value counts (R5)")
             }
-            Step::StatusWord {
-                word,
-                result,
-                conversion_type,
-            } => status_word(f, word, *result, conversion_type.as_ref()),
+            Step::StatusWord { word, result, conversion_type } => {
+                status_word(f, word, *result, conversion_type.as_ref())
+            }
             Step::DefaultType(t) => write!(f, "no type was given: the definition's default, {t}"),
             Step::Action { action, named } => effective_action(f, *action, *named),
             Step::MakesRoot(Method::Link) => f.write_str("a click on an affiliate link (R51)"),
@@ -109,31 +95,16 @@ impl Display for Worded<'_> {
             Step::Paired { root, by } => write!(f, "paired with the root `{root}`: {}", by.words()),
             Step::ConditionsHold => f.write_str("all conditions of the definition hold (R19)"),
             Step::ConditionFailed(condition) => {
-                write!(
-                    f,
-                    "the condition `{}` does not hold (R19)",
-                    condition.name()
-                )
+                write!(f, "the condition `{}` does not hold (R19)", condition.name())
             }
             Step::Key { kind, first: None } => {
                 write!(f, "the repeat key `{}` is free (R20, R47)", kind.name())
             }
-            Step::Key {
-                kind,
-                first: Some(first),
-            } => {
-                write!(
-                    f,
-                    "the repeat key `{}` is held by `{first}` (R20, R47)",
-                    kind.name()
-                )
+            Step::Key { kind, first: Some(first) } => {
+                write!(f, "the repeat key `{}` is held by `{first}` (R20, R47)", kind.name())
             }
             Step::NoKey(kind) => {
-                write!(
-                    f,
-                    "no repeat key of kind `{}`: nothing to repeat (R47)",
-                    kind.name()
-                )
+                write!(f, "no repeat key of kind `{}`: nothing to repeat (R47)", kind.name())
             }
             Step::Repeat(reaction) => f.write_str(reaction_words(*reaction)),
             Step::AddsTransaction(id) => write!(
@@ -143,91 +114,29 @@ impl Display for Worded<'_> {
             Step::Target { conversion, by } => {
                 write!(f, "the target is `{conversion}`: {}", by.words())
             }
-            Step::Candidates {
-                conversion_type,
-                chosen,
-                named,
-                ..
-            } => candidates(f, self.ruleset, conversion_type, *chosen, *named),
-            Step::Counted {
-                commission,
-                made,
-                most,
-            } => {
+            Step::Candidates { conversion_type, chosen, named, .. } => {
+                candidates(f, self.ruleset, conversion_type, *chosen, *named)
+            }
+            Step::Counted { commission, made, most } => {
                 let id = commission_name(self.ruleset, *commission);
-                write!(
-                    f,
-                    "`{id}` made {made} of at most {most} transactions under this root (R27)"
-                )
+                write!(f, "`{id}` made {made} of at most {most} transactions under this root (R27)")
             }
-            Step::Converted {
-                parameter,
-                original,
-                currency,
-                rate,
-                frozen,
-                amount,
-            } => {
-                let whence = if *frozen {
-                    "frozen earlier"
-                } else {
-                    "by the rules, frozen now"
-                };
-                let name = parameter.name();
-                let (from, to) = (original.text(*currency), money(amount));
-                let own = self.ruleset.currency();
-                write!(
-                    f,
-                    "{name} {from} {currency} x {rate} ({whence}) = {to} {own} (R34)"
-                )
+            Step::Converted { .. } | Step::Added { .. } => converted(f, self.ruleset, self.step),
+            Step::Leg { leg, formula, amount, .. } => {
+                leg_words(f, self.ruleset, *leg, formula, *amount)
             }
-            Step::Added {
-                parameter,
-                before,
-                sum,
-            } => {
-                let (name, before, sum) = (parameter.name(), money(before), money(sum));
-                write!(
-                    f,
-                    "{name} is added to what was there, {before}: {sum} (R47)"
-                )
-            }
-            Step::Leg {
-                leg,
-                formula,
-                amount,
-                ..
-            } => leg_words(f, self.ruleset, *leg, formula, *amount),
-            Step::Born {
-                transaction,
-                result,
-                because,
-            } => {
-                write!(
-                    f,
-                    "transaction `{transaction}` is born {result}: {}",
-                    because.words()
-                )
+            Step::Born { transaction, result, because } => {
+                write!(f, "transaction `{transaction}` is born {result}: {}", because.words())
             }
             Step::WillSet { result, at, .. } => {
                 write!(f, "if still pending at {at}, it becomes {result} (R35)")
             }
             Step::Changed(field) => changed(f, field),
-            Step::ResultSet {
-                transaction,
-                from,
-                to,
-            } => {
-                write!(
-                    f,
-                    "transaction `{transaction}` goes from {from} to {to} (R23)"
-                )
+            Step::ResultSet { transaction, from, to } => {
+                write!(f, "transaction `{transaction}` goes from {from} to {to} (R23)")
             }
             Step::AutoSetIdle(result) => {
-                write!(
-                    f,
-                    "the auto-set found the result {result} and had nothing to do (R35)"
-                )
+                write!(f, "the auto-set found the result {result} and had nothing to do (R35)")
             }
         }
     }
@@ -288,12 +197,26 @@ fn candidates(
         return write!(f, "no commission pays this {conversion_type} (R26)");
     };
     let id = commission_name(ruleset, chosen);
-    let why = if named {
-        "named by the request (R25)"
-    } else {
-        "the first candidate (R26)"
-    };
+    let why = if named { "named by the request (R25)" } else { "the first candidate (R26)" };
     write!(f, "commission `{id}` pays this {conversion_type}: {why}")
+}
+
+/// How an amount of the request became one in the tenant's currency (R34, R47).
+fn converted(f: &mut fmt::Formatter<'_>, ruleset: &Ruleset, step: &Step) -> fmt::Result {
+    let own = ruleset.currency();
+    match step {
+        Step::Converted { parameter, original, currency, rate, frozen, amount } => {
+            let whence = if *frozen { "frozen earlier" } else { "by the rules, frozen now" };
+            let (from, to) = (original.text(*currency), amount.text(own));
+            let name = parameter.name();
+            write!(f, "{name} {from} {currency} x {rate} ({whence}) = {to} {own} (R34)")
+        }
+        Step::Added { parameter, before, sum } => {
+            let (name, before, sum) = (parameter.name(), before.text(own), sum.text(own));
+            write!(f, "{name} is added to what was there, {before}: {sum} (R47)")
+        }
+        _ => Ok(()),
+    }
 }
 
 fn leg_words(
@@ -336,10 +259,7 @@ fn changed(f: &mut fmt::Formatter<'_>, field: &Field) -> fmt::Result {
         }
         Field::ExternalId => f.write_str("the conversion gets its external id (R22)"),
         Field::Type(conversion_type) => {
-            write!(
-                f,
-                "the type follows the last request: {conversion_type} (R47)"
-            )
+            write!(f, "the type follows the last request: {conversion_type} (R47)")
         }
         Field::Param(name) => write!(f, "the param `{name}` changes (R22)"),
     }

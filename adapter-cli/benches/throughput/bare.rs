@@ -31,9 +31,7 @@ pub(crate) fn command() -> Result<Command> {
 
 /// Serves until it is killed; says its address on standard error.
 pub(crate) fn serve() -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         eprintln!("bare server on http://{}", listener.local_addr()?);
@@ -48,19 +46,14 @@ pub(crate) fn serve() -> Result<()> {
 async fn converse(stream: TcpStream) {
     let respond = service_fn(|request| async move { Ok::<_, Infallible>(answer(&request)) });
     // A client that goes away is none of our business.
-    let _ = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), respond)
-        .await;
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), respond).await;
 }
 
 fn answer(request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let query = request.uri().query().unwrap_or_default();
     let read = query.split('&').all(|pair| read_pair(pair).is_some());
-    let mut response = Response::new(Full::new(Bytes::from_static(if read {
-        CREATED
-    } else {
-        REFUSED
-    })));
+    let mut response =
+        Response::new(Full::new(Bytes::from_static(if read { CREATED } else { REFUSED })));
     if request.uri().path().starts_with("/c/") {
         *response.status_mut() = StatusCode::FOUND;
         *response.body_mut() = Full::default();

@@ -66,12 +66,7 @@ impl Results {
 
 /// A case of a closed loop.
 pub(crate) const fn closed(server: Server, kind: Kind, connections: usize) -> Case {
-    Case {
-        server,
-        kind,
-        connections,
-        pace: Pace::Closed,
-    }
+    Case { server, kind, connections, pace: Pace::Closed }
 }
 
 /// The plan of `--bare-only`.
@@ -120,10 +115,7 @@ pub(crate) fn long() -> Vec<Case> {
     ]);
     if slow_disk::is_possible() {
         let slow = Server::SlowDisk(Seed::MILLION_CLICKS);
-        plan.extend([
-            closed(slow, Kind::Creates, 64),
-            closed(slow, Kind::Creates, 256),
-        ]);
+        plan.extend([closed(slow, Kind::Creates, 64), closed(slow, Kind::Creates, 256)]);
     } else {
         println!("no C compiler `cc`: the slow disk is left out\n");
     }
@@ -157,9 +149,7 @@ pub(crate) fn add_fixed_rate(
     seeds: &Seeds,
 ) -> Result<()> {
     let peak = results
-        .median(&closed(server, Kind::Creates, 64), |sample| {
-            sample.requests_per_second
-        })
+        .median(&closed(server, Kind::Creates, 64), |sample| sample.requests_per_second)
         .ok_or("the peak was not measured")?;
     let rate = (peak * FIXED_RATE_PERCENT / 100.0) as u64;
     let at_fixed_rate = |server| Case {
@@ -205,11 +195,7 @@ fn turn(case: &Case, window: Duration, seeds: &Seeds) -> Result<Sample> {
             if matches!(case.server, Server::SlowDisk(_)) {
                 slow_disk::slow_down(&mut command)?;
             }
-            let workload = Workload {
-                kind: case.kind,
-                clicks: database.clicks(),
-                series: 1,
-            };
+            let workload = Workload { kind: case.kind, clicks: database.clicks(), series: 1 };
             (Process::start(command)?, workload, Some(database))
         }
     };
@@ -228,10 +214,7 @@ fn prime(process: &Process, workload: &Workload) -> Result<()> {
         warm_up: Duration::ZERO,
         window: Duration::from_secs(60),
         requests_max: REPEATED,
-        workload: Workload {
-            kind: Kind::Creates,
-            ..workload.clone()
-        },
+        workload: Workload { kind: Kind::Creates, ..workload.clone() },
     };
     load::drive(load, |_| Ok(()))?.all_as_expected()
 }

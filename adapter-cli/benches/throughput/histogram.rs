@@ -16,10 +16,7 @@ pub(crate) struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self {
-            buckets: vec![0; BUCKETS],
-            count: 0,
-        }
+        Self { buckets: vec![0; BUCKETS], count: 0 }
     }
 }
 

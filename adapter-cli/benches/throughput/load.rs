@@ -73,11 +73,7 @@ impl Tally {
         if self.unexpected == 0 {
             return Ok(());
         }
-        let Self {
-            unexpected,
-            first_unexpected,
-            ..
-        } = self;
+        let Self { unexpected, first_unexpected, .. } = self;
         Err(format!("{unexpected} answers were not as expected, first: {first_unexpected}").into())
     }
 }
@@ -95,9 +91,7 @@ pub(crate) fn drive(load: Load, observe: impl FnMut(Edge) -> Result<()>) -> Resu
     if let Pace::Open(rate) = load.pace {
         return open_loop::drive(&load, rate, observe);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(closed_loop(load, observe))
 }
 
@@ -153,9 +147,7 @@ async fn all_ended(tasks: &mut JoinSet<Result<()>>, patience: Duration) -> Resul
         }
         Ok(())
     };
-    tokio::time::timeout(patience, drain)
-        .await
-        .unwrap_or(Ok(()))
+    tokio::time::timeout(patience, drain).await.unwrap_or(Ok(()))
 }
 
 async fn converse(shared: Arc<Shared>, mut stream: TcpStream) -> Result<()> {

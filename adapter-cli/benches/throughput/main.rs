@@ -10,10 +10,7 @@
 //! ratios are claims. The processor time per request in units of the bare server's is the steadiest
 //! of them. Linux only: processes are measured through `/proc`.
 #![forbid(unsafe_code)]
-#![expect(
-    clippy::float_arithmetic,
-    reason = "ratios of measurements; no money is computed here"
-)]
+#![expect(clippy::float_arithmetic, reason = "ratios of measurements; no money is computed here")]
 
 mod bare;
 mod cases;
@@ -104,9 +101,7 @@ fn run(options: &Options) -> Result<bool> {
     let mut results = cases::run_interleaved(&plan, rounds, window, &seeds)?;
     let fixed_rate_of = match options {
         Options { long: true, .. } => Some(Server::Real(Seed::MILLION_CLICKS)),
-        Options {
-            bare_only: true, ..
-        } => Some(Server::Bare),
+        Options { bare_only: true, .. } => Some(Server::Bare),
         _ => None,
     };
     if let Some(server) = fixed_rate_of {

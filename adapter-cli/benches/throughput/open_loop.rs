@@ -41,9 +41,7 @@ pub(crate) fn drive(
         }
         for meant_for in lines.receive(&mut tally, &load.workload)? {
             if counted_from.is_some() {
-                tally
-                    .latencies
-                    .record(begin.elapsed().saturating_sub(meant_for));
+                tally.latencies.record(begin.elapsed().saturating_sub(meant_for));
             }
             is_idle = false;
         }
@@ -88,11 +86,7 @@ impl Lines {
                 answer: Vec::with_capacity(16 * 1024),
             });
         }
-        Ok(Self {
-            free,
-            busy: Vec::new(),
-            request: Vec::new(),
-        })
+        Ok(Self { free, busy: Vec::new(), request: Vec::new() })
     }
 
     /// Sends a request; `false` where no connection is free.
@@ -134,8 +128,7 @@ impl Line {
         match self.stream.read(&mut chunk) {
             Ok(0) => Err("the server closed a connection".into()),
             Ok(count) => {
-                self.answer
-                    .extend_from_slice(chunk.get(..count).unwrap_or_default());
+                self.answer.extend_from_slice(chunk.get(..count).unwrap_or_default());
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),

@@ -24,11 +24,8 @@ pub(crate) struct Process {
 impl Process {
     /// Starts a server and waits until it has said where it listens.
     pub(crate) fn start(mut command: Command) -> Result<Self> {
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()?;
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
         let stderr = child.stderr.take().ok_or("no standard error")?;
         let (sender, receiver) = mpsc::channel();
         std::thread::spawn(move || follow(stderr, &sender));
@@ -87,10 +84,7 @@ impl Drop for Process {
 /// Passes on what the server says, and goes on reading when nobody listens any more: a full pipe
 /// would stop the server.
 fn follow(stderr: ChildStderr, sender: &mpsc::Sender<String>) {
-    for line in BufReader::new(stderr)
-        .lines()
-        .map_while(std::io::Result::ok)
-    {
+    for line in BufReader::new(stderr).lines().map_while(std::io::Result::ok) {
         let _ = sender.send(line);
     }
 }
@@ -101,8 +95,7 @@ fn public_address(line: &str) -> Option<SocketAddr> {
         return None;
     }
     let (_, rest) = line.split_once("http://")?;
-    let end = rest
-        .find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':')
-        .unwrap_or(rest.len());
+    let end =
+        rest.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':').unwrap_or(rest.len());
     rest.get(..end)?.parse().ok()
 }

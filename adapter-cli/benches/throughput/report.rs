@@ -35,22 +35,12 @@ pub(crate) enum Bound {
 impl Target {
     pub(crate) fn at_least(name: &'static str, seen: f64, floor: f64, aim: Option<f64>) -> Self {
         let bound = Bound::AtLeast(floor);
-        Self {
-            name,
-            seen,
-            bound,
-            aim,
-        }
+        Self { name, seen, bound, aim }
     }
 
     pub(crate) fn at_most(name: &'static str, seen: f64, ceiling: f64, aim: Option<f64>) -> Self {
         let bound = Bound::AtMost(ceiling);
-        Self {
-            name,
-            seen,
-            bound,
-            aim,
-        }
+        Self { name, seen, bound, aim }
     }
 
     fn is_kept(&self) -> bool {
@@ -124,9 +114,7 @@ pub(crate) fn targets(results: &Results) -> Vec<Target> {
     let repeats = closed(MILLION, Kind::Repeats, 64);
     let one_click = closed(MILLION, Kind::OneClick, 64);
     let slow = |connections| closed(SLOW, Kind::Creates, connections);
-    let fixed = results
-        .cases()
-        .find(|case| case.server == MILLION && case.pace != Pace::Closed);
+    let fixed = results.cases().find(|case| case.server == MILLION && case.pace != Pace::Closed);
     let spread = |case: &Case| Some(results.median(case, p99)? / results.median(case, p50)?);
     let at_least = |name, seen: Option<f64>, floor, aim| {
         seen.map(|seen| Target::at_least(name, seen, floor, aim))
@@ -135,18 +123,8 @@ pub(crate) fn targets(results: &Results) -> Vec<Target> {
         seen.map(|seen| Target::at_most(name, seen, ceiling, aim))
     };
     [
-        at_least(
-            "creates/s, of bare",
-            of(million, bare, rate),
-            0.25,
-            Some(0.35),
-        ),
-        at_most(
-            CPU_OF_CREATE,
-            cpu_of_create(results),
-            CPU_RATIO_MAX,
-            Some(4.0),
-        ),
+        at_least("creates/s, of bare", of(million, bare, rate), 0.25, Some(0.35)),
+        at_most(CPU_OF_CREATE, cpu_of_create(results), CPU_RATIO_MAX, Some(4.0)),
         at_least("duplicates/s, of bare", of(repeats, bare, rate), 0.5, None),
         at_least(
             "link clicks/s, of bare",
@@ -179,12 +157,7 @@ pub(crate) fn targets(results: &Results) -> Vec<Target> {
             Some(0.75),
         ),
         at_most("p99/p50 at saturation", spread(&million), 6.0, None),
-        at_most(
-            "p99/p50 at 30 % of the peak",
-            fixed.and_then(spread),
-            8.0,
-            None,
-        ),
+        at_most("p99/p50 at 30 % of the peak", fixed.and_then(spread), 8.0, None),
         at_least(
             "fsync +5 ms: creates/s, 256 against 64 connections",
             of(slow(256), slow(64), rate),
@@ -197,12 +170,7 @@ pub(crate) fn targets(results: &Results) -> Vec<Target> {
             120.0,
             None,
         ),
-        at_most(
-            "MiB for each further 1,000,000 clicks",
-            growth(results),
-            1.0,
-            Some(0.0),
-        ),
+        at_most("MiB for each further 1,000,000 clicks", growth(results), 1.0, Some(0.0)),
     ]
     .into_iter()
     .flatten()
@@ -233,11 +201,7 @@ fn bare_beside(case: &Case) -> Case {
         Kind::Links => Kind::Links,
         Kind::Creates | Kind::OneClick | Kind::Repeats | Kind::Again => Kind::Creates,
     };
-    Case {
-        server: Server::Bare,
-        kind,
-        ..*case
-    }
+    Case { server: Server::Bare, kind, ..*case }
 }
 
 fn ratio(results: &Results, of: (&Case, &Case), figure: fn(&Sample) -> f64) -> Option<f64> {

@@ -30,24 +30,9 @@ pub(crate) fn targets(seeds: &Seeds) -> Result<Vec<Target>> {
         lost += count_lost(&process, &database, &killed)?;
     }
     Ok(vec![
-        Target::at_most(
-            "ms to the first answer, 10,000,000 clicks",
-            median(start_ms),
-            100.0,
-            None,
-        ),
-        Target::at_most(
-            "ms to the first answer after kill -9",
-            median(restart_ms),
-            200.0,
-            None,
-        ),
-        Target::at_most(
-            "acknowledged creates lost by kill -9",
-            lost as f64,
-            0.0,
-            None,
-        ),
+        Target::at_most("ms to the first answer, 10,000,000 clicks", median(start_ms), 100.0, None),
+        Target::at_most("ms to the first answer after kill -9", median(restart_ms), 200.0, None),
+        Target::at_most("acknowledged creates lost by kill -9", lost as f64, 0.0, None),
     ])
 }
 
@@ -90,11 +75,7 @@ fn load(process: &Process, database: &Database, requests_max: u64, kind: Kind) -
         // A load with an end is not cut short.
         window: Duration::from_secs(if requests_max == u64::MAX { 2 } else { 60 }),
         requests_max,
-        workload: Workload {
-            kind,
-            clicks: database.clicks(),
-            series: 1,
-        },
+        workload: Workload { kind, clicks: database.clicks(), series: 1 },
     }
 }
 

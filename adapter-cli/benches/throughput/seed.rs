@@ -43,10 +43,7 @@ impl Seed {
     pub(crate) const FIVE_MILLION_CONVERSIONS: Self = Self::of(1_000_000, 5_000_000);
 
     const fn of(clicks: u64, conversions: u64) -> Self {
-        Self {
-            clicks,
-            conversions,
-        }
+        Self { clicks, conversions }
     }
 }
 
@@ -54,10 +51,7 @@ impl fmt::Display for Seed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::FRESH => f.write_str("fresh"),
-            Self {
-                clicks,
-                conversions: 0,
-            } => write!(f, "{}M clicks", clicks / 1_000_000),
+            Self { clicks, conversions: 0 } => write!(f, "{}M clicks", clicks / 1_000_000),
             Self { conversions, .. } => write!(f, "{}M conversions", conversions / 1_000_000),
         }
     }
@@ -88,9 +82,8 @@ impl Seeds {
         for entry in fs::read_dir(&folder)? {
             let entry = entry?;
             let name = entry.file_name();
-            let is_left_over = [UNFINISHED, COPY]
-                .iter()
-                .any(|prefix| name.to_string_lossy().starts_with(prefix));
+            let is_left_over =
+                [UNFINISHED, COPY].iter().any(|prefix| name.to_string_lossy().starts_with(prefix));
             if entry.file_type()?.is_dir() && (reseed || is_left_over) {
                 fs::remove_dir_all(entry.path())?;
             }
@@ -101,9 +94,7 @@ impl Seeds {
     /// A fresh copy, on the disk and in the page cache. Without the sync the write-back of the
     /// copy would be measured too.
     pub(crate) fn copy(&self, seed: Seed) -> Result<Database> {
-        let prepared = self
-            .folder
-            .join(format!("{}-{}", seed.clicks, seed.conversions));
+        let prepared = self.folder.join(format!("{}-{}", seed.clicks, seed.conversions));
         if !prepared.is_dir() {
             eprintln!("preparing the database: {seed}");
             let unfinished = TempDir::with_prefix_in(UNFINISHED, &self.folder)?;
@@ -117,10 +108,7 @@ impl Seeds {
         fs::write(copy.path().join(RULES_FILE), RULES)?;
         let ids = fs::read(prepared.join(CLICKS))?;
         let (ids, _) = ids.as_chunks::<16>();
-        Ok(Database {
-            folder: copy,
-            clicks: ids.iter().copied().map(Uuid::from_bytes).collect(),
-        })
+        Ok(Database { folder: copy, clicks: ids.iter().copied().map(Uuid::from_bytes).collect() })
     }
 }
 
@@ -164,9 +152,7 @@ fn prepare(seed: Seed, folder: &Path) -> Result<()> {
         ..Default::default()
     };
     let store = Store::open(&folder.join(DATABASE), options)?;
-    let rules = store
-        .install_rules(None, RULES, RulesFormat::Toml, now()?)?
-        .rules;
+    let rules = store.install_rules(None, RULES, RulesFormat::Toml, now()?)?.rules;
     let filling = Filling { store, rules };
 
     let link = link_request()?;
@@ -274,9 +260,7 @@ fn take(
     made: &mut Vec<[u8; 16]>,
 ) -> Result<()> {
     let decision = answers.recv()??.decision;
-    let conversion = decision
-        .conversion
-        .filter(|_| decision.outcome == Outcome::Created);
+    let conversion = decision.conversion.filter(|_| decision.outcome == Outcome::Created);
     let Some(conversion) = conversion else {
         return Err(format!("a request was not taken: {:?}", decision.refusal).into());
     };

@@ -25,10 +25,7 @@ pub(crate) fn slow_down(command: &mut Command) -> Result<()> {
 
 fn library() -> Result<PathBuf> {
     let library = seed::folder()?.join("slow_fsync.so");
-    let source = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/benches/throughput/slow_fsync.c"
-    );
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/throughput/slow_fsync.c");
     let compiled = Command::new("cc")
         .args(["-O2", "-shared", "-fPIC", "-o"])
         .arg(&library)

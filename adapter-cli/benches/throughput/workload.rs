@@ -55,11 +55,7 @@ impl Workload {
     /// For a server that stores nothing: any click will do.
     pub(crate) fn without_database(kind: Kind) -> Self {
         let clicks = (0..1_000).map(|number| Uuid::from_u64_pair(mixed(number), number));
-        Self {
-            kind,
-            clicks: clicks.collect(),
-            series: 1,
-        }
+        Self { kind, clicks: clicks.collect(), series: 1 }
     }
 
     /// Writes the head of request `number`; none has a body.
@@ -68,10 +64,7 @@ impl Workload {
         match self.kind {
             Kind::Links => {
                 let click = self.external_id(number);
-                write!(
-                    out,
-                    "{LINK_PATH}?affs1=summer&affiliate_click_id={click:016x}"
-                )?;
+                write!(out, "{LINK_PATH}?affs1=summer&affiliate_click_id={click:016x}")?;
             }
             Kind::Creates | Kind::OneClick | Kind::Repeats | Kind::Again => {
                 write!(out, "{POSTBACK_PATH}?")?;

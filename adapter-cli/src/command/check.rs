@@ -70,11 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         }
     }
     summarize(&files, errors);
-    Ok(if errors == 0 {
-        ExitCode::Done
-    } else {
-        ExitCode::Negative
-    })
+    Ok(if errors == 0 { ExitCode::Done } else { ExitCode::Negative })
 }
 
 fn summarize(files: &[RulesFile], errors: usize) {
@@ -88,9 +84,7 @@ fn summarize(files: &[RulesFile], errors: usize) {
     if errors == 0 {
         output::tell(format_args!("{GOOD}the rules are valid{GOOD:#}: {counts}"));
     } else {
-        output::tell(format_args!(
-            "{MISTAKE}the rules are invalid{MISTAKE:#}: {counts}"
-        ));
+        output::tell(format_args!("{MISTAKE}the rules are invalid{MISTAKE:#}: {counts}"));
     }
 }
 

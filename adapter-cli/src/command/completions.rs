@@ -27,12 +27,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
-    generate(
-        arguments.shell,
-        &mut description(),
-        "counterfoil",
-        &mut script,
-    );
+    generate(arguments.shell, &mut description(), "counterfoil", &mut script);
     output::say(String::from_utf8_lossy(&script).trim_end())?;
     Ok(ExitCode::Done)
 }

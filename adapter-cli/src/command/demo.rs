@@ -110,9 +110,7 @@ fn tell_while_serving(server: Server, story: Story) -> Result<(), Failure> {
         output::tell("stopped before the story was told");
         return Ok(());
     }
-    teller
-        .join()
-        .unwrap_or_else(|_| Err(Failure::could_not("the demo broke off")))
+    teller.join().unwrap_or_else(|_| Err(Failure::could_not("the demo broke off")))
 }
 
 async fn until_asked_to_stop() {

@@ -51,11 +51,8 @@ fn exit_codes() -> String {
 
 fn unknown(topic: &str) -> Failure {
     let whole = description();
-    let names: Vec<&str> = whole
-        .get_subcommands()
-        .map(clap::Command::get_name)
-        .chain([EXIT_CODES])
-        .collect();
+    let names: Vec<&str> =
+        whole.get_subcommands().map(clap::Command::get_name).chain([EXIT_CODES]).collect();
     Failure::usage(format_args!("there is no help on `{topic}`"))
         .hint(format_args!("one of {}", names.join(", ")))
 }

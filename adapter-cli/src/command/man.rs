@@ -42,9 +42,7 @@ fn write_all(folder: &Path) -> Result<(), Failure> {
     clap_mangen::generate_to(description(), folder)
         .map_err(|error| Failure::file("write to", folder, &error))?;
     let folder = folder.display();
-    output::tell(format_args!(
-        "wrote the manual to `{folder}`; read it with `man counterfoil`"
-    ));
+    output::tell(format_args!("wrote the manual to `{folder}`; read it with `man counterfoil`"));
     Ok(())
 }
 

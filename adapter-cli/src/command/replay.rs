@@ -19,12 +19,7 @@ Examples:
   counterfoil replay --db acme.db
   counterfoil replay --db backup.db --format json";
 
-const COLUMNS: [Column; 4] = [
-    column("id"),
-    column("what"),
-    column("stored"),
-    column("decided"),
-];
+const COLUMNS: [Column; 4] = [column("id"), column("what"), column("stored"), column("decided")];
 
 /// Decide all stored requests again and compare
 #[derive(Debug, Args)]
@@ -70,9 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     let counts = format!("{} requests and {} clicks", report.requests, report.clicks);
     if report.differences_total == 0 {
-        output::tell(format_args!(
-            "{GOOD}nothing differs{GOOD:#}: {counts} decided again"
-        ));
+        output::tell(format_args!("{GOOD}nothing differs{GOOD:#}: {counts} decided again"));
         return Ok(ExitCode::Done);
     }
     output::tell(format_args!(

@@ -108,11 +108,8 @@ fn page(arguments: &ListArguments) -> Result<ExitCode, Failure> {
     let db = arguments.db.clone().unwrap_or_default();
     let tenant = arguments.tenant.clone();
     let (reader, tenant) = database::look_at_tenant(&DatabaseArguments { db, tenant })?;
-    let filter = Filter {
-        outcome: arguments.outcome,
-        reason: arguments.reason,
-        ..arguments.page.filter()
-    };
+    let filter =
+        Filter { outcome: arguments.outcome, reason: arguments.reason, ..arguments.page.filter() };
     let page = reader.requests(&tenant, &filter);
     let page = page.map_err(database::read_failure)?;
     arguments.page.say(&COLUMNS, &page)
@@ -142,19 +139,14 @@ fn worded(request: &RequestView) -> String {
         format!("{STRONG}received{STRONG:#}  {}", request.received_at),
         format!("{STRONG}method{STRONG:#}    {}", request.method.name()),
         format!("{STRONG}query{STRONG:#}     {}", request.query),
-        format!(
-            "{STRONG}outcome{STRONG:#}   {style}{}{style:#}",
-            request.outcome
-        ),
+        format!("{STRONG}outcome{STRONG:#}   {style}{}{style:#}", request.outcome),
     ];
     if let Some(reason) = request.reason {
         let message = request.message.as_deref().unwrap_or_default();
         lines.push(format!("{STRONG}reason{STRONG:#}    {reason}: {message}"));
     }
     if let Some(conversion) = request.conversion_id {
-        lines.push(format!(
-            "{STRONG}about{STRONG:#}     conversion {conversion}"
-        ));
+        lines.push(format!("{STRONG}about{STRONG:#}     conversion {conversion}"));
     }
     for note in &request.notes {
         lines.push(format!("{STRONG}note{STRONG:#}      {note}"));

@@ -67,12 +67,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILTER", env = "COUNTERFOIL_LOG")]
     log: Option<String>,
     /// How to log [default: text]
-    #[arg(
-        long,
-        value_enum,
-        value_name = "FORMAT",
-        env = "COUNTERFOIL_LOG_FORMAT"
-    )]
+    #[arg(long, value_enum, value_name = "FORMAT", env = "COUNTERFOIL_LOG_FORMAT")]
     log_format: Option<LogFormat>,
 }
 

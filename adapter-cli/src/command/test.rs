@@ -58,9 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             .hint("a scenario file is TOML with [[scenario]] sections"));
     }
     if failed > 0 {
-        output::tell(format_args!(
-            "{MISTAKE}{failed} failed{MISTAKE:#}, {passed} passed"
-        ));
+        output::tell(format_args!("{MISTAKE}{failed} failed{MISTAKE:#}, {passed} passed"));
         return Ok(ExitCode::Negative);
     }
     output::tell(format_args!("{GOOD}{passed} passed{GOOD:#}"));

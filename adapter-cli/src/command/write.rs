@@ -21,11 +21,7 @@ pub(super) fn open(
     paths: &[PathBuf],
     role: &str,
 ) -> Result<Opened, Failure> {
-    let files = if paths.is_empty() {
-        Vec::new()
-    } else {
-        rules_files::load(paths)?
-    };
+    let files = if paths.is_empty() { Vec::new() } else { rules_files::load(paths)? };
     let store = database::own(&arguments.db, role.to_owned())?;
     let loaded = database::install_all(&store, &files)?;
     let wanted = arguments.tenant.tenant.as_deref();
@@ -42,7 +38,5 @@ pub(super) fn submit(store: &Store, rules: &Rules, arrival: Arrival) -> Result<D
         received_at: clock::now(),
         known: None,
     };
-    store
-        .submit_wait(submission)
-        .map_err(database::submit_failure)
+    store.submit_wait(submission).map_err(database::submit_failure)
 }

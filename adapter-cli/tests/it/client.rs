@@ -68,10 +68,7 @@ impl Client {
         token: Option<&str>,
         content: Content<'_>,
     ) -> Result<Answer, Failed> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(target)
-            .header("host", &self.host);
+        let mut request = Request::builder().method(method).uri(target).header("host", &self.host);
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
@@ -86,11 +83,7 @@ impl Client {
         let location = location.map(|value| String::from_utf8_lossy(value.as_bytes()).into());
         let status = response.status().as_u16();
         let body = response.into_body().collect().await?.to_bytes();
-        Ok(Answer {
-            status,
-            location,
-            body: String::from_utf8_lossy(&body).into(),
-        })
+        Ok(Answer { status, location, body: String::from_utf8_lossy(&body).into() })
     }
 }
 
@@ -103,9 +96,7 @@ impl Answer {
 
 /// Runs what is asynchronous to its end.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(future)
 }

@@ -17,29 +17,11 @@ fn the_exit_codes_are_listed() {
 fn usage_mistakes_end_with_2_and_typos_get_a_suggestion() {
     let sandbox = Sandbox::new();
     sandbox.run("").code(2).no_stdout();
-    sandbox
-        .run("serv")
-        .code(2)
-        .no_stdout()
-        .stderr_has("'serve'");
-    sandbox
-        .run("serve --rule x")
-        .code(2)
-        .no_stdout()
-        .stderr_has("'--rules'");
-    sandbox
-        .run("help nothing")
-        .code(2)
-        .no_stdout()
-        .stderr_has("exit-codes");
-    sandbox
-        .run("conversions --db x --limit 1001")
-        .code(2)
-        .no_stdout();
-    sandbox
-        .run("requests --db x --reason nonsense")
-        .code(2)
-        .stderr_has("pairing_failed");
+    sandbox.run("serv").code(2).no_stdout().stderr_has("'serve'");
+    sandbox.run("serve --rule x").code(2).no_stdout().stderr_has("'--rules'");
+    sandbox.run("help nothing").code(2).no_stdout().stderr_has("exit-codes");
+    sandbox.run("conversions --db x --limit 1001").code(2).no_stdout();
+    sandbox.run("requests --db x --reason nonsense").code(2).stderr_has("pairing_failed");
 }
 
 #[test]
@@ -58,27 +40,18 @@ fn help_goes_to_stdout_and_shows_examples_first() {
 fn later_commands_are_not_there() {
     let help = Sandbox::new().run("help").code(0).stdout;
     for later in ["import", "deliveries", "doctor", "listen "] {
-        let listed = help
-            .lines()
-            .any(|line| line.trim_start().starts_with(later));
+        let listed = help.lines().any(|line| line.trim_start().starts_with(later));
         assert!(!listed, "{later}: {help}");
     }
 }
 
 #[test]
 fn check_tells_all_mistakes_and_ends_with_3() {
-    let bad = RULES
-        .replace("percent_of_revenue", "percent")
-        .replace("\"bo\"", "\"b o\"");
+    let bad = RULES.replace("percent_of_revenue", "percent").replace("\"bo\"", "\"b o\"");
     let sandbox = Sandbox::with_rules().file("bad.toml", &bad);
-    sandbox
-        .run("check rules.toml")
-        .code(0)
-        .stderr_has("the rules are valid");
+    sandbox.run("check rules.toml").code(0).stderr_has("the rules are valid");
     let ran = sandbox.run("check rules.toml bad.toml").code(3);
-    let ran = ran
-        .stdout_has("bad.toml:")
-        .stdout_has("commission[0].payout");
+    let ran = ran.stdout_has("bad.toml:").stdout_has("commission[0].payout");
     assert!(ran.stdout.matches("error").count() >= 2, "{ran:#?}");
     assert!(!ran.stdout.contains("rules.toml"), "{ran:#?}");
     let report = sandbox.run("check bad.toml --format json").code(3).json();
@@ -90,15 +63,8 @@ fn check_tells_all_mistakes_and_ends_with_3() {
 #[test]
 fn check_reads_folders_and_refuses_one_tenant_twice() {
     let sandbox = Sandbox::with_rules().file("again.toml", RULES);
-    sandbox
-        .run("check .")
-        .code(3)
-        .stdout_has("the tenant `acme` is in");
-    sandbox
-        .run("check nowhere.toml")
-        .code(1)
-        .no_stdout()
-        .stderr_has("`nowhere.toml`");
+    sandbox.run("check .").code(3).stdout_has("the tenant `acme` is in");
+    sandbox.run("check nowhere.toml").code(1).no_stdout().stderr_has("`nowhere.toml`");
     let empty = Sandbox::new();
     empty.run("check .").code(2).stderr_has("no rules file");
 }
@@ -112,10 +78,7 @@ fn a_missing_secret_is_a_warning_in_check_and_stops_a_start() {
         .code(0)
         .stdout_has("warning")
         .stdout_has("COUNTERFOIL_SECRET_ACME_API");
-    sandbox
-        .run("serve --rules rules.toml --db acme.db")
-        .code(1)
-        .stderr_has("no secret `acme_api`");
+    sandbox.run("serve --rules rules.toml --db acme.db").code(1).stderr_has("no secret `acme_api`");
 }
 
 #[test]
@@ -138,8 +101,7 @@ fn a_click_and_a_request_straight_into_a_database() {
 
     let sale = format!("send --db acme.db pcid={pcid}&type=sale&value=100&external_id=A-1");
     let ran = sandbox.run(&sale).code(0);
-    ran.stdout_has("created")
-        .stdout_has("revenue 10.00 EUR, payout 5.00 EUR");
+    ran.stdout_has("created").stdout_has("revenue 10.00 EUR, payout 5.00 EUR");
     let repeat = sandbox.run(&format!("{sale} --format json")).code(0).json();
     assert_eq!(repeat["outcome"], "duplicate");
     assert_eq!(repeat["transactions"][0]["payout"], "5.00");
@@ -148,10 +110,7 @@ fn a_click_and_a_request_straight_into_a_database() {
         .run("send --db acme.db type=sale&external_id=A-2")
         .code(3)
         .stdout_has("advertiser_id_required");
-    sandbox
-        .run("click --db acme.db shoply-cz/nobody")
-        .code(1)
-        .stderr_has("no affiliate `nobody`");
+    sandbox.run("click --db acme.db shoply-cz/nobody").code(1).stderr_has("no affiliate `nobody`");
     lists_show_what_was_stored(&sandbox, &pcid);
 }
 
@@ -168,10 +127,7 @@ fn lists_show_what_was_stored(sandbox: &Sandbox, pcid: &str) {
         .stdout_has(",pending,10.00,5.00,EUR,bo,shoply-cz,tenth,");
     let refused = sandbox.run("requests --db acme.db --outcome refused --format json");
     let refused = refused.code(0).json();
-    let id = refused["items"][0]["id"]
-        .as_str()
-        .expect("an id")
-        .to_owned();
+    let id = refused["items"][0]["id"].as_str().expect("an id").to_owned();
     sandbox
         .run(&format!("requests show --db acme.db {id}"))
         .code(0)
@@ -181,14 +137,8 @@ fn lists_show_what_was_stored(sandbox: &Sandbox, pcid: &str) {
     let (_, cursor) = first.stderr.split_once("--cursor ").expect("a cursor");
     let next = format!("requests --db acme.db --limit 1 --cursor {}", cursor.trim());
     assert_ne!(sandbox.run(&next).code(0).stdout, first.stdout);
-    sandbox
-        .run("replay --db acme.db")
-        .code(0)
-        .stderr_has("nothing differs");
-    sandbox
-        .run("backup --db acme.db --to copy.db")
-        .code(0)
-        .stderr_has("copied and verified");
+    sandbox.run("replay --db acme.db").code(0).stderr_has("nothing differs");
+    sandbox.run("backup --db acme.db --to copy.db").code(0).stderr_has("copied and verified");
     sandbox.run("backup --db acme.db --to copy.db").code(1);
     sandbox.run("replay --db copy.db").code(0);
 }
@@ -201,10 +151,7 @@ fn what_is_no_database_is_told_so() {
         .code(1)
         .no_stdout()
         .stderr_has("not a Counterfoil database");
-    sandbox
-        .run("conversions --db nowhere.db")
-        .code(1)
-        .stderr_has("no database at `nowhere.db`");
+    sandbox.run("conversions --db nowhere.db").code(1).stderr_has("no database at `nowhere.db`");
     sandbox
         .run("click --db text.db --rules rules.toml shoply-cz/bo")
         .code(1)
@@ -214,25 +161,15 @@ fn what_is_no_database_is_told_so() {
 #[test]
 fn a_database_of_a_newer_version_is_left_alone() {
     let sandbox = Sandbox::with_rules();
-    sandbox
-        .run("click --db acme.db --rules rules.toml shoply-cz/bo")
-        .code(0);
+    sandbox.run("click --db acme.db --rules rules.toml shoply-cz/bo").code(0);
     // A copy has everything in one file.
     sandbox.run("backup --db acme.db --to copy.db").code(0);
     let mut bytes = fs::read(sandbox.path("copy.db")).expect("the database");
     // SQLite keeps `user_version` in these bytes of its header.
     bytes[60..64].copy_from_slice(&9999_u32.to_be_bytes());
     fs::write(sandbox.path("copy.db"), &bytes).expect("the database");
-    for command in [
-        "conversions --db copy.db",
-        "click --db copy.db shoply-cz/bo",
-    ] {
-        sandbox
-            .run(command)
-            .code(1)
-            .no_stdout()
-            .stderr_has("9999")
-            .stderr_has("newer version");
+    for command in ["conversions --db copy.db", "click --db copy.db shoply-cz/bo"] {
+        sandbox.run(command).code(1).no_stdout().stderr_has("9999").stderr_has("newer version");
     }
 }
 
@@ -240,16 +177,11 @@ fn a_database_of_a_newer_version_is_left_alone() {
 fn the_tenant_is_asked_for_where_there_are_two() {
     let sandbox = Sandbox::with_rules().file("two.toml", &RULES.replace("acme", "other"));
     let click = "click --db both.db --rules rules.toml --rules two.toml shoply-cz/bo";
-    sandbox
-        .run(click)
-        .code(2)
-        .stderr_has("--tenant: acme, other");
+    sandbox.run(click).code(2).stderr_has("--tenant: acme, other");
     sandbox.run(&format!("{click} --tenant other")).code(0);
     let rows = |tenant: &str| {
         let list = format!("conversions --db both.db --tenant {tenant} --format json");
-        sandbox.run(&list).code(0).json()["items"]
-            .as_array()
-            .map(Vec::len)
+        sandbox.run(&list).code(0).json()["items"].as_array().map(Vec::len)
     };
     assert_eq!((rows("acme"), rows("other")), (Some(0), Some(1)));
     sandbox
@@ -258,10 +190,7 @@ fn the_tenant_is_asked_for_where_there_are_two() {
         .stderr_has("one of acme, other");
     // The path of a URL names the tenant too.
     let url = "http://localhost/api/other/postbacks/handle?type=sale&pcid=x";
-    sandbox
-        .run(&format!("send --db both.db {url}"))
-        .code(3)
-        .stdout_has("invalid_identifier");
+    sandbox.run(&format!("send --db both.db {url}")).code(3).stdout_has("invalid_identifier");
 }
 
 #[test]
@@ -274,18 +203,11 @@ fn explain_assumes_a_click_and_writes_nothing() {
         .stdout_has("revenue 5.00 EUR, payout 2.50 EUR")
         .stdout_has("(R15)");
     let url = "https://x.example/api/acme/postbacks/handle?pcid=nonsense&type=sale&value=19.99";
-    let answer = sandbox
-        .run(&format!("{explain} --format json {url}"))
-        .code(0)
-        .json();
+    let answer = sandbox.run(&format!("{explain} --format json {url}")).code(0).json();
     assert_eq!(answer["outcome"], "created");
     assert_eq!(answer["transactions"][0]["revenue"], "2.00");
     assert_eq!(answer["events"][0], "conversion.created");
-    assert!(
-        answer["trace"]
-            .as_array()
-            .is_some_and(|steps| steps.len() > 5)
-    );
+    assert!(answer["trace"].as_array().is_some_and(|steps| steps.len() > 5));
     sandbox
         .run("explain --rules rules.toml pcid=01930000-0000-7000-8000-000000000000&type=sale")
         .code(3)
@@ -314,10 +236,7 @@ fn the_commands_of_the_readme_exist() {
         let Some(arguments) = ours.iter().find_map(|start| command.strip_prefix(start)) else {
             continue;
         };
-        let words = arguments
-            .split(['#', '>', '|', '\''])
-            .next()
-            .unwrap_or_default();
+        let words = arguments.split(['#', '>', '|', '\'']).next().unwrap_or_default();
         let words = words.split_whitespace().chain(["--help"]);
         sandbox.run_with(words).code(0);
         found += 1;
@@ -329,10 +248,7 @@ fn the_commands_of_the_readme_exist() {
 fn completions_and_man_pages_are_written() {
     let sandbox = Sandbox::new();
     for shell in ["bash", "zsh", "fish"] {
-        sandbox
-            .run(&format!("completions {shell}"))
-            .code(0)
-            .stdout_has("rules-from-db");
+        sandbox.run(&format!("completions {shell}")).code(0).stdout_has("rules-from-db");
     }
     sandbox.run("man").code(0).stdout_has(".TH counterfoil 1");
     sandbox.run("man pages").code(0).no_stdout();

@@ -49,10 +49,7 @@ fn taken_ports_are_no_obstacle() {
     let _alone = alone();
     // Held by us they are taken for certain; held by another program, nobody knows for how long.
     let held = [8080, 8081].map(|port| TcpListener::bind(("127.0.0.1", port)));
-    let ran = Sandbox::new()
-        .run("demo --exit")
-        .code(0)
-        .stdout_has("approved: Shoply owes you");
+    let ran = Sandbox::new().run("demo --exit").code(0).stdout_has("approved: Shoply owes you");
     if held[0].is_ok() {
         assert!(!ran.stdout.contains("127.0.0.1:8080"), "{}", ran.stdout);
     }
@@ -64,15 +61,9 @@ fn it_serves_on_until_it_is_interrupted_and_leaves_nothing_behind() {
     let sandbox = Sandbox::new();
     let mut command = sandbox.command();
     command.arg("demo").env("TMPDIR", sandbox.path("."));
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let said = BufReader::new(child.stderr.take().unwrap()).lines();
-    let serving = said
-        .map_while(Result::ok)
-        .any(|line| line.contains("serving until Ctrl-C"));
+    let serving = said.map_while(Result::ok).any(|line| line.contains("serving until Ctrl-C"));
     assert!(serving, "the demo ended");
 
     let told: Vec<String> = {
@@ -89,15 +80,8 @@ fn it_serves_on_until_it_is_interrupted_and_leaves_nothing_behind() {
         }
         told
     };
-    let link = told
-        .iter()
-        .find(|line| line.trim().starts_with("http://"))
-        .unwrap();
-    let (address, path) = link
-        .trim()
-        .trim_start_matches("http://")
-        .split_once('/')
-        .unwrap();
+    let link = told.iter().find(|line| line.trim().starts_with("http://")).unwrap();
+    let (address, path) = link.trim().trim_start_matches("http://").split_once('/').unwrap();
     let address: SocketAddr = address.parse().unwrap();
     let answer = block_on(async {
         let mut client = Client::connect(address).await?;
@@ -106,13 +90,7 @@ fn it_serves_on_until_it_is_interrupted_and_leaves_nothing_behind() {
     assert_eq!(answer.unwrap().status, 302);
 
     let pid = child.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-s", "INT", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("kill").args(["-s", "INT", &pid]).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(0));
     let left = std::fs::read_dir(sandbox.path(".")).unwrap().count();
     assert_eq!(left, 0, "files were left behind");

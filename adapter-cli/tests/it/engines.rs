@@ -137,17 +137,9 @@ fn the_story_holds_on_all_engines() {
     let folder = sandbox.path("story");
     let over_http = play_all(&folder, || Box::new(LoopbackEngine::default()), can_all);
     assert_eq!(over_http, (2, 0));
-    let by_binary = play_all(
-        &folder,
-        || Box::new(BinaryEngine::default()),
-        is_for_the_binary,
-    );
+    let by_binary = play_all(&folder, || Box::new(BinaryEngine::default()), is_for_the_binary);
     assert_eq!(by_binary, (1, 1));
-    sandbox
-        .run("test story")
-        .code(0)
-        .stdout_has("pass  a click, its sale")
-        .stderr_has("2 passed");
+    sandbox.run("test story").code(0).stdout_has("pass  a click, its sale").stderr_has("2 passed");
 }
 
 #[test]
@@ -164,10 +156,7 @@ fn a_scenario_that_fails_shows_the_difference() {
         .stdout_has("expected  6.00")
         .stdout_has("got       5.00")
         .stderr_has("1 failed, 1 passed");
-    sandbox
-        .run("test nowhere.toml")
-        .code(1)
-        .stderr_has("nowhere.toml");
+    sandbox.run("test nowhere.toml").code(1).stderr_has("nowhere.toml");
 }
 
 #[test]
@@ -176,10 +165,7 @@ fn blessing_takes_what_happens_and_keeps_the_rest_of_the_file() {
     let told = fs::read_to_string(sandbox.path("story/story.toml")).expect("the story");
     let wrong = told
         .replace("\"5.00\"", "\"6.00\"")
-        .replace(
-            "conversions = 3, transactions = 1",
-            "conversions = 9, transactions = 1",
-        )
+        .replace("conversions = 3, transactions = 1", "conversions = 9, transactions = 1")
         .replace("[\"no_matching_commission\"]", "[]")
         .replace("outcome = \"duplicate\"", "outcome = \"created\"");
     assert_ne!(wrong, told);
@@ -192,11 +178,7 @@ fn blessing_takes_what_happens_and_keeps_the_rest_of_the_file() {
         .stderr_has("2 passed");
     let read = || fs::read_to_string(sandbox.path("story/story.toml")).expect("the story");
     let blessed = read();
-    for part in [
-        "# Each step",
-        "payout = \"5.00\"",
-        "\"no_matching_commission\"",
-    ] {
+    for part in ["# Each step", "payout = \"5.00\"", "\"no_matching_commission\""] {
         assert!(blessed.contains(part), "`{part}` is not in {blessed}");
     }
     for part in ["6.00", "conversions = 9"] {
@@ -214,10 +196,6 @@ fn every_scenario_holds_through_loopback_http() {
 
 #[test]
 fn every_scenario_holds_through_the_binary() {
-    let played = play_all(
-        &suite(),
-        || Box::new(BinaryEngine::default()),
-        is_for_the_binary,
-    );
+    let played = play_all(&suite(), || Box::new(BinaryEngine::default()), is_for_the_binary);
     assert_most("the binary", played);
 }

@@ -102,23 +102,14 @@ impl Load {
 fn created(order: String, answer: &Value) -> Acknowledged {
     assert_eq!(answer["outcome"], "created", "{answer}");
     let id = |name: &str| answer[name].as_str().expect("an id").to_owned();
-    Acknowledged {
-        order,
-        conversion: id("conversion_id"),
-        request: id("request_id"),
-    }
+    Acknowledged { order, conversion: id("conversion_id"), request: id("request_id") }
 }
 
 /// Asserts that each acknowledged sale is stored: log row, conversion, its one transaction.
 fn assert_found(db: &Path, acknowledged: &[Acknowledged]) {
     let reader = Reader::open(db).expect("the database");
     let tenant = TenantName::new("acme").unwrap();
-    for Acknowledged {
-        order,
-        conversion,
-        request,
-    } in acknowledged
-    {
+    for Acknowledged { order, conversion, request } in acknowledged {
         let found = reader.conversion(&tenant, conversion.parse().unwrap());
         let found: Option<ConversionView> = found.expect("a read");
         let found = found.unwrap_or_else(|| panic!("{order} ({conversion}) is lost"));
@@ -127,10 +118,7 @@ fn assert_found(db: &Path, acknowledged: &[Acknowledged]) {
         assert_eq!(found.transactions[0].revenue, "10.00");
         let row = reader.request(&tenant, request.parse().unwrap());
         let row = row.expect("a read").expect("a log row");
-        assert_eq!(
-            row.conversion_id.map(|id| id.to_string()).as_ref(),
-            Some(conversion)
-        );
+        assert_eq!(row.conversion_id.map(|id| id.to_string()).as_ref(), Some(conversion));
         assert_eq!(row.transaction_ids, [found.transactions[0].id]);
     }
 }
@@ -153,10 +141,7 @@ fn a_killed_server_has_kept_all_that_it_acknowledged() {
         all.extend(load.end());
         assert_found(&sandbox.path("acme.db"), &all);
     }
-    sandbox
-        .run("replay --db acme.db")
-        .code(0)
-        .stderr_has("nothing differs");
+    sandbox.run("replay --db acme.db").code(0).stderr_has("nothing differs");
 }
 
 /// P3: a repeat names the first also after a restart.
@@ -203,9 +188,7 @@ fn a_copy_that_is_made_under_load_is_whole() {
     sandbox.run("replay --db copy.db").code(0);
     // A copy is a database like any other: it takes the next request.
     sandbox
-        .run(&format!(
-            "send --db copy.db pcid={pcid}&type=sale&external_id=0-0-0"
-        ))
+        .run(&format!("send --db copy.db pcid={pcid}&type=sale&external_id=0-0-0"))
         .code(0)
         .stdout_has("duplicate");
 }
@@ -246,16 +229,9 @@ fn a_thousand_identical_creates_make_one_conversion() {
     assert_eq!(of("created"), 1);
     assert_eq!(of("duplicate"), CONNECTIONS * EACH - 1);
     let first = &answers[0]["conversion_id"];
-    assert!(
-        answers
-            .iter()
-            .all(|answer| answer["conversion_id"] == *first)
-    );
+    assert!(answers.iter().all(|answer| answer["conversion_id"] == *first));
 
-    let row = server.admin(&format!(
-        "/api/acme/conversions/{}",
-        first.as_str().unwrap()
-    ));
+    let row = server.admin(&format!("/api/acme/conversions/{}", first.as_str().unwrap()));
     assert_eq!(row.json()["transactions"].as_array().map(Vec::len), Some(1));
     let sales = server.admin("/api/acme/conversions?type=sale").json();
     assert_eq!(sales["items"].as_array().map(Vec::len), Some(1));
@@ -264,11 +240,7 @@ fn a_thousand_identical_creates_make_one_conversion() {
 /// P8: without room nothing false is acknowledged, reads go on, and it recovers alone.
 #[test]
 fn a_full_disk_is_told_survived_and_recovered_from() {
-    if !Command::new("prlimit")
-        .arg("--version")
-        .output()
-        .is_ok_and(|o| o.status.success())
-    {
+    if !Command::new("prlimit").arg("--version").output().is_ok_and(|o| o.status.success()) {
         eprintln!("SKIPPED: there is no prlimit to lift the limit on the size of files with");
         return;
     }
@@ -281,9 +253,7 @@ fn a_full_disk_is_told_survived_and_recovered_from() {
     let server = Server::spawn(command);
     let pcid = server.click();
     let load = Load::start(&server, &pcid, 0);
-    wait_until("the disk is full", || {
-        load.refused.load(Ordering::Relaxed) > 20
-    });
+    wait_until("the disk is full", || load.refused.load(Ordering::Relaxed) > 20);
     assert_eq!(server.get_admin_status("/readyz"), 503);
     let listed = server.admin("/api/acme/conversions?type=sale&limit=1");
     assert_eq!(listed.status, 200, "{listed:?}");
@@ -294,9 +264,7 @@ fn a_full_disk_is_told_survived_and_recovered_from() {
         .status();
     assert!(lifted.expect("prlimit").success());
     load.wait_for(before + 50);
-    wait_until("it is ready again", || {
-        server.get_admin_status("/readyz") == 200
-    });
+    wait_until("it is ready again", || server.get_admin_status("/readyz") == 200);
     let acknowledged = load.end();
     assert_found(&sandbox.path("acme.db"), &acknowledged);
     drop(server);

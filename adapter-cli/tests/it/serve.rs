@@ -27,10 +27,7 @@ fn a_click_and_its_sale_over_http_are_found_in_the_lists() {
     let over_http = server.admin("/api/acme/conversions?type=sale").json();
     assert_eq!(over_http["items"], listed["items"]);
     let request = answer["request_id"].as_str().expect("an id").to_owned();
-    sandbox
-        .run(&format!("requests show --db acme.db {request}"))
-        .code(0)
-        .stdout_has("s2s");
+    sandbox.run(&format!("requests show --db acme.db {request}")).code(0).stdout_has("s2s");
 }
 
 #[test]
@@ -44,10 +41,7 @@ fn a_database_that_a_server_holds_is_refused_to_writers_and_open_to_readers() {
         .no_stdout()
         .stderr_has("counterfoil serve");
     sandbox.run("send --db acme.db type=sale").code(1);
-    sandbox
-        .run("conversions --db acme.db")
-        .code(0)
-        .stdout_has("click");
+    sandbox.run("conversions --db acme.db").code(0).stdout_has("click");
     sandbox.run("backup --db acme.db --to copy.db").code(0);
     sandbox.run("replay --db copy.db").code(0);
     let explain = "explain --rules rules.toml --db acme.db external_id=A-1&advertiser_id=shoply";
@@ -63,32 +57,18 @@ fn a_hangup_reads_the_rules_again_and_mistakes_never_replace_running_ones() {
         let sale = format!(
             "/api/acme/postbacks/handle?pcid={pcid}&type=sale&value=100&external_id={order}"
         );
-        let id = server.get(&sale).json()["conversion_id"]
-            .as_str()
-            .expect("an id")
-            .to_owned();
+        let id = server.get(&sale).json()["conversion_id"].as_str().expect("an id").to_owned();
         let row = server.admin(&format!("/api/acme/conversions/{id}")).json();
-        row["transactions"][0]["payout"]
-            .as_str()
-            .expect("a payout")
-            .to_owned()
+        row["transactions"][0]["payout"].as_str().expect("a payout").to_owned()
     };
     assert_eq!(payout("A-1"), "5.00");
 
-    fs::write(
-        sandbox.path("rules.toml"),
-        RULES.replace("\"50\"", "\"5000\""),
-    )
-    .unwrap();
+    fs::write(sandbox.path("rules.toml"), RULES.replace("\"50\"", "\"5000\"")).unwrap();
     server.signal("HUP");
     server.wait_for("the rules were not replaced");
     assert_eq!(payout("A-2"), "5.00");
 
-    fs::write(
-        sandbox.path("rules.toml"),
-        RULES.replace("\"50\"", "\"80\""),
-    )
-    .unwrap();
+    fs::write(sandbox.path("rules.toml"), RULES.replace("\"50\"", "\"80\"")).unwrap();
     server.signal("HUP");
     server.wait_for("the rules were read again");
     assert_eq!(payout("A-3"), "8.00");
@@ -96,9 +76,7 @@ fn a_hangup_reads_the_rules_again_and_mistakes_never_replace_running_ones() {
     let put = block_on(async {
         let mut client = Client::connect(server.admin).await?;
         let body = Content::Json("{\"tenant\": \"acme\"}");
-        client
-            .ask(Method::PUT, "/api/acme/rules", Some(ADMIN_TOKEN), body)
-            .await
+        client.ask(Method::PUT, "/api/acme/rules", Some(ADMIN_TOKEN), body).await
     });
     assert_eq!(put.expect("an answer").status, 422);
     assert_eq!(payout("A-4"), "8.00");
@@ -110,11 +88,7 @@ fn a_stored_version_that_differs_is_kept_and_told() {
     let mut server = Server::start(&sandbox);
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(0));
-    fs::write(
-        sandbox.path("rules.toml"),
-        RULES.replace("\"50\"", "\"80\""),
-    )
-    .unwrap();
+    fs::write(sandbox.path("rules.toml"), RULES.replace("\"50\"", "\"80\"")).unwrap();
     let server = Server::start(&sandbox);
     server.wait_for("the stored rules differ from the file");
     drop(server);
@@ -133,9 +107,12 @@ fn a_folder_has_a_file_for_each_tenant_and_a_new_one_is_served_after_a_hangup() 
     fs::create_dir(sandbox.path("rules")).expect("a folder");
     let sandbox = sandbox.file("rules/acme.toml", RULES);
     let mut command = sandbox.command();
-    command
-        .args(["serve", "--db", "acme.db", "--listen", "127.0.0.1:0"])
-        .args(["--admin-listen", "127.0.0.1:0", "--rules", "rules"]);
+    command.args(["serve", "--db", "acme.db", "--listen", "127.0.0.1:0"]).args([
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--rules",
+        "rules",
+    ]);
     let server = Server::spawn(command);
     server.click();
     let other = "/c/other/shoply-cz/bo";
@@ -144,10 +121,7 @@ fn a_folder_has_a_file_for_each_tenant_and_a_new_one_is_served_after_a_hangup() 
     server.signal("HUP");
     server.wait_for("the rules were read again");
     assert_eq!(server.get(other).status, 302);
-    sandbox
-        .run("conversions --db acme.db")
-        .code(2)
-        .stderr_has("--tenant: acme, other");
+    sandbox.run("conversions --db acme.db").code(2).stderr_has("--tenant: acme, other");
 }
 
 #[test]
@@ -159,13 +133,7 @@ fn settings_come_from_flags_then_environment_then_file() {
     );
     let mut command = sandbox.command();
     command
-        .args([
-            "serve",
-            "--config",
-            "counterfoil.toml",
-            "--listen",
-            "127.0.0.1:0",
-        ])
+        .args(["serve", "--config", "counterfoil.toml", "--listen", "127.0.0.1:0"])
         .env("COUNTERFOIL_LISTEN", "127.0.0.1:2")
         .env("COUNTERFOIL_DB", "environment.db");
     let mut server = Server::spawn(command);
@@ -178,9 +146,7 @@ fn settings_come_from_flags_then_environment_then_file() {
     assert!(last.starts_with('{'), "{last}");
 
     let bad = sandbox.file("bad.toml", "ruls = []");
-    bad.run("serve --config bad.toml")
-        .code(1)
-        .stderr_has("ruls");
+    bad.run("serve --config bad.toml").code(1).stderr_has("ruls");
 }
 
 #[test]
@@ -197,9 +163,7 @@ fn a_missing_admin_token_is_made_and_told_once() {
         let answer = block_on(async {
             let mut client = Client::connect(server.admin).await?;
             let target = "/api/acme/conversions";
-            client
-                .ask(Method::GET, target, Some(token), Content::None)
-                .await
+            client.ask(Method::GET, target, Some(token), Content::None).await
         });
         answer.expect("an answer").status
     };
@@ -212,13 +176,10 @@ fn secrets_are_files_that_are_read_when_they_are_used() {
     let rules = format!("api_tokens = [\"{{secret:acme_api}}\"]\n{RULES}");
     let sandbox = Sandbox::new().file("rules.toml", &rules);
     fs::create_dir(sandbox.path("secrets")).expect("a folder");
-    let sandbox = sandbox
-        .file("secrets/acme_api", "first\n")
-        .file("secrets/admin_token", "of-the-file\n");
+    let sandbox =
+        sandbox.file("secrets/acme_api", "first\n").file("secrets/admin_token", "of-the-file\n");
     let mut command = sandbox.command();
-    command
-        .args(Server::ARGUMENTS)
-        .args(["--secrets", "secrets"]);
+    command.args(Server::ARGUMENTS).args(["--secrets", "secrets"]);
     let server = Server::spawn(command);
     let root = "{\"type\": \"lead\", \"source\": \"api\", \"offer_id\": \"shoply-cz\", \
                 \"affiliate_id\": \"bo\"}";
@@ -231,13 +192,7 @@ fn secrets_are_files_that_are_read_when_they_are_used() {
     };
     let hand_in = |token: &str| {
         let target = "/api/acme/conversions";
-        ask(
-            server.public,
-            Method::POST,
-            target,
-            token,
-            Content::Json(root),
-        )
+        ask(server.public, Method::POST, target, token, Content::Json(root))
     };
     assert_eq!(hand_in("first"), 201);
     assert_eq!(hand_in("second"), 401);
@@ -284,9 +239,7 @@ fn a_secret_that_a_request_carries_is_kept_nowhere() {
     for entry in fs::read_dir(sandbox.path(".")).unwrap() {
         let path = entry.unwrap().path();
         let bytes = fs::read(&path).expect("a file");
-        let found = bytes
-            .windows(CANARY.len())
-            .any(|part| part == CANARY.as_bytes());
+        let found = bytes.windows(CANARY.len()).any(|part| part == CANARY.as_bytes());
         assert!(!found, "{}", path.display());
     }
 }
@@ -320,10 +273,7 @@ fn an_auto_set_happens_when_it_is_due() {
     let server = Server::start(&sandbox);
     let pcid = server.click();
     let sale = format!("/api/acme/postbacks/handle?pcid={pcid}&type=sale&value=100");
-    let id = server.get(&sale).json()["conversion_id"]
-        .as_str()
-        .expect("an id")
-        .to_owned();
+    let id = server.get(&sale).json()["conversion_id"].as_str().expect("an id").to_owned();
     let result = || {
         let row = server.admin(&format!("/api/acme/conversions/{id}")).json();
         row["transactions"][0]["result"].clone()

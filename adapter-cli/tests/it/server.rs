@@ -24,10 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn wait_until(what: &str, holds: impl Fn() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(
-            start.elapsed() < PATIENCE,
-            "{what}: not within {PATIENCE:?}"
-        );
+        assert!(start.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
         thread::sleep(Duration::from_millis(2));
     }
 }
@@ -96,11 +93,7 @@ impl Server {
     }
 
     pub(crate) fn has_said(&self, part: &str) -> bool {
-        self.said
-            .lock()
-            .unwrap()
-            .iter()
-            .any(|line| line.contains(part))
+        self.said.lock().unwrap().iter().any(|line| line.contains(part))
     }
 
     fn wait_for_any(&self, parts: &[String]) -> String {

@@ -19,12 +19,7 @@ const ARROWS: [(&str, &[&str]); 5] = [
     ("adapter-http", &["counterfoil-core"]),
     (
         "adapter-cli",
-        &[
-            "counterfoil-core",
-            "counterfoil-fixtures",
-            "counterfoil-http",
-            "counterfoil-sqlite",
-        ],
+        &["counterfoil-core", "counterfoil-fixtures", "counterfoil-http", "counterfoil-sqlite"],
     ),
     ("fixtures", &["counterfoil-core"]),
 ];
@@ -46,9 +41,7 @@ const EMPTY_WORDS: [&str; 11] = [
 
 fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent()
-        .expect("the crate lies in the workspace")
-        .into()
+    here.parent().expect("the crate lies in the workspace").into()
 }
 
 fn read(path: &Path) -> String {
@@ -159,14 +152,9 @@ fn arrows_point_inwards() {
         let ours = |section: &str| -> Vec<String> {
             let table = manifest.get(section).and_then(|found| found.as_table());
             let names = table.into_iter().flat_map(|table| table.keys().cloned());
-            names
-                .filter(|name| name.starts_with("counterfoil"))
-                .collect()
+            names.filter(|name| name.starts_with("counterfoil")).collect()
         };
-        for name in ours("dependencies")
-            .iter()
-            .chain(&ours("build-dependencies"))
-        {
+        for name in ours("dependencies").iter().chain(&ours("build-dependencies")) {
             assert!(allowed.contains(&name.as_str()), "{folder} uses {name}");
         }
         for name in ours("dev-dependencies") {
@@ -194,29 +182,12 @@ fn the_changelog_is_kept() {
     let text = read(&root().join("CHANGELOG.md"));
     assert!(text.starts_with("# Changelog"), "the title is missing");
     assert!(text.contains("keepachangelog.com"), "the form is not named");
-    let headings: Vec<&str> = text
-        .lines()
-        .filter(|line| line.starts_with("## "))
-        .collect();
+    let headings: Vec<&str> = text.lines().filter(|line| line.starts_with("## ")).collect();
     let version = |heading: &&str| heading.starts_with("## [");
-    assert!(
-        !headings.is_empty() && headings.iter().all(version),
-        "{headings:?}"
-    );
+    assert!(!headings.is_empty() && headings.iter().all(version), "{headings:?}");
     let newest = ["## [Unreleased]", "## [0.1.0]"];
-    assert!(
-        newest.iter().any(|form| headings[0].starts_with(form)),
-        "{}",
-        headings[0]
-    );
-    let kinds = [
-        "Added",
-        "Changed",
-        "Deprecated",
-        "Removed",
-        "Fixed",
-        "Security",
-    ];
+    assert!(newest.iter().any(|form| headings[0].starts_with(form)), "{}", headings[0]);
+    let kinds = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"];
     for line in text.lines() {
         if let Some(kind) = line.strip_prefix("### ") {
             assert!(kinds.contains(&kind), "`{kind}` is no kind of change");
@@ -229,11 +200,7 @@ fn names_say_what_things_are() {
     let mut findings = Vec::new();
     for (path, text) in sources() {
         let in_core = path.starts_with(root().join("core"));
-        let stem = path
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         for name in declared_names(&text).into_iter().chain([stem]) {
             let empty = |word: &String| {
                 EMPTY_WORDS.contains(&word.as_str())
@@ -249,9 +216,8 @@ fn names_say_what_things_are() {
 
 /// Names of items, variables, fields and parameters as they are declared.
 fn declared_names(text: &str) -> Vec<String> {
-    const KEYWORDS: [&str; 10] = [
-        "fn", "struct", "enum", "trait", "mod", "type", "const", "static", "let", "mut",
-    ];
+    const KEYWORDS: [&str; 10] =
+        ["fn", "struct", "enum", "trait", "mod", "type", "const", "static", "let", "mut"];
     let mut names = Vec::new();
     for line in text.lines().map(str::trim_start) {
         if line.starts_with("//") {
@@ -297,10 +263,7 @@ fn words(name: &str) -> Vec<String> {
 fn the_name_scanner_finds_names() {
     let fields = "pub struct Row {\n    pub(crate) row_id: u8,\n}\n";
     assert_eq!(declared_names(fields), ["Row", "row_id"]);
-    assert_eq!(
-        declared_names("let mut rows = 1; // fn no"),
-        ["mut", "rows"]
-    );
+    assert_eq!(declared_names("let mut rows = 1; // fn no"), ["mut", "rows"]);
     assert_eq!(words("RowManager"), ["row", "manager"]);
     assert_eq!(words("row_data"), ["row", "data"]);
     assert_eq!(words("ID_MAX"), ["id", "max"]);
@@ -325,7 +288,5 @@ fn cited_rules_exist() {
 /// The numbers of the rules that a text cites: an R and digits that stand alone.
 fn citations(text: &str) -> Vec<u32> {
     let separated = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    separated
-        .filter_map(|word| word.strip_prefix('R')?.parse().ok())
-        .collect()
+    separated.filter_map(|word| word.strip_prefix('R')?.parse().ok()).collect()
 }

@@ -23,10 +23,8 @@ struct Fields {
 
 pub(crate) async fn transaction(call: &Call<'_>, body: body::Incoming) -> Result<Answer, Problem> {
     let rules = call.rules()?;
-    let id: TransactionId = call
-        .param("id")
-        .parse()
-        .map_err(|_| Problem::not_found("nothing has this id"))?;
+    let id: TransactionId =
+        call.param("id").parse().map_err(|_| Problem::not_found("nothing has this id"))?;
     let fields: Fields = call.json(body).await?;
     let edit = read(id, fields)?;
     let arrival = Arrival {

@@ -42,14 +42,8 @@ pub(crate) async fn follow(call: &Call<'_>) -> Result<Answer, Problem> {
 /// What can be read of a link's query. Where it cannot be decoded as a whole, each parameter is
 /// taken for itself: a sub id that some network did not encode costs that sub id, not the visitor.
 fn readable(query: &str) -> Pairs<'_> {
-    let decoded = |query| {
-        decode(&Incoming {
-            method: Method::Link,
-            dialect: None,
-            query,
-            body: None,
-        })
-    };
+    let decoded =
+        |query| decode(&Incoming { method: Method::Link, dialect: None, query, body: None });
     decoded(query).unwrap_or_else(|_| {
         let pieces = query.split('&').flat_map(decoded).flatten();
         pieces.take(PARAMS_MAX).collect()
@@ -117,10 +111,7 @@ mod tests {
             let pairs = readable(query);
             pairs.iter().map(|(name, _)| name.to_string()).collect()
         };
-        assert_eq!(
-            names("affs1=a&affs2=100%&affs3=%FF&channel=b"),
-            ["affs1", "channel"]
-        );
+        assert_eq!(names("affs1=a&affs2=100%&affs3=%FF&channel=b"), ["affs1", "channel"]);
         assert_eq!(names("affs1=a%20b"), ["affs1"]);
         assert!(names("%").is_empty());
     }

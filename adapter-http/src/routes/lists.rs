@@ -43,18 +43,14 @@ pub(crate) const TRANSACTION_FILTERS: &[&str] = &[
     "cursor",
 ];
 /// The filters of the request log.
-pub(crate) const REQUEST_FILTERS: &[&str] = &[
-    "id", "outcome", "reason", "since", "until", "limit", "cursor",
-];
+pub(crate) const REQUEST_FILTERS: &[&str] =
+    &["id", "outcome", "reason", "since", "until", "limit", "cursor"];
 /// The filters of the definitions.
 pub(crate) const POSTBACK_FILTERS: &[&str] = &["owner"];
 
 /// GET `/api/{tenant}/conversions`.
 pub(crate) async fn conversions(call: &Call<'_>) -> Result<Answer, Problem> {
-    list(call, CONVERSION_FILTERS, |store, tenant, filter| {
-        store.conversions(tenant, filter)
-    })
-    .await
+    list(call, CONVERSION_FILTERS, |store, tenant, filter| store.conversions(tenant, filter)).await
 }
 
 /// GET `/api/{tenant}/conversions/{id}`.
@@ -64,10 +60,8 @@ pub(crate) async fn conversion(call: &Call<'_>) -> Result<Answer, Problem> {
 
 /// GET `/api/{tenant}/transactions`.
 pub(crate) async fn transactions(call: &Call<'_>) -> Result<Answer, Problem> {
-    list(call, TRANSACTION_FILTERS, |store, tenant, filter| {
-        store.transactions(tenant, filter)
-    })
-    .await
+    list(call, TRANSACTION_FILTERS, |store, tenant, filter| store.transactions(tenant, filter))
+        .await
 }
 
 /// GET `/api/{tenant}/transactions/{id}`.
@@ -77,10 +71,7 @@ pub(crate) async fn transaction(call: &Call<'_>) -> Result<Answer, Problem> {
 
 /// GET `/api/{tenant}/requests`.
 pub(crate) async fn requests(call: &Call<'_>) -> Result<Answer, Problem> {
-    list(call, REQUEST_FILTERS, |store, tenant, filter| {
-        store.requests(tenant, filter)
-    })
-    .await
+    list(call, REQUEST_FILTERS, |store, tenant, filter| store.requests(tenant, filter)).await
 }
 
 /// GET `/api/{tenant}/requests/{id}`.
@@ -162,9 +153,7 @@ async fn list<T: Serialize + Send + 'static>(
 ) -> Result<Answer, Problem> {
     call.rules()?;
     let filter = filter(&filters(call, known)?)?;
-    let page = call
-        .ask(move |store, tenant| question(store, tenant, &filter))
-        .await?;
+    let page = call.ask(move |store, tenant| question(store, tenant, &filter)).await?;
     Ok(answer::json(StatusCode::OK, &page))
 }
 
@@ -176,9 +165,7 @@ async fn one<I: FromStr + Send + 'static, T: Serialize + Send + 'static>(
     let missing = || Problem::not_found("nothing has this id");
     // What is no id cannot be the id of anything.
     let id: I = call.param("id").parse().map_err(|_| missing())?;
-    let found = call
-        .ask(move |store, tenant| question(store, tenant, id))
-        .await?;
+    let found = call.ask(move |store, tenant| question(store, tenant, id)).await?;
     let row = found.ok_or_else(missing)?;
     Ok(answer::json(StatusCode::OK, &row))
 }
@@ -187,12 +174,8 @@ type Given<'q> = Vec<(Cow<'q, str>, Cow<'q, str>)>;
 
 /// The filters of the query, each known and each once; those without a value are left out (R4).
 fn filters<'q>(call: &'q Call<'_>, known: &[&str]) -> Result<Given<'q>, Problem> {
-    let incoming = Incoming {
-        method: Method::Admin,
-        dialect: None,
-        query: call.query(),
-        body: None,
-    };
+    let incoming =
+        Incoming { method: Method::Admin, dialect: None, query: call.query(), body: None };
     let given = decode(&incoming)
         .map_err(|refusal| Problem::bad_request("bad_filter", refusal.message.to_string()))?;
     for (place, (name, _)) in given.iter().enumerate() {
@@ -202,10 +185,7 @@ fn filters<'q>(call: &'q Call<'_>, known: &[&str]) -> Result<Given<'q>, Problem>
         }
         let before = given.iter().take(place);
         if before.into_iter().any(|(earlier, _)| earlier == name) {
-            return Err(bad(
-                name,
-                format!("the filter `{name}` comes more than once"),
-            ));
+            return Err(bad(name, format!("the filter `{name}` comes more than once")));
         }
     }
     Ok(given)

@@ -28,12 +28,8 @@ pub(crate) async fn dialect(call: &Call<'_>, body: body::Incoming) -> Result<Ans
 /// GET `/api/{tenant}/pixel.gif`: the picture comes whatever the outcome, but not before it is
 /// stored.
 pub(crate) async fn pixel(call: &Call<'_>) -> Result<Answer, Problem> {
-    let incoming = Incoming {
-        method: Method::Pixel,
-        dialect: None,
-        query: call.query(),
-        body: None,
-    };
+    let incoming =
+        Incoming { method: Method::Pixel, dialect: None, query: call.query(), body: None };
     decide(call, &incoming).await?;
     Ok(answer::pixel())
 }
@@ -106,11 +102,9 @@ fn read(ruleset: &Ruleset, incoming: &Incoming<'_>) -> Read {
     };
     // The definition's authentication belongs here: before any value is looked at (R49).
     match parse(ruleset, definition, incoming.method, &pairs) {
-        Ok(postback) => Read {
-            request: Request::Postback(postback.into()),
-            query,
-            style: definition.answer,
-        },
+        Ok(postback) => {
+            Read { request: Request::Postback(postback.into()), query, style: definition.answer }
+        }
         Err(refusal) => unreadable(refusal, query, definition.answer),
     }
 }

@@ -32,18 +32,12 @@ pub(crate) fn ready(call: &Call<'_>) -> Result<Answer, Problem> {
 /// GET `/metrics`.
 pub(crate) fn metrics(call: &Call<'_>) -> Answer {
     let text = call.app.metrics.text(&call.app.store.health());
-    answer::text(
-        "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        text,
-    )
+    answer::text("application/openmetrics-text; version=1.0.0; charset=utf-8", text)
 }
 
 /// GET `/version`.
 pub(crate) fn version() -> Answer {
-    let version = Version {
-        name: "counterfoil",
-        version: env!("CARGO_PKG_VERSION"),
-    };
+    let version = Version { name: "counterfoil", version: env!("CARGO_PKG_VERSION") };
     answer::json(StatusCode::OK, &version)
 }
 

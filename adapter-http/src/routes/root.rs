@@ -41,10 +41,7 @@ pub(crate) async fn make(call: &Call<'_>, body: body::Incoming) -> Result<Answer
         query,
         remote_addr: Some(call.peer.to_string().into()),
     };
-    let Decided {
-        request_id,
-        decision,
-    } = call.submit(rules, arrival).await?;
+    let Decided { request_id, decision } = call.submit(rules, arrival).await?;
     match Told::of(&decision, request_id) {
         Told::Accepted(accepted) => {
             let status = match accepted.outcome {

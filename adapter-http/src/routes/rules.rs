@@ -32,14 +32,8 @@ pub(crate) async fn put(call: &Call<'_>, body: body::Incoming) -> Result<Answer,
     let bytes = read(body, limits.rules_len_max, limits.body).await?;
     let text = String::from_utf8(bytes.into())
         .map_err(|_| Problem::bad_request("bad_body", "rules must be UTF-8"))?;
-    let accepted = call
-        .ask(move |store, tenant| store.put_rules(tenant, &text, format))
-        .await?;
-    tracing::info!(
-        tenant = call.tenant(),
-        version = accepted.version,
-        "rules were replaced"
-    );
+    let accepted = call.ask(move |store, tenant| store.put_rules(tenant, &text, format)).await?;
+    tracing::info!(tenant = call.tenant(), version = accepted.version, "rules were replaced");
     let accepted = Accepted {
         version: accepted.version,
         warnings: accepted.warnings.into_iter().map(IssueText::of).collect(),
@@ -55,8 +49,6 @@ pub(crate) async fn get(call: &Call<'_>) -> Result<Answer, Problem> {
         RulesFormat::Json => "application/json",
     };
     let mut answer = answer::text(media_type, rules.text);
-    answer
-        .headers_mut()
-        .insert(VERSION, HeaderValue::from(rules.version));
+    answer.headers_mut().insert(VERSION, HeaderValue::from(rules.version));
     Ok(answer)
 }

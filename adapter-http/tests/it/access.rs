@@ -40,18 +40,10 @@ fn too_many_failures_of_an_address_are_429_until_the_second_is_over() {
     let path = "/api/acme/conversions";
     let ask = |token: &str| {
         let token = bearer(token);
-        send(
-            running.admin,
-            "GET",
-            path,
-            &[("authorization", &*token)],
-            b"",
-        )
+        send(running.admin, "GET", path, &[("authorization", &*token)], b"")
     };
     // Failures across the turn of a second start a new count: more than enough make it certain.
-    let reply = (0..100)
-        .map(|_| ask("wrong"))
-        .find(|reply| reply.status == 429);
+    let reply = (0..100).map(|_| ask("wrong")).find(|reply| reply.status == 429);
     let reply = reply.expect("a limit");
     reply.assert_problem(429, "too_many_failures");
     assert_eq!(reply.header("retry-after"), Some("1"));

@@ -14,9 +14,7 @@ const TOML: Option<&str> = Some("application/toml");
 fn sale(running: &Running) -> (String, Value) {
     let pcid = running.click();
     let query = format!("pcid={pcid}&type=sale&external_id=o1&value=100");
-    let answer = running
-        .get(&format!("/api/acme/postbacks/handle?{query}"))
-        .json();
+    let answer = running.get(&format!("/api/acme/postbacks/handle?{query}")).json();
     assert_eq!(answer["outcome"], "created");
     (pcid, answer)
 }
@@ -32,30 +30,17 @@ fn explain_decides_and_writes_nothing() {
     let pcid = running.click();
     let before = (running.store.conversions_len(), running.store.log().len());
     let query = format!("pcid={pcid}&type=sale&value=100");
-    let reply = explain(
-        &running,
-        &json!({ "query": query, "at": "2026-01-31T12:00:00Z" }),
-    );
+    let reply = explain(&running, &json!({ "query": query, "at": "2026-01-31T12:00:00Z" }));
     assert_eq!(reply.status, 200);
     let told = reply.json();
     assert_eq!(told["outcome"], "created");
     assert_eq!(told["transactions"][0]["revenue"], "10.00");
     assert_eq!(told["transactions"][0]["payout"], "5.00");
-    assert_eq!(
-        told["transactions"][0]["created_at"],
-        "2026-01-31T12:00:00.000Z"
-    );
+    assert_eq!(told["transactions"][0]["created_at"], "2026-01-31T12:00:00.000Z");
     assert!(!told["trace"].as_array().unwrap().is_empty());
-    assert_eq!(
-        (running.store.conversions_len(), running.store.log().len()),
-        before
-    );
+    assert_eq!((running.store.conversions_len(), running.store.log().len()), before);
 
-    let told = explain(
-        &running,
-        &json!({ "query": "type=sale", "method": "pixel" }),
-    )
-    .json();
+    let told = explain(&running, &json!({ "query": "type=sale", "method": "pixel" })).json();
     assert_eq!(told["outcome"], "refused");
     assert_eq!(told["reason"], "missing_identifier");
     let told = explain(&running, &json!({ "query": "", "dialect": "klingon" })).json();
@@ -91,26 +76,11 @@ fn lists_are_newest_first_and_rows_are_found_by_their_id() {
     assert_eq!(conversions["items"][0]["id"], answer["conversion_id"]);
     assert_eq!(conversions["items"][1]["id"], json!(pcid));
     assert_eq!(conversions["next_cursor"], Value::Null);
-    assert_eq!(
-        list("conversions?limit=1")["items"]
-            .as_array()
-            .unwrap()
-            .len(),
-        1
-    );
-    assert_eq!(
-        list("conversions?external_id=o1")["items"]
-            .as_array()
-            .unwrap()
-            .len(),
-        1
-    );
+    assert_eq!(list("conversions?limit=1")["items"].as_array().unwrap().len(), 1);
+    assert_eq!(list("conversions?external_id=o1")["items"].as_array().unwrap().len(), 1);
 
     let transactions = list("transactions");
-    assert_eq!(
-        transactions["items"][0]["id"],
-        answer["transactions"][0]["id"]
-    );
+    assert_eq!(transactions["items"][0]["id"], answer["transactions"][0]["id"]);
     assert_eq!(transactions["items"][0]["revenue"], "10.00");
     let requests = list("requests?outcome=created");
     assert_eq!(requests["items"][0]["id"], answer["request_id"]);
@@ -159,9 +129,7 @@ fn an_unknown_filter_or_a_bad_value_is_400_and_is_named() {
         let problem = reply.assert_problem(400, "bad_filter");
         assert_eq!(problem["parameter"], name, "{target}");
     }
-    running
-        .admin_get("/api/acme/conversions?type=%FF")
-        .assert_problem(400, "bad_filter");
+    running.admin_get("/api/acme/conversions?type=%FF").assert_problem(400, "bad_filter");
     let good = "conversions?type=&since=2026-01-01T00:00:00Z&until=2036-01-01T00:00:00Z&limit=5";
     assert_eq!(running.admin_get(&format!("/api/acme/{good}")).status, 200);
 }
@@ -176,14 +144,9 @@ fn definitions_are_listed_with_owner_and_country() {
     assert_eq!(of("strict")["country"], "CZ");
     assert_eq!(of("strict")["answer"], "strict");
     assert_eq!(of("global")["country"], "");
-    assert_eq!(
-        of("global")["dedup"],
-        json!({ "key": "external", "on_repeat": "refuse" })
-    );
+    assert_eq!(of("global")["dedup"], json!({ "key": "external", "on_repeat": "refuse" }));
     let of_owner = |owner: &str| {
-        let list = running
-            .admin_get(&format!("/api/acme/postbacks?owner={owner}"))
-            .json();
+        let list = running.admin_get(&format!("/api/acme/postbacks?owner={owner}")).json();
         list["items"].as_array().unwrap().len()
     };
     assert_eq!((of_owner("admin"), of_owner("bo")), (items.len(), 0));
@@ -202,13 +165,8 @@ fn an_edit_goes_through_the_writer_and_is_logged() {
     let reply = edit(id, &good);
     assert_eq!(reply.status, 200);
     assert_eq!(reply.json()["outcome"], "updated");
-    let row = running
-        .admin_get(&format!("/api/acme/transactions/{id}"))
-        .json();
-    assert_eq!(
-        (&row["result"], &row["payout"]),
-        (&json!("approved"), &json!("7.00"))
-    );
+    let row = running.admin_get(&format!("/api/acme/transactions/{id}")).json();
+    assert_eq!((&row["result"], &row["payout"]), (&json!("approved"), &json!("7.00")));
     let logged = running.store.log().pop().unwrap();
     assert_eq!(logged.method.name(), "admin");
     assert!(logged.query.contains("reason=agreed"), "{}", logged.query);
@@ -216,46 +174,18 @@ fn an_edit_goes_through_the_writer_and_is_logged() {
     let rows = running.store.log().len();
     for (body, status, code) in [
         (json!({ "result": "approved" }), 400, "bad_body"),
-        (
-            json!({ "result": "approved", "reason": "x", "colour": "red" }),
-            400,
-            "bad_body",
-        ),
-        (
-            json!({ "result": "approved", "reason": "x".repeat(2049) }),
-            400,
-            "bad_body",
-        ),
-        (
-            json!({ "result": "maybe", "reason": "x" }),
-            422,
-            "invalid_result",
-        ),
-        (
-            json!({ "payout": "1e3", "reason": "x" }),
-            422,
-            "invalid_amount",
-        ),
-        (
-            json!({ "payout": "-1", "reason": "x" }),
-            422,
-            "invalid_amount",
-        ),
+        (json!({ "result": "approved", "reason": "x", "colour": "red" }), 400, "bad_body"),
+        (json!({ "result": "approved", "reason": "x".repeat(2049) }), 400, "bad_body"),
+        (json!({ "result": "maybe", "reason": "x" }), 422, "invalid_result"),
+        (json!({ "payout": "1e3", "reason": "x" }), 422, "invalid_amount"),
+        (json!({ "payout": "-1", "reason": "x" }), 422, "invalid_amount"),
         (json!({ "reason": "x" }), 422, "invalid_parameter"),
-        (
-            json!({ "result": "approved", "reason": "  " }),
-            422,
-            "invalid_parameter",
-        ),
+        (json!({ "result": "approved", "reason": "  " }), 422, "invalid_parameter"),
     ] {
         edit(id, &body).assert_problem(status, code);
     }
     edit("no-id", &good).assert_problem(404, "not_found");
-    assert_eq!(
-        running.store.log().len(),
-        rows,
-        "none of these was submitted"
-    );
+    assert_eq!(running.store.log().len(), rows, "none of these was submitted");
     let nobody = "01930000-0000-7000-8000-00000000ffff";
     let reply = edit(nobody, &good);
     assert_eq!(reply.status, 404);
@@ -275,11 +205,7 @@ fn rules_are_read_replaced_and_kept_where_they_have_mistakes() {
     assert_eq!(reply.status, 200, "{}", reply.text());
     assert_eq!(reply.json()["version"], 2);
     assert!(reply.json()["warnings"].is_array());
-    assert_eq!(
-        running.get("/c/acme/plain/new").status,
-        302,
-        "they run at once"
-    );
+    assert_eq!(running.get("/c/acme/plain/new").status, 302, "they run at once");
 
     let wrong = "tenant = \"acme\"\ncurrency = \"XXY\"\ncolour = \"red\"\n";
     let reply = running.admin("PUT", path, TOML, wrong.as_bytes());
@@ -292,16 +218,10 @@ fn rules_are_read_replaced_and_kept_where_they_have_mistakes() {
     assert!(issues.iter().any(|issue| issue["path"] == "currency"));
     let other = RULES.replace("\"acme\"", "\"other\"");
     let reply = running.admin("PUT", path, TOML, other.as_bytes());
-    assert_eq!(
-        reply.assert_problem(422, "invalid_rules")["issues"][0]["path"],
-        "tenant"
-    );
+    assert_eq!(reply.assert_problem(422, "invalid_rules")["issues"][0]["path"], "tenant");
 
     let minimal = br#"{"tenant":"acme","currency":"EUR"}"#;
-    assert_eq!(
-        running.admin("PUT", path, JSON, minimal).json()["version"],
-        3
-    );
+    assert_eq!(running.admin("PUT", path, JSON, minimal).json()["version"], 3);
     let reply = running.admin_get(path);
     assert_eq!(reply.header("content-type"), Some("application/json"));
     assert_eq!(reply.body, minimal);
@@ -319,9 +239,7 @@ fn rules_of_another_kind_or_tenant_are_refused() {
     put("acme", form, b"x").assert_problem(415, "unsupported_media_type");
     put("acme", TOML, b"\xff").assert_problem(400, "bad_body");
     put("other", TOML, RULES.as_bytes()).assert_problem(404, "unknown_tenant");
-    running
-        .admin_get("/api/other/rules")
-        .assert_problem(404, "unknown_tenant");
+    running.admin_get("/api/other/rules").assert_problem(404, "unknown_tenant");
 }
 
 #[test]
@@ -329,8 +247,6 @@ fn a_store_that_breaks_while_it_reads_costs_one_answer() {
     let running = Running::start();
     running.store.set_mood(Mood::Broken);
     // A panic in the store poisons its own lock: whatever it does then, the server answers.
-    running
-        .admin_get("/api/acme/conversions")
-        .assert_problem(503, "unavailable");
+    running.admin_get("/api/acme/conversions").assert_problem(503, "unavailable");
     assert_eq!(running.admin_get("/version").status, 200);
 }

@@ -28,13 +28,7 @@ impl HttpEngine {
 
 /// A query as it can stand in a request target: what cannot is escaped, as senders must.
 fn sendable(query: &str) -> String {
-    let escapes = [
-        (" ", "%20"),
-        ("\"", "%22"),
-        ("#", "%23"),
-        ("<", "%3C"),
-        (">", "%3E"),
-    ];
+    let escapes = [(" ", "%20"), ("\"", "%22"), ("#", "%23"), ("<", "%3C"), (">", "%3E")];
     let escaped = |text: String, (plain, escape): &(&str, &str)| text.replace(plain, escape);
     escapes.iter().fold(query.to_owned(), escaped)
 }
@@ -104,9 +98,7 @@ impl Engine for HttpEngine {
         if sent.method != Method::S2s {
             // From inside: no route leads there.
             let decision = running.store.with_world(|world| world.send_as(sent, at));
-            return decision
-                .map(|decision| Answer::of(&decision))
-                .map_err(EngineError::new);
+            return decision.map(|decision| Answer::of(&decision)).map_err(EngineError::new);
         }
         let dialect = sent.dialect.unwrap_or("handle");
         let target = format!("/api/acme/postbacks/{dialect}?{}", sendable(sent.query));
@@ -144,29 +136,18 @@ impl Engine for HttpEngine {
     }
 
     fn conversion(&mut self, id: &str) -> Result<Option<Value>, EngineError> {
-        let running = self
-            .running
-            .as_ref()
-            .ok_or_else(|| EngineError::new("not begun"))?;
+        let running = self.running.as_ref().ok_or_else(|| EngineError::new("not begun"))?;
         let reply = running.admin_get(&format!("/api/acme/conversions/{id}"));
         Ok((reply.status == 200).then(|| reply.json()))
     }
 
     fn counts(&mut self) -> Result<Counts, EngineError> {
-        let running = self
-            .running
-            .as_ref()
-            .ok_or_else(|| EngineError::new("not begun"))?;
+        let running = self.running.as_ref().ok_or_else(|| EngineError::new("not begun"))?;
         let len = |name: &str| {
-            let list = running
-                .admin_get(&format!("/api/acme/{name}?limit=1000"))
-                .json();
+            let list = running.admin_get(&format!("/api/acme/{name}?limit=1000")).json();
             list["items"].as_array().map_or(0, Vec::len)
         };
-        Ok(Counts {
-            conversions: len("conversions"),
-            transactions: len("transactions"),
-        })
+        Ok(Counts { conversions: len("conversions"), transactions: len("transactions") })
     }
 }
 

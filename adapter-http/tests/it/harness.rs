@@ -88,13 +88,7 @@ impl Running {
         let (public, admin) = (server.public_addr().unwrap(), server.admin_addr().unwrap());
         let handle = server.handle();
         let thread = std::thread::spawn(|| server.run(std::future::pending()).unwrap());
-        Self {
-            public,
-            admin,
-            store,
-            handle,
-            thread: Some(thread),
-        }
+        Self { public, admin, store, handle, thread: Some(thread) }
     }
 
     /// Asks the server to stop, without waiting.
@@ -146,10 +140,7 @@ impl Running {
     /// Hands in a root, with a token that every tenant takes.
     pub(crate) fn hand_in(&self, json: &str) -> Reply {
         let token = bearer(ADMIN_TOKEN);
-        let headers = [
-            ("authorization", &*token),
-            ("content-type", "application/json"),
-        ];
+        let headers = [("authorization", &*token), ("content-type", "application/json")];
         self.public("POST", "/api/acme/conversions", &headers, json.as_bytes())
     }
 
@@ -242,14 +233,8 @@ impl Reply {
             .filter_map(|line| line.split_once(": "))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
             .collect();
-        let mut reply = Self {
-            status,
-            headers,
-            body: Vec::new(),
-        };
-        let len = reply
-            .header("content-length")
-            .map_or(0, |len| len.parse().unwrap());
+        let mut reply = Self { status, headers, body: Vec::new() };
+        let len = reply.header("content-length").map_or(0, |len| len.parse().unwrap());
         reply.body = vec![0; len];
         // The body of an answer to HEAD is only announced.
         if stream.read_exact(&mut reply.body).is_err() {
@@ -274,16 +259,8 @@ impl Reply {
     /// Checks that this is a problem of a status and a code, with every member that it must have.
     #[track_caller]
     pub(crate) fn assert_problem(&self, status: u16, code: &str) -> Value {
-        assert_eq!(
-            self.status,
-            status,
-            "{}",
-            String::from_utf8_lossy(&self.body)
-        );
-        assert_eq!(
-            self.header("content-type"),
-            Some("application/problem+json")
-        );
+        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
+        assert_eq!(self.header("content-type"), Some("application/problem+json"));
         let problem = self.json();
         assert_eq!(problem["code"], code);
         assert_eq!(problem["status"], status);
@@ -320,11 +297,7 @@ fn assert_documented(method: &str, path: &str, reply: &Reply) {
         .filter(|(template, _)| matches_template(template, path))
         .map(|(_, item)| &item[method.to_ascii_lowercase()]["responses"])
         .any(|responses| responses[reply.status.to_string()].is_object());
-    assert!(
-        answers,
-        "{method} {path} answered {} without a word of it",
-        reply.status
-    );
+    assert!(answers, "{method} {path} answered {} without a word of it", reply.status);
 }
 
 fn matches_template(template: &str, path: &str) -> bool {

@@ -50,11 +50,7 @@ fn a_head_that_drips_is_closed() {
         false
     });
     let came = to_end(stream);
-    assert!(
-        !came.starts_with(b"HTTP/1.1 200"),
-        "{}",
-        String::from_utf8_lossy(&came)
-    );
+    assert!(!came.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&came));
     assert!(dripping.join().unwrap(), "it was cut while it dripped");
 }
 
@@ -183,18 +179,11 @@ fn what_breaks_for_one_request_breaks_for_no_other() {
     running.store.set_mood(Mood::Panicking);
     for _ in 0..5 {
         let mut stream = connect(running.public);
-        stream
-            .write_all(format!("GET {HEALTH} HTTP/1.1\r\nhost: t\r\n\r\n").as_bytes())
-            .unwrap();
-        assert!(
-            Reply::read(&mut stream).is_none(),
-            "no answer is better than a false one"
-        );
+        stream.write_all(format!("GET {HEALTH} HTTP/1.1\r\nhost: t\r\n\r\n").as_bytes()).unwrap();
+        assert!(Reply::read(&mut stream).is_none(), "no answer is better than a false one");
     }
     running.store.set_mood(Mood::Well);
-    neighbour
-        .write_all(format!("GET {HEALTH} HTTP/1.1\r\nhost: t\r\n\r\n").as_bytes())
-        .unwrap();
+    neighbour.write_all(format!("GET {HEALTH} HTTP/1.1\r\nhost: t\r\n\r\n").as_bytes()).unwrap();
     assert_eq!(Reply::read(&mut neighbour).unwrap().status, 200);
     let metrics = running.admin_get("/metrics");
     let counted_back = r#"counterfoil_connections{listener="public"} 1"#;

@@ -26,9 +26,7 @@ fn a_target_beyond_its_limit_is_414() {
         format!("{start}{}", "x".repeat(len - start.len()))
     };
     assert_eq!(running.get(&target(200)).status, 200);
-    running
-        .get(&target(201))
-        .assert_problem(414, "target_too_long");
+    running.get(&target(201)).assert_problem(414, "target_too_long");
 }
 
 #[test]
@@ -48,9 +46,7 @@ fn the_default_target_limit_is_8_kib() {
         unreachable!()
     };
     assert_eq!(running.get(&target(8192)).status, 200);
-    running
-        .get(&target(8193))
-        .assert_problem(414, "target_too_long");
+    running.get(&target(8193)).assert_problem(414, "target_too_long");
 }
 
 #[test]
@@ -60,14 +56,8 @@ fn a_head_beyond_its_limit_is_431() {
         let padding = "x".repeat(padding);
         format!("GET {HANDLE} HTTP/1.1\r\nhost: t\r\nconnection: close\r\nx: {padding}\r\n\r\n")
     };
-    assert_eq!(
-        raw(&running, request(15_000).as_bytes()).unwrap().status,
-        200
-    );
-    assert_eq!(
-        raw(&running, request(17_000).as_bytes()).unwrap().status,
-        431
-    );
+    assert_eq!(raw(&running, request(15_000).as_bytes()).unwrap().status, 200);
+    assert_eq!(raw(&running, request(17_000).as_bytes()).unwrap().status, 431);
 }
 
 #[test]
@@ -258,10 +248,7 @@ fn a_sender_that_closed_its_half_is_answered() {
     let request = format!("GET {HANDLE}?pcid={pcid}&type=sale HTTP/1.1\r\nhost: t\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
-    assert_eq!(
-        Reply::read(&mut stream).unwrap().json()["outcome"],
-        "created"
-    );
+    assert_eq!(Reply::read(&mut stream).unwrap().json()["outcome"], "created");
 }
 
 #[test]
@@ -288,8 +275,5 @@ fn older_and_rarer_forms_of_requests_are_answered() {
     stream.write_all(head.as_bytes()).unwrap();
     assert_eq!(Reply::read(&mut stream).unwrap().status, 100);
     stream.write_all(query.as_bytes()).unwrap();
-    assert_eq!(
-        Reply::read(&mut stream).unwrap().json()["outcome"],
-        "created"
-    );
+    assert_eq!(Reply::read(&mut stream).unwrap().json()["outcome"], "created");
 }

@@ -16,9 +16,7 @@ fn a_click_is_stored_and_the_visitor_is_led_to_the_offer() {
     let id: counterfoil_core::ConversionId = pcid.parse().unwrap();
     assert_eq!(pcid, id.to_string());
     assert_eq!(running.store.conversions_len(), 1);
-    let stored = running
-        .admin_get(&format!("/api/acme/conversions/{pcid}"))
-        .json();
+    let stored = running.admin_get(&format!("/api/acme/conversions/{pcid}")).json();
     assert_eq!(stored["type"], "click");
     assert_eq!(stored["source"], "link");
     assert_eq!(stored["offer_id"], "shoply-cz");
@@ -37,10 +35,7 @@ fn pcid_is_appended_where_the_url_does_not_name_it() {
 fn the_query_tells_where_the_visitor_came_from() {
     let running = Running::start();
     let query = "affs1=one&affs10=ten%20two&affiliateClickId=x1&channel=mail&integration=wp";
-    assert_eq!(
-        running.get(&format!("/c/acme/plain/bo?{query}")).status,
-        302
-    );
+    assert_eq!(running.get(&format!("/c/acme/plain/bo?{query}")).status, 302);
     let (origin, _) = running.store.newest_root();
     assert_eq!(origin.affs, [(1, "one".into()), (10, "ten two".into())]);
     assert_eq!(origin.affiliate_click_id.as_deref(), Some("x1"));
@@ -81,10 +76,7 @@ fn a_deeplink_leads_to_a_page_of_the_offer_only() {
         reply.header("location").unwrap().to_owned()
     };
     let to = location("https://shoply.example/sofa?colour=red%23top");
-    assert!(
-        to.starts_with("https://shoply.example/sofa?colour=red&pcid="),
-        "{to}"
-    );
+    assert!(to.starts_with("https://shoply.example/sofa?colour=red&pcid="), "{to}");
     assert!(to.ends_with("#top"), "{to}");
     for elsewhere in [
         "https://evil.example/",
@@ -96,10 +88,7 @@ fn a_deeplink_leads_to_a_page_of_the_offer_only() {
         "https://shoply.example%0d%0aset-cookie:%20a=b/",
     ] {
         let to = location(elsewhere);
-        assert!(
-            to.starts_with("https://shoply.example/?click="),
-            "{elsewhere}: {to}"
-        );
+        assert!(to.starts_with("https://shoply.example/?click="), "{elsewhere}: {to}");
     }
 }
 

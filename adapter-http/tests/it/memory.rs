@@ -63,20 +63,14 @@ impl Memory {
         let state = State {
             mood: Mood::Well,
             version: 1,
-            text: RulesText {
-                version: 1,
-                text: rules.to_owned(),
-                format: RulesFormat::Toml,
-            },
+            text: RulesText { version: 1, text: rules.to_owned(), format: RulesFormat::Toml },
             world: World::new(ruleset),
             log: Vec::new(),
             now: None,
             latest: None,
             submitted: 0,
         };
-        Self {
-            state: Arc::new(Mutex::new(state)),
-        }
+        Self { state: Arc::new(Mutex::new(state)) }
     }
 
     /// Everything happens at this moment from now on.
@@ -86,12 +80,7 @@ impl Memory {
 
     /// The latest decision.
     pub(crate) fn latest(&self) -> Decision {
-        self.state
-            .lock()
-            .unwrap()
-            .latest
-            .clone()
-            .expect("a decision")
+        self.state.lock().unwrap().latest.clone().expect("a decision")
     }
 
     /// Does something with the world itself.
@@ -138,17 +127,12 @@ impl Memory {
         let mut state = self.state.lock().unwrap();
         let at = state.now.unwrap_or(submission.received_at);
         let nth = state.log.len();
-        let request_id = format!("01930000-0000-7000-8000-{nth:012x}")
-            .parse()
-            .unwrap();
+        let request_id = format!("01930000-0000-7000-8000-{nth:012x}").parse().unwrap();
         let decision = state.world.take(&submission.arrival.request, at).unwrap();
         let row = logged(&submission.arrival, request_id, at, &decision);
         state.log.push(row);
         state.latest = Some(decision.clone());
-        Decided {
-            request_id,
-            decision,
-        }
+        Decided { request_id, decision }
     }
 }
 
@@ -156,10 +140,7 @@ impl Store for Memory {
     fn rules(&self, tenant: &str) -> Option<RunningRules> {
         let state = self.state.lock().unwrap();
         let ruleset = state.world.ruleset();
-        let rules = || RunningRules {
-            ruleset: Arc::new(ruleset.clone()),
-            version: state.version,
-        };
+        let rules = || RunningRules { ruleset: Arc::new(ruleset.clone()), version: state.version };
         (ruleset.tenant().as_str() == tenant).then(rules)
     }
 
@@ -241,9 +222,7 @@ impl Store for Memory {
     }
 
     fn rules_text(&self, tenant: &str) -> Result<Option<RulesText>, ReadError> {
-        Ok(self
-            .rules(tenant)
-            .map(|_| self.state.lock().unwrap().text.clone()))
+        Ok(self.rules(tenant).map(|_| self.state.lock().unwrap().text.clone()))
     }
 
     fn put_rules(
@@ -257,24 +236,14 @@ impl Store for Memory {
         let version = state.version + 1;
         state.version = version;
         state.world.replace_rules(ruleset);
-        state.text = RulesText {
-            version,
-            text: text.to_owned(),
-            format,
-        };
+        state.text = RulesText { version, text: text.to_owned(), format };
         Ok(RulesAccepted { version, warnings })
     }
 
     fn health(&self) -> Health {
         let state = self.state.lock().unwrap();
         let not_ready = (state.mood == Mood::Full).then(|| "the disk is full".to_owned());
-        Health {
-            not_ready,
-            queue_depth: 3,
-            batches: 2,
-            batched_requests: 7,
-            batch_len_max: 5,
-        }
+        Health { not_ready, queue_depth: 3, batches: 2, batched_requests: 7, batch_len_max: 5 }
     }
 }
 
@@ -317,10 +286,7 @@ impl State {
             return Err(ReadError::Cursor(cursor.clone()));
         }
         let all = self.views().into_iter().flat_map(rows);
-        Ok(Page {
-            items: all.take(filter.page_len() as usize).collect(),
-            next_cursor: None,
-        })
+        Ok(Page { items: all.take(filter.page_len() as usize).collect(), next_cursor: None })
     }
 }
 

@@ -26,10 +26,7 @@ fn a_create_a_repeat_and_a_refusal_are_all_answered_200() {
     assert_eq!(first["type"], "sale");
     assert_eq!(first["transactions"][0]["commission_id"], "tenth");
     assert_eq!(first["transactions"][0]["result"], "pending");
-    assert_eq!(
-        first["events"],
-        json!(["conversion.created", "transaction.created"])
-    );
+    assert_eq!(first["events"], json!(["conversion.created", "transaction.created"]));
     assert_eq!(first["notes"], json!([]));
     assert!(first["request_id"].is_string());
     assert!(!first.to_string().contains("10.00"), "no amounts");
@@ -54,12 +51,7 @@ fn query_and_body_are_one_set_of_parameters() {
     let running = Running::start();
     let pcid = running.click();
     let form = format!("pcid={pcid}&external_id=form");
-    let reply = running.public(
-        "POST",
-        &format!("{HANDLE}?type=sale"),
-        &[FORM],
-        form.as_bytes(),
-    );
+    let reply = running.public("POST", &format!("{HANDLE}?type=sale"), &[FORM], form.as_bytes());
     assert_eq!(reply.json()["outcome"], "created");
 
     let body = json!({ "pcid": pcid, "external_id": "json", "value": 12.50, "type": null });
@@ -68,12 +60,7 @@ fn query_and_body_are_one_set_of_parameters() {
     let reply = running.public("POST", &target, &[JSON], body.as_bytes());
     assert_eq!(reply.json()["outcome"], "created");
 
-    let reply = running.public(
-        "POST",
-        &format!("{HANDLE}?type=lead"),
-        &[FORM],
-        b"type=sale",
-    );
+    let reply = running.public("POST", &format!("{HANDLE}?type=lead"), &[FORM], b"type=sale");
     assert_eq!(reply.json()["reason"], "conflicting_parameters");
 
     // Without a body, no media type is needed.
@@ -102,19 +89,12 @@ fn what_cannot_be_read_is_logged_and_answered_like_any_refusal() {
     let cases = [
         (format!("{HANDLE}?type=%FF"), "malformed"),
         (format!("{HANDLE}?id=nowhere"), "unknown_postback"),
-        (
-            "/api/acme/postbacks/klingon?type=sale".to_owned(),
-            "unknown_postback",
-        ),
+        ("/api/acme/postbacks/klingon?type=sale".to_owned(), "unknown_postback"),
         (format!("{HANDLE}?pcid=x&type=sale"), "invalid_identifier"),
     ];
     for (nth, (target, reason)) in cases.into_iter().enumerate() {
         let reply = running.get(&target);
-        assert_eq!(
-            (reply.status, &reply.json()["reason"]),
-            (200, &json!(reason)),
-            "{target}"
-        );
+        assert_eq!((reply.status, &reply.json()["reason"]), (200, &json!(reason)), "{target}");
         let log = running.store.log();
         assert_eq!(log.len(), nth + 1, "{target} is logged");
         assert_eq!(json!(log[nth].id), reply.json()["request_id"], "{target}");
@@ -128,10 +108,7 @@ fn a_strict_definition_answers_422_once_it_is_known() {
     let elsewhere = running.click();
     // Refused while values are read, and refused by a condition.
     assert_eq!(status("id=strict&pcid=x&type=sale"), 422);
-    assert_eq!(
-        status(&format!("id=strict&pcid={elsewhere}&type=sale")),
-        422
-    );
+    assert_eq!(status(&format!("id=strict&pcid={elsewhere}&type=sale")), 422);
     // Refused before any definition is known.
     assert_eq!(status("id=strict&pcid=%FF"), 200);
     assert_eq!(status("id=other&pcid=x"), 200);
@@ -204,13 +181,7 @@ fn head_and_other_methods_are_405_and_have_no_effect() {
 #[test]
 fn unknown_paths_and_tenants_are_404() {
     let running = Running::start();
-    for path in [
-        "/",
-        "/api",
-        "/api/acme/postbacks",
-        "/api/acme/postbacks/handle/",
-        "/healthz",
-    ] {
+    for path in ["/", "/api", "/api/acme/postbacks", "/api/acme/postbacks/handle/", "/healthz"] {
         running.get(path).assert_problem(404, "unknown_path");
     }
     for path in [
@@ -229,11 +200,8 @@ fn where_nothing_can_be_stored_every_route_answers_503_and_says_when_to_come_aga
     let running = Running::start();
     let pcid = running.click();
     let stored = running.store.conversions_len();
-    let moods = [
-        (Mood::Busy, "busy"),
-        (Mood::Full, "unavailable"),
-        (Mood::Forgetful, "unavailable"),
-    ];
+    let moods =
+        [(Mood::Busy, "busy"), (Mood::Full, "unavailable"), (Mood::Forgetful, "unavailable")];
     for (mood, code) in moods {
         running.store.set_mood(mood);
         let query = format!("pcid={pcid}&type=sale");
@@ -251,28 +219,18 @@ fn where_nothing_can_be_stored_every_route_answers_503_and_says_when_to_come_aga
     }
     running.store.set_mood(Mood::Well);
     assert_eq!(running.store.conversions_len(), stored);
-    assert_eq!(
-        running
-            .get(&format!("{HANDLE}?pcid={pcid}&type=sale"))
-            .status,
-        200
-    );
+    assert_eq!(running.get(&format!("{HANDLE}?pcid={pcid}&type=sale")).status, 200);
 }
 
 #[test]
 fn secrets_of_a_postback_reach_the_log_masked() {
     let running = Running::start();
-    running.get(&format!(
-        "{HANDLE}?token=canary-value&type=sale&sig=canary-value"
-    ));
+    running.get(&format!("{HANDLE}?token=canary-value&type=sale&sig=canary-value"));
     running.get(&format!("{HANDLE}?token=canary-value&type=%FF"));
     for row in running.store.log() {
         assert!(!row.query.contains("canary"), "{}", row.query);
     }
-    assert_eq!(
-        running.store.log()[0].remote_addr.as_deref(),
-        Some("127.0.0.1")
-    );
+    assert_eq!(running.store.log()[0].remote_addr.as_deref(), Some("127.0.0.1"));
 }
 
 #[test]
@@ -286,13 +244,8 @@ fn several_workers_answer_like_one() {
             std::thread::spawn(move || send(address, "GET", &target, &[], b"").json())
         })
         .collect();
-    let answers: Vec<_> = threads
-        .into_iter()
-        .map(|thread| thread.join().unwrap())
-        .collect();
-    let created = answers
-        .iter()
-        .filter(|answer| answer["outcome"] == "created");
+    let answers: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    let created = answers.iter().filter(|answer| answer["outcome"] == "created");
     assert_eq!(created.count(), 1);
     let ids = answers.iter().map(|answer| &answer["conversion_id"]);
     assert!(ids.clone().all(|id| Some(id) == ids.clone().next()));
@@ -302,42 +255,23 @@ fn several_workers_answer_like_one() {
 fn what_a_log_row_keeps_is_enough_to_read_the_request_again() {
     let running = Running::start();
     let json = br#"{"note":"a & b = c","value":1.50}"#;
-    running.public(
-        "POST",
-        &format!("{HANDLE}?type=sale&pcid=x&email=a%2Bb%40c"),
-        &[JSON],
-        json,
-    );
+    running.public("POST", &format!("{HANDLE}?type=sale&pcid=x&email=a%2Bb%40c"), &[JSON], json);
     running.get("/c/acme/plain/bo?affs1=a%20b&channel=mail");
     running.hand_in(
         r#"{"type":"lead","source":"api","offer_id":"plain","affiliate_id":"bo",
             "params":{"city":"Brno & Praha"}}"#,
     );
     let pairs = |row: &counterfoil_core::view::RequestView| {
-        let incoming = Incoming {
-            method: row.method,
-            dialect: None,
-            query: &row.query,
-            body: None,
-        };
+        let incoming =
+            Incoming { method: row.method, dialect: None, query: &row.query, body: None };
         let pairs = decode(&incoming).unwrap().into_iter();
         let pairs = pairs.map(|(name, value)| format!("{name}: {value}"));
         pairs.collect::<Vec<String>>()
     };
     let kept: Vec<_> = running.store.log().iter().map(pairs).collect();
-    let postback = [
-        "type: sale",
-        "pcid: x",
-        "email: a+b@c",
-        "note: a & b = c",
-        "value: 1.50",
-    ];
+    let postback = ["type: sale", "pcid: x", "email: a+b@c", "note: a & b = c", "value: 1.50"];
     assert_eq!(kept[0], postback);
     assert_eq!(kept[1], ["affs1: a b", "channel: mail"]);
     assert!(kept[2].contains(&"type: lead".to_owned()), "{:?}", kept[2]);
-    assert!(
-        kept[2].contains(&"param.city: Brno & Praha".to_owned()),
-        "{:?}",
-        kept[2]
-    );
+    assert!(kept[2].contains(&"param.city: Brno & Praha".to_owned()), "{:?}", kept[2]);
 }

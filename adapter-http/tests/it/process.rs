@@ -42,10 +42,7 @@ fn metrics_count_requests_answers_and_connections_without_ids_or_secrets() {
     ] {
         let labels = format!(r#"method="{method}",outcome="{outcome}",reason="{reason}""#);
         let line = format!("counterfoil_requests_total{{{labels}}} 1");
-        assert!(
-            text.lines().any(|known| known == line),
-            "no `{line}` in:\n{text}"
-        );
+        assert!(text.lines().any(|known| known == line), "no `{line}` in:\n{text}");
     }
     for line in [
         r#"counterfoil_answers_total{status="404"} 1"#,
@@ -59,10 +56,7 @@ fn metrics_count_requests_answers_and_connections_without_ids_or_secrets() {
         r#"counterfoil_connections{listener="admin"} 1"#,
         "# EOF",
     ] {
-        assert!(
-            text.lines().any(|known| known == line),
-            "no `{line}` in:\n{text}"
-        );
+        assert!(text.lines().any(|known| known == line), "no `{line}` in:\n{text}");
     }
     assert!(!text.contains("canary") && !text.contains(&pcid) && !text.contains("acme"));
 }

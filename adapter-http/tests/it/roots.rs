@@ -26,9 +26,7 @@ fn a_lead_is_created_once_for_its_external_id() {
     assert_eq!(again["pcid"], first["pcid"]);
 
     let id = first["pcid"].as_str().unwrap();
-    let stored = running
-        .admin_get(&format!("/api/acme/conversions/{id}"))
-        .json();
+    let stored = running.admin_get(&format!("/api/acme/conversions/{id}")).json();
     assert_eq!(stored["source"], "api");
     assert_eq!(stored["channel"], "mail");
     assert_eq!(stored["value"], "12.50");
@@ -39,10 +37,7 @@ fn a_lead_is_created_once_for_its_external_id() {
 #[test]
 fn the_answer_can_be_paired_with() {
     let running = Running::start();
-    let pcid = running.hand_in(LEAD).json()["pcid"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let pcid = running.hand_in(LEAD).json()["pcid"].as_str().unwrap().to_owned();
     let target = format!("/api/acme/postbacks/handle?pcid={pcid}&type=sale");
     assert_eq!(running.get(&target).json()["outcome"], "created");
 }
@@ -100,10 +95,7 @@ fn only_tokens_of_the_tenant_and_of_the_admin_pass() {
         problem["request_id"].take();
         bodies.push(problem);
     }
-    assert!(
-        bodies.iter().all(|body| *body == bodies[0]),
-        "one uniform answer"
-    );
+    assert!(bodies.iter().all(|body| *body == bodies[0]), "one uniform answer");
     assert_eq!(running.store.conversions_len(), 2);
 }
 
@@ -111,10 +103,8 @@ fn only_tokens_of_the_tenant_and_of_the_admin_pass() {
 fn the_body_must_be_json() {
     let running = Running::start();
     let token = bearer(TENANT_TOKEN);
-    let headers = [
-        ("authorization", &*token),
-        ("content-type", "application/x-www-form-urlencoded"),
-    ];
+    let headers =
+        [("authorization", &*token), ("content-type", "application/x-www-form-urlencoded")];
     let reply = running.public("POST", "/api/acme/conversions", &headers, b"type=lead");
     reply.assert_problem(415, "unsupported_media_type");
     let reply = running.public("POST", "/api/other/conversions", &headers[..1], b"");

@@ -41,10 +41,7 @@ fn ask_everything(running: &Running) -> Vec<Reply> {
     let secrets = "token=canary-query&sig=canary-sig&ts=1&email=canary@example.com";
     let handle = format!("/api/acme/postbacks/handle?pcid={pcid}&type=sale&{secrets}");
     let wrong = bearer("canary-wrong");
-    let headers = [
-        ("authorization", &*wrong),
-        ("content-type", "application/json"),
-    ];
+    let headers = [("authorization", &*wrong), ("content-type", "application/json")];
     let mut replies = vec![
         running.get(&handle),
         running.get(&format!("{handle}&currency=XYZ")),
@@ -79,20 +76,11 @@ fn secrets_stand_in_no_log_line_and_no_answer() {
     }
     for row in running.store.log() {
         let kept = ["canary-query", "canary-sig", ADMIN_TOKEN, TENANT_TOKEN];
-        assert!(
-            !kept.iter().any(|secret| row.query.contains(secret)),
-            "{}",
-            row.query
-        );
+        assert!(!kept.iter().any(|secret| row.query.contains(secret)), "{}", row.query);
     }
     drop(running);
     let lines = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-    for expected in [
-        "decided",
-        "answered",
-        "outcome=\"created\"",
-        "failed to store a request",
-    ] {
+    for expected in ["decided", "answered", "outcome=\"created\"", "failed to store a request"] {
         assert!(lines.contains(expected), "no `{expected}` in:\n{lines}");
     }
     let canary = lines.lines().find(|line| line.contains("canary"));

@@ -27,15 +27,10 @@ fn a_stop_under_load_answers_what_runs_and_what_it_answered_is_stored() {
     let store = running.store.clone();
     let stopped = running.stop();
     assert!(!stopped.cut, "everything ended by itself");
-    let answered: Vec<String> = clients
-        .into_iter()
-        .flat_map(|client| client.join().unwrap())
-        .collect();
-    let stored: BTreeSet<String> = store
-        .log()
-        .iter()
-        .filter_map(|row| Some(row.conversion_id?.to_string()))
-        .collect();
+    let answered: Vec<String> =
+        clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
+    let stored: BTreeSet<String> =
+        store.log().iter().filter_map(|row| Some(row.conversion_id?.to_string())).collect();
     assert!(answered.len() > 50, "{}", answered.len());
     for id in &answered {
         assert!(stored.contains(id), "{id} was answered and is not stored");
@@ -67,9 +62,7 @@ fn load(address: std::net::SocketAddr, client: usize, pcid: &str) -> Vec<String>
 fn a_request_that_runs_is_finished_and_its_connection_closed() {
     let running = Running::start();
     let pcid = running.click();
-    running
-        .store
-        .set_mood(Mood::Slow(Duration::from_millis(300)));
+    running.store.set_mood(Mood::Slow(Duration::from_millis(300)));
     let mut stream = connect(running.public);
     let request =
         format!("GET /api/acme/postbacks/handle?pcid={pcid}&type=sale HTTP/1.1\r\nhost: t\r\n\r\n");
@@ -88,8 +81,7 @@ fn silent_and_idle_connections_do_not_hold_up_a_stop() {
     let running = Running::start();
     let silent = connect(running.public);
     let mut idle = connect(running.public);
-    idle.write_all(b"GET /nowhere HTTP/1.1\r\nhost: t\r\n\r\n")
-        .unwrap();
+    idle.write_all(b"GET /nowhere HTTP/1.1\r\nhost: t\r\n\r\n").unwrap();
     assert_eq!(Reply::read(&mut idle).unwrap().status, 404);
     let (public, admin) = (running.public, running.admin);
     assert!(!running.stop().cut);
@@ -97,10 +89,7 @@ fn silent_and_idle_connections_do_not_hold_up_a_stop() {
         assert!(matches!(stream.read(&mut [0]), Ok(0) | Err(_)));
     }
     for address in [public, admin] {
-        assert!(
-            TcpStream::connect(address).is_err(),
-            "nobody listens any more"
-        );
+        assert!(TcpStream::connect(address).is_err(), "nobody listens any more");
     }
 }
 
@@ -131,14 +120,7 @@ fn a_taken_address_is_said_at_once() {
     let mut config = Config::new(Secret::new("token"));
     config.listen = running.public;
     config.admin_listen.set_port(0);
-    let error = Server::bind(config, Arc::new(running.store.clone()))
-        .err()
-        .unwrap();
+    let error = Server::bind(config, Arc::new(running.store.clone())).err().unwrap();
     assert_eq!(error.address, running.public);
-    assert!(
-        error
-            .to_string()
-            .starts_with("cannot listen on `127.0.0.1:"),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("cannot listen on `127.0.0.1:"), "{error}");
 }

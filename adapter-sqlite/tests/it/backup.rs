@@ -11,10 +11,7 @@ fn a_copy_taken_under_load_is_whole_and_replays() {
     let db = Db::new();
     let pcid = db.click(at(0));
     for n in 0..200 {
-        db.send(
-            &format!("pcid={pcid}&type=sale&external_id=a{n}&value=1"),
-            at(n),
-        );
+        db.send(&format!("pcid={pcid}&type=sale&external_id=a{n}&value=1"), at(n));
     }
     let to = db.folder.path().join("copy.db");
     let done = AtomicBool::new(false);
@@ -24,10 +21,7 @@ fn a_copy_taken_under_load_is_whole_and_replays() {
                 if done.load(Ordering::Relaxed) {
                     break;
                 }
-                db.send(
-                    &format!("pcid={pcid}&type=sale&external_id=b{n}&value=1"),
-                    at(n),
-                );
+                db.send(&format!("pcid={pcid}&type=sale&external_id=b{n}&value=1"), at(n));
             }
         });
         let report = db.reader().backup(&to);
@@ -40,13 +34,7 @@ fn a_copy_taken_under_load_is_whole_and_replays() {
     let copy = Reader::open(&to).unwrap();
     assert_eq!(copy.problems().unwrap(), [] as [&str; 0]);
     assert_eq!(copy.replay().unwrap().differences, []);
-    assert_eq!(
-        copy.requests(&acme(), &Default::default())
-            .unwrap()
-            .items
-            .len(),
-        50
-    );
+    assert_eq!(copy.requests(&acme(), &Default::default()).unwrap().items.len(), 50);
     drop(copy);
     // A copy serves as well as the original.
     let restored = Store::open(&to, Options::default()).unwrap();
@@ -65,10 +53,5 @@ fn a_copy_overwrites_nothing_and_leaves_nothing_behind() {
     assert!(db.reader().backup(&nowhere).is_err());
     let names = std::fs::read_dir(db.folder.path()).unwrap();
     let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
-    assert!(
-        names
-            .iter()
-            .all(|name| !name.to_string_lossy().contains("partial")),
-        "{names:?}"
-    );
+    assert!(names.iter().all(|name| !name.to_string_lossy().contains("partial")), "{names:?}");
 }

@@ -107,13 +107,8 @@ impl Db {
     pub(crate) fn with(options: Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("test.db"), options).unwrap();
-        store
-            .install_rules(None, RULES, RulesFormat::Toml, at(0))
-            .unwrap();
-        Self {
-            folder,
-            store: Some(store),
-        }
+        store.install_rules(None, RULES, RulesFormat::Toml, at(0)).unwrap();
+        Self { folder, store: Some(store) }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -147,8 +142,7 @@ impl Db {
     }
 
     pub(crate) fn try_take(&self, arrival: Arrival, at: Timestamp) -> Result<Decided, SubmitError> {
-        self.store()
-            .submit_wait(submission(self.store(), arrival, at))
+        self.store().submit_wait(submission(self.store(), arrival, at))
     }
 
     /// A postback.
@@ -175,51 +169,24 @@ impl Db {
 pub(crate) fn submission(store: &Store, arrival: Arrival, received_at: Timestamp) -> Submission {
     let rules = store.rules("acme").unwrap();
     let known = store.reader().known(&rules, &arrival.request);
-    Submission {
-        ruleset: Arc::clone(rules.ruleset()),
-        arrival,
-        received_at,
-        known,
-    }
+    Submission { ruleset: Arc::clone(rules.ruleset()), arrival, received_at, known }
 }
 
 pub(crate) fn postback(ruleset: &Ruleset, method: Method, query: &str) -> Arrival {
-    let incoming = Incoming {
-        method,
-        dialect: None,
-        query,
-        body: None,
-    };
+    let incoming = Incoming { method, dialect: None, query, body: None };
     let (request, query) = read(ruleset, &incoming);
-    Arrival {
-        request,
-        method,
-        dialect: None,
-        query,
-        remote_addr: None,
-    }
+    Arrival { request, method, dialect: None, query, remote_addr: None }
 }
 
 pub(crate) fn click(ruleset: &Ruleset, offer: &str, affiliate: &str, query: &str) -> Arrival {
-    let incoming = Incoming {
-        method: Method::Link,
-        dialect: None,
-        query,
-        body: None,
-    };
+    let incoming = Incoming { method: Method::Link, dialect: None, query, body: None };
     let pairs: Pairs<'_> = counterfoil_core::decode(&incoming).unwrap();
     let request = match RootRequest::click(ruleset, offer, affiliate, &pairs) {
         Ok(root) => Request::Root(Box::new(root)),
         Err(refusal) => Request::Unreadable(Box::new(refusal)),
     };
     let query = counterfoil_core::masked_text(&pairs);
-    Arrival {
-        request,
-        method: Method::Link,
-        dialect: None,
-        query,
-        remote_addr: None,
-    }
+    Arrival { request, method: Method::Link, dialect: None, query, remote_addr: None }
 }
 
 pub(crate) fn root(ruleset: &Ruleset, json: &str) -> Arrival {
@@ -229,13 +196,7 @@ pub(crate) fn root(ruleset: &Ruleset, json: &str) -> Arrival {
         Err(refusal) => Request::Unreadable(Box::new(refusal)),
     };
     let query = counterfoil_core::masked_text(&pairs);
-    Arrival {
-        request,
-        method: Method::Api,
-        dialect: None,
-        query,
-        remote_addr: None,
-    }
+    Arrival { request, method: Method::Api, dialect: None, query, remote_addr: None }
 }
 
 pub(crate) fn auto_set(id: TransactionId) -> Arrival {

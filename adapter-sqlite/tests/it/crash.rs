@@ -33,9 +33,7 @@ fn acknowledged_requests_survive_kill_9() {
     db.reopen();
     for id in &acknowledged {
         let logged = db.reader().request(&acme(), *id).unwrap().unwrap();
-        let conversion = db
-            .reader()
-            .conversion(&acme(), logged.conversion_id.unwrap());
+        let conversion = db.reader().conversion(&acme(), logged.conversion_id.unwrap());
         let conversion = conversion.unwrap().unwrap();
         assert_eq!(conversion.transactions.len(), 1);
         assert_eq!(logged.transaction_ids, [conversion.transactions[0].id]);
@@ -64,10 +62,7 @@ fn run_victim(path: &Path, pcid: &str, life_ms: u64) -> Vec<RequestId> {
         victim.wait().unwrap();
     });
     // The last line may be cut; what is whole was acknowledged.
-    let ids = lines
-        .map_while(Result::ok)
-        .filter_map(|line| line.parse().ok())
-        .collect();
+    let ids = lines.map_while(Result::ok).filter_map(|line| line.parse().ok()).collect();
     killer.join().unwrap();
     ids
 }

@@ -16,18 +16,11 @@ pub(crate) struct SqliteEngine {
 impl SqliteEngine {
     /// An engine that has not begun; `reopens`: closed and opened before each step.
     pub(crate) fn new(reopens: bool) -> Self {
-        Self {
-            folder: None,
-            store: None,
-            reopens,
-        }
+        Self { folder: None, store: None, reopens }
     }
 
     pub(crate) fn store(&mut self) -> Result<&Store, EngineError> {
-        let folder = self
-            .folder
-            .as_ref()
-            .ok_or_else(|| EngineError::new("not begun"))?;
+        let folder = self.folder.as_ref().ok_or_else(|| EngineError::new("not begun"))?;
         if self.reopens {
             self.store = None;
         }
@@ -37,16 +30,12 @@ impl SqliteEngine {
             store.use_stored_rules().map_err(EngineError::new)?;
             self.store = Some(store);
         }
-        self.store
-            .as_ref()
-            .ok_or_else(|| EngineError::new("closed"))
+        self.store.as_ref().ok_or_else(|| EngineError::new("closed"))
     }
 
     fn install(&mut self, rules: &str, at: Timestamp) -> Result<(), EngineError> {
         let store = self.store()?;
-        store
-            .install_rules(None, rules, RulesFormat::Toml, at)
-            .map_err(EngineError::new)?;
+        store.install_rules(None, rules, RulesFormat::Toml, at).map_err(EngineError::new)?;
         Ok(())
     }
 
@@ -100,32 +89,10 @@ impl Engine for SqliteEngine {
             SentBody::Form(text) => Body::Form(text.as_bytes()),
             SentBody::Json(text) => Body::Json(text.as_bytes()),
         });
-        let Sent {
-            method,
-            dialect,
-            query,
-            ..
-        } = sent;
-        let (request, query) = read(
-            &*self.ruleset()?,
-            &Incoming {
-                method,
-                dialect,
-                query,
-                body,
-            },
-        );
+        let Sent { method, dialect, query, .. } = sent;
+        let (request, query) = read(&*self.ruleset()?, &Incoming { method, dialect, query, body });
         let dialect = dialect.map(Box::from);
-        self.take(
-            Arrival {
-                request,
-                method,
-                dialect,
-                query,
-                remote_addr: None,
-            },
-            at,
-        )
+        self.take(Arrival { request, method, dialect, query, remote_addr: None }, at)
     }
 
     fn edit(&mut self, id: &str, json: &str, at: Timestamp) -> Result<Answer, EngineError> {
@@ -141,62 +108,31 @@ impl Engine for SqliteEngine {
         };
         let query = counterfoil_core::masked_text(&pairs);
         let method = Method::Admin;
-        self.take(
-            Arrival {
-                request,
-                method,
-                dialect: None,
-                query,
-                remote_addr: None,
-            },
-            at,
-        )
+        self.take(Arrival { request, method, dialect: None, query, remote_addr: None }, at)
     }
 
     fn advance(&mut self, to: Timestamp) -> Result<Vec<Answer>, EngineError> {
-        let due = self
-            .store()?
-            .reader()
-            .due_auto_sets(to, 1000)
-            .map_err(EngineError::new)?;
-        due.into_iter()
-            .map(|due| self.take(auto_set(due.transaction_id), to))
-            .collect()
+        let due = self.store()?.reader().due_auto_sets(to, 1000).map_err(EngineError::new)?;
+        due.into_iter().map(|due| self.take(auto_set(due.transaction_id), to)).collect()
     }
 
     fn conversion(&mut self, id: &str) -> Result<Option<Value>, EngineError> {
         let id = id.parse().map_err(EngineError::new)?;
         let tenant = self.ruleset()?.tenant().clone();
-        let row = self
-            .store()?
-            .reader()
-            .conversion(&tenant, id)
-            .map_err(EngineError::new)?;
-        row.map(|row| serde_json::to_value(row).map_err(EngineError::new))
-            .transpose()
+        let row = self.store()?.reader().conversion(&tenant, id).map_err(EngineError::new)?;
+        row.map(|row| serde_json::to_value(row).map_err(EngineError::new)).transpose()
     }
 
     fn counts(&mut self) -> Result<Counts, EngineError> {
-        let folder = self
-            .folder
-            .as_ref()
-            .ok_or_else(|| EngineError::new("not begun"))?;
+        let folder = self.folder.as_ref().ok_or_else(|| EngineError::new("not begun"))?;
         let db = rusqlite::Connection::open(folder.path().join("test.db"));
         let count = |table: &str| {
             let sql = format!("SELECT count(*) FROM {table}");
-            let count = db
-                .as_ref()
-                .map(|db| db.query_row(&sql, [], |row| row.get::<_, i64>(0)));
-            count
-                .ok()
-                .and_then(Result::ok)
-                .and_then(|count| usize::try_from(count).ok())
+            let count = db.as_ref().map(|db| db.query_row(&sql, [], |row| row.get::<_, i64>(0)));
+            count.ok().and_then(Result::ok).and_then(|count| usize::try_from(count).ok())
         };
         match (count("conversions"), count("transactions")) {
-            (Some(conversions), Some(transactions)) => Ok(Counts {
-                conversions,
-                transactions,
-            }),
+            (Some(conversions), Some(transactions)) => Ok(Counts { conversions, transactions }),
             _ => Err(EngineError::new("cannot count")),
         }
     }

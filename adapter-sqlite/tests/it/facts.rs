@@ -15,18 +15,8 @@ use crate::{
 #[derive(Clone, Debug)]
 enum Act {
     Click(bool),
-    Root {
-        lead: bool,
-        external: u8,
-    },
-    Send {
-        postback: u8,
-        pcid: Option<u8>,
-        external: u8,
-        type_name: u8,
-        update: bool,
-        fields: u8,
-    },
+    Root { lead: bool, external: u8 },
+    Send { postback: u8, pcid: Option<u8>, external: u8, type_name: u8, update: bool, fields: u8 },
     Edit(u8),
     Advance,
     Rules(bool),
@@ -75,11 +65,7 @@ impl Side<'_> {
         let engine = &mut self.engine;
         let answers = match act {
             Act::Click(first) => {
-                let link = if *first {
-                    "shoply-cz/bo?affs1=x"
-                } else {
-                    "other-de/bo?channel=a"
-                };
+                let link = if *first { "shoply-cz/bo?affs1=x" } else { "other-de/bo?channel=a" };
                 vec![engine.click(link, now)]
             }
             Act::Root { lead, external } => {
@@ -96,17 +82,8 @@ impl Side<'_> {
             }
             Act::Send { .. } => {
                 let query = query(act, &self.conversions);
-                let method = if ms % 7 == 0 {
-                    Method::Pixel
-                } else {
-                    Method::S2s
-                };
-                let sent = Sent {
-                    method,
-                    dialect: None,
-                    query: &query,
-                    body: None,
-                };
+                let method = if ms % 7 == 0 { Method::Pixel } else { Method::S2s };
+                let sent = Sent { method, dialect: None, query: &query, body: None };
                 vec![engine.send(sent, now)]
             }
             Act::Edit(which) => {
@@ -121,10 +98,8 @@ impl Side<'_> {
                 engine.advance(later).unwrap().into_iter().map(Ok).collect()
             }
             Act::Rules(limited) => {
-                let rules = RULES.replace(
-                    "recurrence = 2",
-                    if *limited { "recurrence = 1" } else { "" },
-                );
+                let rules =
+                    RULES.replace("recurrence = 2", if *limited { "recurrence = 1" } else { "" });
                 engine.replace_rules(&rules, now).unwrap();
                 Vec::new()
             }
@@ -150,11 +125,8 @@ impl Side<'_> {
 
     fn rows(&mut self) -> Vec<Value> {
         let engine = &mut self.engine;
-        let mut rows: Vec<Value> = self
-            .conversions
-            .iter()
-            .map(|id| engine.conversion(id).unwrap().unwrap())
-            .collect();
+        let mut rows: Vec<Value> =
+            self.conversions.iter().map(|id| engine.conversion(id).unwrap().unwrap()).collect();
         for row in &mut rows {
             for transaction in row["transactions"].as_array_mut().unwrap() {
                 // The world sets a result at the moment it is due, we when time has come there.
@@ -170,15 +142,7 @@ fn pick(ids: &[String], which: u8) -> Option<&String> {
 }
 
 fn query(act: &Act, ids: &[String]) -> String {
-    let Act::Send {
-        postback,
-        pcid,
-        external,
-        type_name,
-        update,
-        fields,
-    } = act
-    else {
+    let Act::Send { postback, pcid, external, type_name, update, fields } = act else {
         return String::new();
     };
     let mut query = String::new();
@@ -199,10 +163,7 @@ fn query(act: &Act, ids: &[String]) -> String {
         query.push_str("&advertiser_id=shoply");
     }
     let types = ["", "sale", "lead", "deposit", "click"];
-    if let Some(name) = types
-        .get(usize::from(*type_name))
-        .filter(|name| !name.is_empty())
-    {
+    if let Some(name) = types.get(usize::from(*type_name)).filter(|name| !name.is_empty()) {
         query.push_str(&format!("&type={name}"));
     }
     if *update {
@@ -233,26 +194,14 @@ fn play_both(acts: &[Act], reopens: bool) {
     sqlite.begin(RULES, at(0)).unwrap();
     world.begin(RULES, at(0)).unwrap();
     fn side(engine: &mut dyn Engine) -> Side<'_> {
-        Side {
-            engine,
-            conversions: vec![],
-            transactions: vec![],
-        }
+        Side { engine, conversions: vec![], transactions: vec![] }
     }
     let mut ours = side(&mut sqlite);
     let mut theirs = side(&mut world);
     for (n, act) in (1..).zip(acts) {
         let (a, b) = (ours.play(act, n), theirs.play(act, n));
-        let (a, b) = (
-            ours.placed(format!("{a:#?}")),
-            theirs.placed(format!("{b:#?}")),
-        );
-        assert_eq!(
-            a,
-            b,
-            "step {n}: {act:?}: {}",
-            query(act, &theirs.conversions)
-        );
+        let (a, b) = (ours.placed(format!("{a:#?}")), theirs.placed(format!("{b:#?}")));
+        assert_eq!(a, b, "step {n}: {act:?}: {}", query(act, &theirs.conversions));
     }
     let (a, b) = (ours.rows(), theirs.rows());
     for (a, b) in a.iter().zip(&b) {
@@ -266,11 +215,7 @@ fn play_both(acts: &[Act], reopens: bool) {
 
 /// So many histories.
 fn cases(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 proptest! {

@@ -5,8 +5,7 @@ use crate::common::{Db, at};
 
 fn hex(db: &Db, sql: &str) -> Option<String> {
     let raw = rusqlite::Connection::open(db.path()).unwrap();
-    raw.query_row(&format!("SELECT lower(hex(({sql})))"), [], |row| row.get(0))
-        .unwrap()
+    raw.query_row(&format!("SELECT lower(hex(({sql})))"), [], |row| row.get(0)).unwrap()
 }
 
 #[test]
@@ -17,10 +16,7 @@ fn the_blobs_of_a_conversion_a_transaction_and_a_request() {
     let decided = db.send(&query, at(1)).decision;
     let more = hex(&db, "SELECT more FROM conversions WHERE root IS NOT NULL").unwrap();
     // No sub ids, no click id; 1.5 USD; no price, no direct amount; the rate 0.92; k=v; none.
-    assert_eq!(
-        more,
-        "01000001c08db7010355534400000103555344b8010201016b017600"
-    );
+    assert_eq!(more, "01000001c08db7010355534400000103555344b8010201016b017600");
     let terms = hex(&db, "SELECT terms FROM transactions").unwrap();
     // 10 percent of value; 50 percent of revenue; direct amounts accepted.
     assert_eq!(terms, "0101140002640001");
@@ -35,10 +31,8 @@ fn the_blobs_of_a_conversion_a_transaction_and_a_request() {
 #[test]
 fn a_million_random_amounts_sum_exactly() {
     let raw = rusqlite::Connection::open_in_memory().unwrap();
-    raw.execute_batch(include_str!("../../src/schema/v1.sql"))
-        .unwrap();
-    raw.execute_batch("PRAGMA foreign_keys = OFF; BEGIN")
-        .unwrap();
+    raw.execute_batch(include_str!("../../src/schema/v1.sql")).unwrap();
+    raw.execute_batch("PRAGMA foreign_keys = OFF; BEGIN").unwrap();
     let mut insert = raw
         .prepare(
             "INSERT INTO transactions VALUES (zeroblob(16), ?1, 1, 'c', 'sale', 0, ?2, 0, 'EUR', \
@@ -54,20 +48,13 @@ fn a_million_random_amounts_sum_exactly() {
         let micros = i64::try_from(state % 9_000_000_000_000).unwrap();
         let amount = counterfoil_core::Amount::from_micros(micros).unwrap();
         sum += i128::from(amount.as_micros());
-        insert
-            .execute(rusqlite::params![n.to_be_bytes(), amount.as_micros()])
-            .unwrap();
+        insert.execute(rusqlite::params![n.to_be_bytes(), amount.as_micros()]).unwrap();
     }
-    let stored: i64 = raw
-        .query_row("SELECT sum(revenue) FROM transactions", [], |row| {
-            row.get(0)
-        })
-        .unwrap();
+    let stored: i64 =
+        raw.query_row("SELECT sum(revenue) FROM transactions", [], |row| row.get(0)).unwrap();
     assert_eq!(i128::from(stored), sum);
     let kind: String = raw
-        .query_row("SELECT typeof(sum(revenue)) FROM transactions", [], |row| {
-            row.get(0)
-        })
+        .query_row("SELECT typeof(sum(revenue)) FROM transactions", [], |row| row.get(0))
         .unwrap();
     assert_eq!(kind, "integer");
 }

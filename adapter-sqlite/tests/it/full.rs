@@ -30,10 +30,7 @@ fn fill(store: &Store) -> (i64, SubmitError) {
 
 #[test]
 fn a_full_database_stops_acknowledging_and_goes_on_reading() {
-    let mut db = Db::with(Options {
-        pages_max: Some(120),
-        ..Options::default()
-    });
+    let mut db = Db::with(Options { pages_max: Some(120), ..Options::default() });
     let (acknowledged, error) = fill(db.store());
     assert_eq!(error, SubmitError::Unavailable);
     assert!(acknowledged > 10, "{acknowledged}");
@@ -41,10 +38,7 @@ fn a_full_database_stops_acknowledging_and_goes_on_reading() {
     assert!(why.contains("full"), "{why}");
     // It stays so, and rules are refused too.
     let arrival = postback(&db.ruleset(), Method::S2s, "type=sale");
-    assert_eq!(
-        db.try_take(arrival, at(0)).map(drop),
-        Err(SubmitError::Unavailable)
-    );
+    assert_eq!(db.try_take(arrival, at(0)).map(drop), Err(SubmitError::Unavailable));
     let page = db.reader().requests(&acme(), &Default::default()).unwrap();
     assert_eq!(page.items.len(), 50);
     assert_eq!(db.number("SELECT count(*) FROM requests"), acknowledged);
@@ -77,9 +71,7 @@ fn a_disk_that_fails_and_comes_back() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(victim.stdout.take().unwrap())
-        .lines()
-        .map(Result::unwrap);
+    let mut lines = BufReader::new(victim.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut next = |word: &str| {
         let line = lines.by_ref().find(|line| line.starts_with(word)).unwrap();
         line.trim_start_matches(word).trim().parse::<i64>().unwrap()
@@ -112,11 +104,8 @@ fn victim() {
     assert_eq!(error, SubmitError::Unavailable);
     assert!(store.health().not_ready.is_some());
     println!("\nacknowledged {acknowledged}");
-    let page = |cursor| counterfoil_core::view::Filter {
-        limit: Some(1000),
-        cursor,
-        ..Default::default()
-    };
+    let page =
+        |cursor| counterfoil_core::view::Filter { limit: Some(1000), cursor, ..Default::default() };
     let found = store.reader().requests(&acme(), &page(None)).unwrap();
     println!("found {}", found.items.len());
     std::io::stdin().read_line(&mut String::new()).unwrap();
@@ -126,8 +115,6 @@ fn victim() {
     }
     let ruleset = store.rules("acme").unwrap().ruleset().clone();
     let arrival = postback(&ruleset, Method::S2s, "type=sale");
-    store
-        .submit_wait(submission(&store, arrival, at(0)))
-        .unwrap();
+    store.submit_wait(submission(&store, arrival, at(0))).unwrap();
     println!("recovered {}", acknowledged + 1);
 }

@@ -10,10 +10,7 @@ use crate::common::{Db, RULES, acme, at, click, postback};
 
 /// All rows of a list, page by page.
 fn all<T>(limit: u32, mut page: impl FnMut(&Filter) -> Page<T>, filter: &Filter) -> Vec<T> {
-    let mut filter = Filter {
-        limit: Some(limit),
-        ..filter.clone()
-    };
+    let mut filter = Filter { limit: Some(limit), ..filter.clone() };
     let mut rows = Vec::new();
     loop {
         let next = page(&filter);
@@ -34,18 +31,12 @@ fn story() -> Db {
     let second = second.decision.conversion.unwrap().id;
     for n in 0..7 {
         let root = if n % 2 == 0 { first } else { second };
-        db.send(
-            &format!("pcid={root}&type=sale&external_id=o{n}&value=10"),
-            at(10 + n),
-        );
+        db.send(&format!("pcid={root}&type=sale&external_id=o{n}&value=10"), at(10 + n));
     }
     let update = format!("pcid={first}&external_id=o2&action=update&type=sale&result=approved");
     db.send(&update, at(20));
     db.send(&format!("pcid={first}&type=prospect&external_id=p"), at(30));
-    db.send(
-        &format!("pcid={first}&type=prospect&external_id=p&commission_id=none"),
-        at(31),
-    );
+    db.send(&format!("pcid={first}&type=prospect&external_id=p&commission_id=none"), at(31));
     db
 }
 
@@ -72,45 +63,24 @@ fn transactions_made_later_stand_in_the_order_of_their_making() {
     let root = db.click(at(0));
     let early = db.send(&format!("pcid={root}&type=prospect&external_id=p"), at(1));
     let early = early.decision.conversion.unwrap().id;
-    db.send(
-        &format!("pcid={root}&type=sale&external_id=s&value=10"),
-        at(2),
-    );
+    db.send(&format!("pcid={root}&type=sale&external_id=s&value=10"), at(2));
     let rules = RULES.replace("type    = \"lead\"", "type    = \"prospect\"");
-    db.store()
-        .install_rules(None, &rules, RulesFormat::Toml, at(3))
-        .unwrap();
+    db.store().install_rules(None, &rules, RulesFormat::Toml, at(3)).unwrap();
     db.send(&format!("pcid={early}&action=update&value=3"), at(4));
-    let rows = all(
-        1,
-        |f| db.reader().transactions(&acme(), f).unwrap(),
-        &Filter::default(),
-    );
-    let made: Vec<_> = rows
-        .iter()
-        .map(|row| (row.created_at, row.conversion_id))
-        .collect();
+    let rows = all(1, |f| db.reader().transactions(&acme(), f).unwrap(), &Filter::default());
+    let made: Vec<_> = rows.iter().map(|row| (row.created_at, row.conversion_id)).collect();
     assert_eq!(made[0], (at(4), early));
     assert_eq!(made[1].0, at(2));
     for row in &rows {
-        assert_eq!(
-            db.reader().transaction(&acme(), row.id).unwrap().as_ref(),
-            Some(row)
-        );
+        assert_eq!(db.reader().transaction(&acme(), row.id).unwrap().as_ref(), Some(row));
     }
     // And it is found when it is due.
-    let due = db
-        .reader()
-        .due_auto_sets(at(4).plus("30d".parse().unwrap()), 10)
-        .unwrap();
+    let due = db.reader().due_auto_sets(at(4).plus("30d".parse().unwrap()), 10).unwrap();
     assert_eq!(due.len(), 1);
     assert_eq!(db.reader().next_auto_set().unwrap(), Some(due[0].at));
     assert_eq!(due[0].transaction_id, rows[0].id);
     let set = db.auto_set(due[0].transaction_id, due[0].at);
-    assert_eq!(
-        set.decision.transactions[0].result,
-        TransactionResult::Approved
-    );
+    assert_eq!(set.decision.transactions[0].result, TransactionResult::Approved);
     assert_eq!(db.reader().next_auto_set().unwrap(), None);
 }
 
@@ -158,10 +128,7 @@ fn filters_narrow_transactions_and_requests() {
         page.items.len()
     };
     let approved = Some(TransactionResult::Approved);
-    let page = db
-        .reader()
-        .transactions(&acme(), &only(|f| f.result = approved))
-        .unwrap();
+    let page = db.reader().transactions(&acme(), &only(|f| f.result = approved)).unwrap();
     assert_eq!(page.items.len(), 1);
     assert_eq!(transactions(|f| f.offer = text("shoply-cz")), 4);
     assert_eq!(transactions(|f| f.external_id = text("o3")), 0);
@@ -184,36 +151,19 @@ fn a_log_row_tells_what_came_and_what_became_of_it() {
     let pcid = db.click(at(0));
     let query = format!("pcid={pcid}&type=sale&value=10&token=hidden&Type=x");
     let decided = db.send(&query, at(5));
-    let row = db
-        .reader()
-        .request(&acme(), decided.receipt.id)
-        .unwrap()
-        .unwrap();
+    let row = db.reader().request(&acme(), decided.receipt.id).unwrap().unwrap();
     assert_eq!(row.received_at, at(5));
     assert!(!row.query.contains("hidden"), "{}", row.query);
     assert_eq!(row.postback_id.as_deref(), Some("global"));
     assert_eq!(row.notes, decided.decision.notes);
-    assert_eq!(
-        row.conversion_id,
-        decided.decision.conversion.as_ref().map(|c| c.id)
-    );
+    assert_eq!(row.conversion_id, decided.decision.conversion.as_ref().map(|c| c.id));
     assert_eq!(row.transaction_ids, [decided.decision.transactions[0].id]);
     assert_eq!(row.trace, decided.decision.trace.lines(&db.ruleset()));
     let refused = db.send("type=sale&external_id=a", at(6));
-    let row = db
-        .reader()
-        .request(&acme(), refused.receipt.id)
-        .unwrap()
-        .unwrap();
+    let row = db.reader().request(&acme(), refused.receipt.id).unwrap().unwrap();
     let refusal = refused.decision.refusal.unwrap();
-    assert_eq!(
-        (row.outcome, row.reason),
-        (Outcome::Refused, Some(refusal.reason))
-    );
-    assert_eq!(
-        (row.message, row.parameter),
-        (Some(refusal.message), refusal.parameter)
-    );
+    assert_eq!((row.outcome, row.reason), (Outcome::Refused, Some(refusal.reason)));
+    assert_eq!((row.message, row.parameter), (Some(refusal.message), refusal.parameter));
     let none = RequestId::from_bytes([9; 16]);
     assert_eq!(db.reader().request(&acme(), none).unwrap(), None);
 }
@@ -222,14 +172,9 @@ fn a_log_row_tells_what_came_and_what_became_of_it() {
 fn tenants_never_see_each_others_rows() {
     let db = Db::new();
     let theirs = RULES.replace("\"acme\"", "\"rival\"");
-    db.store()
-        .install_rules(None, &theirs, RulesFormat::Toml, at(0))
-        .unwrap();
+    db.store().install_rules(None, &theirs, RulesFormat::Toml, at(0)).unwrap();
     let ours = db.click(at(0));
-    db.send(
-        &format!("pcid={ours}&type=sale&external_id=o1&value=10"),
-        at(1),
-    );
+    db.send(&format!("pcid={ours}&type=sale&external_id=o1&value=10"), at(1));
     let rival = db.store().rules("rival").unwrap();
     let take = |query: &str| {
         let submission = counterfoil_sqlite::Submission {
@@ -253,11 +198,7 @@ fn tenants_never_see_each_others_rows() {
     assert_eq!(db.reader().transactions(tenant, &any).unwrap().items, []);
     assert_eq!(db.reader().requests(tenant, &any).unwrap().items.len(), 3);
     assert_eq!(db.reader().conversion(tenant, ours).unwrap(), None);
-    let row = db
-        .reader()
-        .conversion(&acme(), ours)
-        .unwrap()
-        .map(|row| row.id);
+    let row = db.reader().conversion(&acme(), ours).unwrap().map(|row| row.id);
     assert_eq!(row, Some::<ConversionId>(ours));
     assert_eq!(db.reader().replay().unwrap().differences, []);
 }

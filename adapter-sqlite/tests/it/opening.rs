@@ -10,26 +10,18 @@ const RELEASED: [(i64, &str); 1] = [(1, SCHEMA)];
 
 #[test]
 fn a_second_owner_is_told_who_the_first_is() {
-    let options = Options {
-        role: "counterfoil serve on 127.0.0.1:8080".into(),
-        ..Options::default()
-    };
+    let options =
+        Options { role: "counterfoil serve on 127.0.0.1:8080".into(), ..Options::default() };
     let mut db = Db::with(options);
     let error = Store::open(&db.path(), Options::default()).unwrap_err();
     let OpenError::Locked { owner, .. } = &error else {
         panic!("{error}");
     };
     let process = std::process::id();
-    assert_eq!(
-        *owner,
-        format!("counterfoil serve on 127.0.0.1:8080 (process {process})")
-    );
+    assert_eq!(*owner, format!("counterfoil serve on 127.0.0.1:8080 (process {process})"));
     assert!(error.to_string().contains("is in use by counterfoil serve"));
     // Readers are welcome, and when the owner goes the next one may come.
-    assert_eq!(
-        Reader::open(&db.path()).unwrap().tenants().unwrap(),
-        [acme()]
-    );
+    assert_eq!(Reader::open(&db.path()).unwrap().tenants().unwrap(), [acme()]);
     db.reopen();
 }
 
@@ -41,9 +33,7 @@ fn a_newer_database_is_refused_and_left_alone() {
     raw.pragma_update(None, "user_version", 2).unwrap();
     drop(raw);
     for error in [
-        Store::open(&db.path(), Options::default())
-            .map(drop)
-            .unwrap_err(),
+        Store::open(&db.path(), Options::default()).map(drop).unwrap_err(),
         Reader::open(&db.path()).map(drop).unwrap_err(),
     ] {
         let OpenError::Newer { found, known, .. } = error else {
@@ -58,11 +48,7 @@ fn a_newer_database_is_refused_and_left_alone() {
 fn what_is_no_database_of_ours_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let text = folder.path().join("notes.txt");
-    std::fs::write(
-        &text,
-        "a text that is long enough to be taken for a page".repeat(99),
-    )
-    .unwrap();
+    std::fs::write(&text, "a text that is long enough to be taken for a page".repeat(99)).unwrap();
     let foreign = folder.path().join("foreign.db");
     let raw = rusqlite::Connection::open(&foreign).unwrap();
     raw.execute_batch("CREATE TABLE other (x)").unwrap();
@@ -70,9 +56,7 @@ fn what_is_no_database_of_ours_is_refused_and_left_alone() {
     for path in [text, foreign] {
         let before = std::fs::read(&path).unwrap();
         for error in [
-            Store::open(&path, Options::default())
-                .map(drop)
-                .unwrap_err(),
+            Store::open(&path, Options::default()).map(drop).unwrap_err(),
             Reader::open(&path).map(drop).unwrap_err(),
         ] {
             assert!(matches!(error, OpenError::NotADatabase { .. }), "{error}");
@@ -105,12 +89,9 @@ fn an_empty_file_becomes_a_database() {
 /// The schema as SQLite keeps it.
 fn schema_of(path: &std::path::Path) -> String {
     let db = rusqlite::Connection::open(path).unwrap();
-    let mut statement = db
-        .prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name")
-        .unwrap();
-    let texts = statement
-        .query_map([], |row| row.get::<_, String>(0))
-        .unwrap();
+    let mut statement =
+        db.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name").unwrap();
+    let texts = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
     texts.map(|text| text.unwrap() + ";\n").collect()
 }
 
@@ -119,15 +100,9 @@ fn the_schema_is_a_stored_form() {
     let db = Db::new();
     let schema = schema_of(&db.path());
     let dump = SCHEMA.split("-- rows\n").next().unwrap();
-    assert_eq!(
-        schema, dump,
-        "the schema has changed: add a step, never change a released one"
-    );
+    assert_eq!(schema, dump, "the schema has changed: add a step, never change a released one");
     assert!(!schema.contains("REAL"));
-    assert_eq!(
-        schema.matches("CREATE TABLE").count(),
-        schema.matches("STRICT").count()
-    );
+    assert_eq!(schema.matches("CREATE TABLE").count(), schema.matches("STRICT").count());
 }
 
 /// Every released schema, with rows in it, is upgraded to the one of a new database.
@@ -139,18 +114,14 @@ fn released_schemas_upgrade_to_the_same() {
         let path = folder.path().join("old.db");
         let raw = rusqlite::Connection::open(&path).unwrap();
         raw.execute_batch(dump).unwrap();
-        raw.pragma_update(None, "application_id", 0x4346_4f4c)
-            .unwrap();
+        raw.pragma_update(None, "application_id", 0x4346_4f4c).unwrap();
         raw.pragma_update(None, "user_version", version).unwrap();
         drop(raw);
         let store = Store::open(&path, Options::default()).unwrap();
         assert_eq!(schema_of(&path), schema_of(&fresh.path()));
         let rules = store.use_stored_rules().unwrap();
         assert_eq!(rules.len(), 1);
-        let requests = store
-            .reader()
-            .requests(&acme(), &Default::default())
-            .unwrap();
+        let requests = store.reader().requests(&acme(), &Default::default()).unwrap();
         assert_eq!(requests.items.len(), 3);
         let report = store.reader().replay().unwrap();
         assert_eq!(report.differences, []);

@@ -22,50 +22,32 @@ fn of_a_thousand_simultaneous_creates_one_makes_a_conversion() {
                         let arrival = postback(&db.ruleset(), Method::S2s, query);
                         let reply = reply.clone();
                         let submission = submission(db.store(), arrival, at(1));
-                        db.store()
-                            .submit(submission, Box::new(move |a| reply.send(a).unwrap()));
+                        db.store().submit(submission, Box::new(move |a| reply.send(a).unwrap()));
                     }
                     drop(reply);
                     answers.into_iter().map(Result::unwrap).collect::<Vec<_>>()
                 })
             })
             .collect();
-        senders
-            .into_iter()
-            .flat_map(|sender| sender.join().unwrap())
-            .collect::<Vec<_>>()
+        senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect::<Vec<_>>()
     });
     assert_eq!(answers.len(), 1000);
-    let of = |outcome| {
-        answers
-            .iter()
-            .filter(|a| a.decision.outcome == outcome)
-            .count()
-    };
+    let of = |outcome| answers.iter().filter(|a| a.decision.outcome == outcome).count();
     assert_eq!((of(Outcome::Created), of(Outcome::Duplicate)), (1, 999));
-    let named: BTreeSet<_> = answers
-        .iter()
-        .map(|a| a.decision.conversion.as_ref().unwrap().id)
-        .collect();
+    let named: BTreeSet<_> =
+        answers.iter().map(|a| a.decision.conversion.as_ref().unwrap().id).collect();
     assert_eq!(named.len(), 1);
     assert_eq!(db.number("SELECT count(*) FROM conversions"), 2);
     assert_eq!(db.number("SELECT count(*) FROM transactions"), 1);
     db.reopen();
     let again = db.send(&query, at(2));
     assert_eq!(again.decision.outcome, Outcome::Duplicate);
-    assert_eq!(
-        again.decision.conversion.unwrap().id,
-        *named.first().unwrap()
-    );
+    assert_eq!(again.decision.conversion.unwrap().id, *named.first().unwrap());
 }
 
 #[test]
 fn a_full_queue_answers_at_once_and_keeps_nothing() {
-    let options = counterfoil_sqlite::Options {
-        queue_len: 1,
-        batch_max: 1,
-        ..Default::default()
-    };
+    let options = counterfoil_sqlite::Options { queue_len: 1, batch_max: 1, ..Default::default() };
     let db = Db::with(options);
     // The writer waits in the first reply, so nothing leaves the queue meanwhile.
     let (go, wait) = mpsc::channel::<()>();
@@ -75,8 +57,7 @@ fn a_full_queue_answers_at_once_and_keeps_nothing() {
         begun.send(()).unwrap();
         wait.recv().unwrap();
     };
-    db.store()
-        .submit(submission(db.store(), arrival(), at(0)), Box::new(blocking));
+    db.store().submit(submission(db.store(), arrival(), at(0)), Box::new(blocking));
     begins.recv().unwrap();
     let (reply, answers) = mpsc::channel();
     for n in 0..3 {
@@ -101,16 +82,10 @@ fn dropping_the_store_answers_what_waits() {
         let reply = reply.clone();
         let arrival = postback(&db.ruleset(), Method::S2s, "type=sale");
         let submission = submission(db.store(), arrival, at(1));
-        db.store().submit(
-            submission,
-            Box::new(move |a| reply.send(a.is_ok()).unwrap()),
-        );
+        db.store().submit(submission, Box::new(move |a| reply.send(a.is_ok()).unwrap()));
     }
     db.store = None;
     drop(reply);
-    assert_eq!(
-        answers.into_iter().filter(|answered| *answered).count(),
-        500
-    );
+    assert_eq!(answers.into_iter().filter(|answered| *answered).count(), 500);
     assert_eq!(db.number("SELECT count(*) FROM requests"), 500);
 }

@@ -10,35 +10,21 @@ fn a_history_with_changed_rules_changed_clicks_and_refusals_replays() {
     let db = Db::new();
     let pcid = db.click(at(0));
     // A click changes after it was made: it has no log row of its own.
-    db.send(
-        &format!("pcid={pcid}&action=update&value=5&note=late"),
-        at(1),
-    );
+    db.send(&format!("pcid={pcid}&action=update&value=5&note=late"), at(1));
     db.send(&format!("pcid={pcid}&type=deposit&value=100"), at(2));
-    db.send(
-        &format!("pcid={pcid}&type=deposit&value=100&bad=%zz"),
-        at(3),
-    );
+    db.send(&format!("pcid={pcid}&type=deposit&value=100&bad=%zz"), at(3));
     db.send("token=a&token=b&type=sale", at(3));
     // Without a limit nothing is counted; with one again, all that was made counts.
-    for (n, rules) in [RULES.replace("recurrence = 2", ""), RULES.to_owned()]
-        .iter()
-        .enumerate()
-    {
+    for (n, rules) in [RULES.replace("recurrence = 2", ""), RULES.to_owned()].iter().enumerate() {
         let n = i64::try_from(n).unwrap() * 10;
-        db.store()
-            .install_rules(None, rules, RulesFormat::Toml, at(10 + n))
-            .unwrap();
+        db.store().install_rules(None, rules, RulesFormat::Toml, at(10 + n)).unwrap();
         db.send(&format!("pcid={pcid}&type=deposit&value=100"), at(11 + n));
     }
     assert_eq!(db.number("SELECT count(*) FROM transactions"), 2);
     let json = r#"{"type":"lead","source":"iframe","offer_id":"shoply-cz","affiliate_id":"bo",
         "external_id":"l1","params":{"token":"t","a b":" c&d "}}"#;
     db.take(root(&db.ruleset(), json), at(30));
-    db.take(
-        root(&db.ruleset(), &json.replace("shoply-cz", "nowhere")),
-        at(31),
-    );
+    db.take(root(&db.ruleset(), &json.replace("shoply-cz", "nowhere")), at(31));
     db.take(root(&db.ruleset(), json), at(32));
     let report = db.reader().replay().unwrap();
     assert_eq!(report.differences, []);
@@ -50,25 +36,13 @@ fn replay_finds_what_was_touched() {
     let mut db = Db::new();
     let pcid = db.click(at(0));
     for n in 0..3 {
-        db.send(
-            &format!("pcid={pcid}&type=sale&external_id=o{n}&value=10"),
-            at(n),
-        );
+        db.send(&format!("pcid={pcid}&type=sale&external_id=o{n}&value=10"), at(n));
     }
     db.store = None;
     for (sql, what) in [
-        (
-            "UPDATE transactions SET payout = payout + 1 WHERE revenue > 0",
-            "transaction",
-        ),
-        (
-            "UPDATE conversions SET value = 7000000 WHERE external_id = 'o1'",
-            "conversion",
-        ),
-        (
-            "UPDATE requests SET outcome = 3 WHERE id = (SELECT min(id) FROM requests)",
-            "outcome",
-        ),
+        ("UPDATE transactions SET payout = payout + 1 WHERE revenue > 0", "transaction"),
+        ("UPDATE conversions SET value = 7000000 WHERE external_id = 'o1'", "conversion"),
+        ("UPDATE requests SET outcome = 3 WHERE id = (SELECT min(id) FROM requests)", "outcome"),
         ("DELETE FROM repeat_keys", "repeat key"),
     ] {
         let raw = rusqlite::Connection::open(db.path()).unwrap();
@@ -76,10 +50,7 @@ fn replay_finds_what_was_touched() {
         raw.execute_batch("RELEASE x").unwrap();
         let reader = counterfoil_sqlite::Reader::open(&db.path()).unwrap();
         let report = reader.replay().unwrap();
-        assert!(
-            report.differences.iter().any(|found| found.what == what),
-            "{sql}: {report:?}"
-        );
+        assert!(report.differences.iter().any(|found| found.what == what), "{sql}: {report:?}");
         assert_eq!(report.differences_total, report.differences.len() as u64);
     }
 }
@@ -92,9 +63,7 @@ fn a_request_that_was_read_with_older_rules_is_read_again() {
     let query = format!("pcid={pcid}&type=sale&value=10&id=unkeyed");
     let arrival = postback(&before, Method::S2s, &query);
     let rules = RULES.replace("id = \"unkeyed\"", "id = \"renamed\"");
-    db.store()
-        .install_rules(None, &rules, RulesFormat::Toml, at(1))
-        .unwrap();
+    db.store().install_rules(None, &rules, RulesFormat::Toml, at(1)).unwrap();
     let submission = counterfoil_sqlite::Submission {
         ruleset: before,
         arrival,

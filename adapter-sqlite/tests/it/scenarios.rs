@@ -20,12 +20,7 @@ fn every_scenario_comes_out_as_in_the_world_closed_and_opened_between_steps() {
             assert_eq!(verdict, expected, "{}: {title}", file.path.display());
             passed += usize::from(verdict == Verdict::Passed);
             let report = engine.store().unwrap().reader().replay().unwrap();
-            assert_eq!(
-                report.differences,
-                [],
-                "replay of {}: {title}",
-                file.path.display()
-            );
+            assert_eq!(report.differences, [], "replay of {}: {title}", file.path.display());
             played += 1;
         }
     }

@@ -21,12 +21,7 @@ pub(super) fn commissions(names: &Names<'_>, currency: Option<Currency>) -> Vec<
     let commission = |(table, id): &(Table<'_>, Option<CommissionId>)| {
         commission(table, id.clone(), names, currency)
     };
-    names
-        .commissions
-        .tables
-        .iter()
-        .filter_map(commission)
-        .collect()
+    names.commissions.tables.iter().filter_map(commission).collect()
 }
 
 fn commission(
@@ -122,10 +117,7 @@ fn auto_set(item: &Item<'_>) -> Option<AutoSet> {
     });
     let after = table.required("after", "after = \"30d\"");
     let after = after.and_then(|item| item.parsed::<Period>("duration"));
-    Some(AutoSet {
-        result: set?,
-        after: after?,
-    })
+    Some(AutoSet { result: set?, after: after? })
 }
 
 fn revenue_term(item: &Item<'_>, currency: Option<Currency>) -> Option<RevenueTerm> {
@@ -209,10 +201,7 @@ fn fixed(item: &Item<'_>, currency: Option<Currency>) -> Option<Amount> {
 fn percent(item: &Item<'_>) -> Option<Percent> {
     let percent: Percent = item.parsed("percentage")?;
     if percent.is_above_hundred() {
-        item.warning(
-            format!("{percent} percent is more than the whole"),
-            "is it meant so?",
-        );
+        item.warning(format!("{percent} percent is more than the whole"), "is it meant so?");
     }
     Some(percent)
 }

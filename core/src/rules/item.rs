@@ -88,12 +88,7 @@ pub(super) struct Table<'t> {
 impl<'t> Item<'t> {
     /// The whole file.
     pub(super) fn root(node: &'t Node, issues: &'t Issues) -> Self {
-        Self {
-            node,
-            key_position: None,
-            path: String::new(),
-            issues,
-        }
+        Self { node, key_position: None, path: String::new(), issues }
     }
 
     pub(super) fn path(&self) -> &str {
@@ -274,9 +269,7 @@ impl<'t> Item<'t> {
     /// The name of a secret. What was written instead is never repeated: it may be the secret.
     pub(super) fn secret(&self) -> Option<SecretName> {
         let text = self.text()?;
-        let name = text
-            .strip_prefix("{secret:")
-            .and_then(|rest| rest.strip_suffix('}'));
+        let name = text.strip_prefix("{secret:").and_then(|rest| rest.strip_suffix('}'));
         let Some(name) = name else {
             let hint = "name it, as in `{secret:NAME}`, and keep its value in a file or a variable";
             self.error("secrets are never written in rules", hint);
@@ -308,10 +301,7 @@ impl<'t> Item<'t> {
     pub(super) fn set<T: Ord>(&self, read: impl Fn(&Item<'t>) -> Vec<T>) -> Option<BTreeSet<T>> {
         let items = self.list()?;
         if items.is_empty() {
-            self.error(
-                "nothing can match an empty list",
-                "leave the key out to match all",
-            );
+            self.error("nothing can match an empty list", "leave the key out to match all");
             return None;
         }
         let mut set = BTreeSet::new();
@@ -346,11 +336,7 @@ impl<'t> Item<'t> {
             return None;
         };
         let item = self.clone();
-        Some(Table {
-            item,
-            entries,
-            unknown,
-        })
+        Some(Table { item, entries, unknown })
     }
 
     /// The entries of a table, each key once; `what` says what is expected here, `hint` how it
@@ -418,9 +404,9 @@ impl<'t> Table<'t> {
         };
         match &item.node.value {
             Value::List(_) => item.list().unwrap_or_default(),
-            Value::Table(_) => item
-                .expected("a list of tables", format!("write `[[{key}]]`"))
-                .unwrap_or_default(),
+            Value::Table(_) => {
+                item.expected("a list of tables", format!("write `[[{key}]]`")).unwrap_or_default()
+            }
             _ => item
                 .expected("a list of tables", format!("begin each with `[[{key}]]`"))
                 .unwrap_or_default(),

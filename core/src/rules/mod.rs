@@ -6,8 +6,8 @@
 //! so a definition with a mistake does not make everything that names it a mistake too. The
 //! readers (`parties`, `commission`, `postback`) walk the rest, each value once, with `item`, which
 //! reads one value of any kind. They never stop at a mistake: it goes to one list, and the reader
-//! yields nothing for it. Only where nothing was wrong there is a [`Ruleset`]; then `warnings` looks
-//! at it as a whole.
+//! yields nothing for it. Only where nothing was wrong there is a [`Ruleset`]; then `warnings`
+//! looks at it as a whole.
 
 mod commission;
 mod item;

@@ -61,20 +61,10 @@ pub(super) struct Names<'t> {
     groups: BTreeSet<GroupName>,
 }
 
-const TYPE: Kind = Kind {
-    what: "type",
-    key: "conversion_type",
-    id: "name",
-    keys: &["name"],
-    later: &[],
-};
-const ADVERTISER: Kind = Kind {
-    what: "advertiser",
-    key: "advertiser",
-    id: "id",
-    keys: &["id", "name"],
-    later: &[],
-};
+const TYPE: Kind =
+    Kind { what: "type", key: "conversion_type", id: "name", keys: &["name"], later: &[] };
+const ADVERTISER: Kind =
+    Kind { what: "advertiser", key: "advertiser", id: "id", keys: &["id", "name"], later: &[] };
 const AFFILIATE: Kind = Kind {
     what: "affiliate",
     key: "affiliate",
@@ -208,11 +198,7 @@ impl<'t> Names<'t> {
 
 impl<'t, T: Ord + Clone + Borrow<str> + Display> Defined<'t, T> {
     fn collect(file: &Table<'t>, kind: &Kind, make: fn(&str) -> Result<T, TokenError>) -> Self {
-        let mut defined = Self {
-            tables: Vec::new(),
-            what: kind.what,
-            paths: BTreeMap::new(),
-        };
+        let mut defined = Self { tables: Vec::new(), what: kind.what, paths: BTreeMap::new() };
         let items = file.tables(kind.key);
         if let Some(beyond) = items.get(DEFINITIONS_MAX) {
             let message = format!("there are more than {DEFINITIONS_MAX} of these");

@@ -48,12 +48,7 @@ pub(super) fn advertisers(names: &Names<'_>) -> BTreeMap<AdvertiserId, Advertise
         let name = name?;
         Some((id.clone(), Advertiser { id, name }))
     };
-    names
-        .advertisers
-        .tables
-        .iter()
-        .filter_map(advertiser)
-        .collect()
+    names.advertisers.tables.iter().filter_map(advertiser).collect()
 }
 
 /// The affiliates, by id.
@@ -66,12 +61,7 @@ pub(super) fn affiliates(names: &Names<'_>) -> BTreeMap<AffiliateId, Affiliate> 
         let name = name?;
         Some((id.clone(), Affiliate { id, name, group }))
     };
-    names
-        .affiliates
-        .tables
-        .iter()
-        .filter_map(affiliate)
-        .collect()
+    names.affiliates.tables.iter().filter_map(affiliate).collect()
 }
 
 /// The offers, by id.
@@ -112,10 +102,7 @@ fn name(table: &Table<'_>, id: Option<&str>) -> Option<String> {
 fn window(item: &Item<'_>) -> Option<Period> {
     let period: Period = item.parsed("duration")?;
     if period.as_ms() == 0 {
-        item.error(
-            "no click can be within no time",
-            "leave the key out: clicks never expire",
-        );
+        item.error("no click can be within no time", "leave the key out: clicks never expire");
         return None;
     }
     Some(period)
@@ -125,10 +112,7 @@ fn window(item: &Item<'_>) -> Option<Period> {
 fn url_template(item: &Item<'_>) -> Option<Template> {
     let text = item.text()?;
     if text.len() > URL_LEN_MAX {
-        item.error(
-            format!("the url has more than {URL_LEN_MAX} bytes"),
-            "shorten it",
-        );
+        item.error(format!("the url has more than {URL_LEN_MAX} bytes"), "shorten it");
         return None;
     }
     // Browsers read a backslash as a slash, others as a part of the host.
@@ -163,25 +147,16 @@ fn check_host(item: &Item<'_>, url: &str) -> Option<()> {
         start.eq_ignore_ascii_case(scheme).then_some(rest)
     });
     let Some(rest) = rest else {
-        item.error(
-            "the url does not begin with http:// or https://",
-            "begin it with https://",
-        );
+        item.error("the url does not begin with http:// or https://", "begin it with https://");
         return None;
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if authority.is_empty() {
-        item.error(
-            "the url names no host",
-            "for example https://shoply.example/",
-        );
+        item.error("the url names no host", "for example https://shoply.example/");
         return None;
     }
     if authority.contains(['{', '}']) {
-        item.error(
-            "a macro may not stand in the host",
-            "use macros behind the host only",
-        );
+        item.error("a macro may not stand in the host", "use macros behind the host only");
         return None;
     }
     Some(())
@@ -211,10 +186,7 @@ pub(super) fn exchange_rates(
         }
         // A rate that is wrong counts as one, so that its repetition is told as well.
         if rates.insert(code, rate).is_some() {
-            from.error(
-                format!("there is a rate from {code} already"),
-                "remove one of them",
-            );
+            from.error(format!("there is a rate from {code} already"), "remove one of them");
         }
     }
     let right = |(code, rate): (Currency, Option<Rate>)| Some((code, rate?));

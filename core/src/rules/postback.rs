@@ -40,9 +40,7 @@ fn postback(
     check_https(table);
     let conditions = PostbackConditions {
         sources: table.condition("sources", source),
-        types: table
-            .get("types")
-            .and_then(|item| item.set(|item| names.types(item))),
+        types: table.get("types").and_then(|item| item.set(|item| names.types(item))),
         affiliates: table.condition("affiliates", |item| names.affiliates.find(item)),
         advertisers: table.condition("advertisers", |item| names.advertisers.find(item)),
         offers: table.condition("offers", |item| names.offers.find(item)),
@@ -81,10 +79,7 @@ fn check_https(table: &Table<'_>) {
         return;
     };
     if item.flag() == Some(true) {
-        item.error(
-            "`https_only = true` is not available in this version",
-            "remove it",
-        );
+        item.error("`https_only = true` is not available in this version", "remove it");
     }
 }
 
@@ -138,16 +133,10 @@ fn status(item: &Item<'_>, names: &Names<'_>) -> BTreeMap<Box<str>, StatusMeanin
 fn check_word(item: &Item<'_>, word: &str, words: &BTreeMap<Box<str>, StatusMeaning>) {
     if word.is_empty() || word.trim_ascii() != word || word.len() > VALUE_LEN_MAX {
         let message = "no request can have this status word";
-        item.key_error(
-            message,
-            "values are trimmed, and empty ones count as absent",
-        );
+        item.key_error(message, "values are trimmed, and empty ones count as absent");
     }
     if let Some(own) = TransactionResult::named(word) {
-        item.key_error(
-            format!("`{own}` means itself"),
-            "it cannot mean anything else",
-        );
+        item.key_error(format!("`{own}` means itself"), "it cannot mean anything else");
     }
     let mut known = words.keys();
     if let Some(known) = known.find(|known| known.eq_ignore_ascii_case(word)) {
@@ -160,16 +149,11 @@ fn meaning(item: &Item<'_>, names: &Names<'_>) -> Option<StatusMeaning> {
     let table = item.table(&["result", "type"], &[])?;
     let meaning = StatusMeaning {
         result: table.get("result").and_then(|item| result(&item)),
-        conversion_type: table
-            .get("type")
-            .and_then(|item| names.conversion_type(&item)),
+        conversion_type: table.get("type").and_then(|item| names.conversion_type(&item)),
     };
     let is_empty = table.get("result").is_none() && table.get("type").is_none();
     if is_empty && !table.has_unknown_keys() {
-        item.error(
-            "the word means nothing",
-            "give it a `result`, a `type` or both",
-        );
+        item.error("the word means nothing", "give it a `result`, a `type` or both");
     }
     Some(meaning)
 }
@@ -184,10 +168,7 @@ fn dedup(item: &Item<'_>) -> Option<Dedup> {
         .and_then(|item| item.word("reaction to a repeat", &OnRepeat::ALL, OnRepeat::name));
     if let (Some(item), Some(OnRepeat::Add)) = (&reaction, on_repeat) {
         let message = "under `add` a request that is sent again counts twice";
-        item.warning(
-            message,
-            "choose `update` unless each request brings a part of the sum",
-        );
+        item.warning(message, "choose `update` unless each request brings a part of the sum");
     }
     let default = Dedup::default();
     Some(Dedup {
@@ -197,19 +178,11 @@ fn dedup(item: &Item<'_>) -> Option<Dedup> {
 }
 
 fn limits(item: &Item<'_>, names: &Names<'_>) -> Option<Limits> {
-    let keys = [
-        "types",
-        "results",
-        "currencies",
-        "value_max",
-        "commission_max",
-    ];
+    let keys = ["types", "results", "currencies", "value_max", "commission_max"];
     let table = item.table(&keys, &[])?;
     let amount = |key: &str| table.get(key)?.parsed::<Amount>("amount");
     Some(Limits {
-        types: table
-            .get("types")
-            .and_then(|item| item.set(|item| names.types(item))),
+        types: table.get("types").and_then(|item| item.set(|item| names.types(item))),
         results: table.condition("results", result),
         currencies: table.condition("currencies", |item| item.parsed::<Currency>("currency")),
         value_max: amount("value_max"),
@@ -221,10 +194,9 @@ fn warn_about_default_type(table: &Table<'_>, definition: &PostbackDefinition) {
     let (Some(default), Some(item)) = (&definition.default_type, table.get("default_type")) else {
         return;
     };
-    for (types, what) in [
-        (&definition.conditions.types, "types"),
-        (&definition.limits.types, "limits.types"),
-    ] {
+    for (types, what) in
+        [(&definition.conditions.types, "types"), (&definition.limits.types, "limits.types")]
+    {
         if types.as_ref().is_some_and(|types| !types.contains(default)) {
             let message = format!("`{default}` is not in `{what}`, so each use of it is refused");
             item.warning(message, format!("add it to `{what}`, or choose another"));

@@ -140,9 +140,7 @@ struct Lines<'t> {
 impl<'t> Lines<'t> {
     fn of(text: &'t str) -> Self {
         let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        let starts = core::iter::once(0)
-            .chain(ends.map(|(at, _)| at + 1))
-            .collect();
+        let starts = core::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
         let last = Cell::new((0, 1));
         Self { text, starts, last }
     }
@@ -187,12 +185,9 @@ fn toml_node(value: Spanned<DeValue<'_>>, lines: &Lines<'_>) -> Node {
         DeValue::Float(number) => Value::Number(number.as_str().to_owned()),
         DeValue::Boolean(flag) => Value::Flag(flag),
         DeValue::Datetime(time) => Value::Time(time.to_string()),
-        DeValue::Array(items) => Value::List(
-            items
-                .into_iter()
-                .map(|item| toml_node(item, lines))
-                .collect(),
-        ),
+        DeValue::Array(items) => {
+            Value::List(items.into_iter().map(|item| toml_node(item, lines)).collect())
+        }
         DeValue::Table(table) => toml_table(table, lines),
     };
     Node { position, value }
@@ -201,10 +196,7 @@ fn toml_node(value: Spanned<DeValue<'_>>, lines: &Lines<'_>) -> Node {
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let value = from.deserialize_any(ValueVisitor)?;
-        Ok(Self {
-            position: None,
-            value,
-        })
+        Ok(Self { position: None, value })
     }
 }
 
@@ -257,11 +249,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Value, A::Error> {
         let mut entries = Vec::new();
         while let Some((key, node)) = from.next_entry()? {
-            entries.push(Entry {
-                key,
-                key_position: None,
-                node,
-            });
+            entries.push(Entry { key, key_position: None, node });
         }
         Ok(Value::Table(entries))
     }

@@ -113,9 +113,7 @@ fn never_matching(names: &Names<'_>, commissions: &[Scope<'_>], postbacks: &[Sco
     let of_commissions = names.commissions.tables.iter().map(|(table, _)| table);
     let of_postbacks = names.postbacks.tables.iter().map(|(table, _)| table);
     // The implicit global postback has no table, and no conditions either.
-    let all = of_commissions
-        .zip(commissions)
-        .chain(of_postbacks.zip(postbacks));
+    let all = of_commissions.zip(commissions).chain(of_postbacks.zip(postbacks));
     for (table, scope) in all {
         if let Some(what) = scope.unmet() {
             let message = format!("{what} meets all of its conditions, so it never matches");
@@ -200,9 +198,7 @@ fn unpaid_offers(names: &Names<'_>, paying: &ByOffer<'_>) {
     for (table, id) in &names.offers.tables {
         if !paying.contains_key(&id.as_ref()) {
             let message = "no active commission pays for this offer";
-            table
-                .item
-                .warning(message, "add a commission, or widen one");
+            table.item.warning(message, "add a commission, or widen one");
         }
     }
 }
@@ -242,10 +238,7 @@ fn differing_keys(names: &Names<'_>, ruleset: &Ruleset, scopes: &[Scope<'_>]) {
         } else {
             "use one key, or conditions that keep them apart"
         };
-        table
-            .get("dedup")
-            .unwrap_or_else(|| table.item.clone())
-            .warning(message, hint);
+        table.get("dedup").unwrap_or_else(|| table.item.clone()).warning(message, hint);
     }
 }
 
@@ -279,10 +272,7 @@ fn unknown_rates(names: &Names<'_>, ruleset: &Ruleset) {
             }
             let item = table.get("limits").unwrap_or_else(|| table.item.clone());
             let message = format!("{currency} is allowed, but there is no rate from it");
-            item.warning(
-                message,
-                format!("add `[[exchange_rate]]` with from = \"{currency}\""),
-            );
+            item.warning(message, format!("add `[[exchange_rate]]` with from = \"{currency}\""));
         }
     }
 }

@@ -19,18 +19,11 @@ status = { hold = { result = "pending" }, won = { type = "deposit" } }
 "#;
 
 fn ruleset() -> Ruleset {
-    Ruleset::check(RulesetSpec::from_toml(RULES).unwrap())
-        .unwrap()
-        .0
+    Ruleset::check(RulesetSpec::from_toml(RULES).unwrap()).unwrap().0
 }
 
 fn get(query: &str) -> Incoming<'_> {
-    Incoming {
-        method: Method::S2s,
-        dialect: None,
-        query,
-        body: None,
-    }
+    Incoming { method: Method::S2s, dialect: None, query, body: None }
 }
 
 fn reason(request: &Request) -> Option<Reason> {
@@ -135,20 +128,11 @@ fn a_definition_translates_its_own_status_words() {
     let ruleset = ruleset();
     let pcid = "pcid=01930000-0000-7000-8000-000000000000&id=narrow";
     let (request, _) = read(&ruleset, &get(&format!("{pcid}&type=sale&result=Hold")));
-    let Request::Postback(postback) = request else {
-        panic!("{request:?}")
-    };
-    assert_eq!(
-        postback.result,
-        Some(counterfoil_core::TransactionResult::Pending)
-    );
+    let Request::Postback(postback) = request else { panic!("{request:?}") };
+    assert_eq!(postback.result, Some(counterfoil_core::TransactionResult::Pending));
     assert_eq!(postback.params["result"].as_ref(), "Hold");
     let (request, _) = read(&ruleset, &get(&format!("{pcid}&result=won")));
-    assert_eq!(
-        reason(&request),
-        Some(Reason::NotAllowed),
-        "the word makes it a deposit"
-    );
+    assert_eq!(reason(&request), Some(Reason::NotAllowed), "the word makes it a deposit");
 }
 
 #[test]
@@ -157,18 +141,10 @@ fn what_a_log_row_keeps_reads_the_same_again() {
     let body = br#"{"type": "sale", "value": 1.50, "note": "a b&c"}"#;
     let query = "eid=0193000000007000800000000000000A&token=s3cret";
     let body = Some(Body::Json(body));
-    let incoming = Incoming {
-        method: Method::S2s,
-        dialect: None,
-        query,
-        body,
-    };
+    let incoming = Incoming { method: Method::S2s, dialect: None, query, body };
     let (request, logged) = read(&ruleset, &incoming);
     assert!(!logged.contains("s3cret"), "{logged}");
-    assert_eq!(
-        Request::of_log(&ruleset, Method::S2s, None, &logged, None),
-        request
-    );
+    assert_eq!(Request::of_log(&ruleset, Method::S2s, None, &logged, None), request);
 }
 
 proptest! {

@@ -51,11 +51,9 @@ impl Client {
         target: &str,
         token: Option<&str>,
     ) -> Result<Answer, Failure> {
-        self.runtime
-            .block_on(get(address, target, token))
-            .map_err(|error| {
-                Failure::could_not(format_args!("cannot get http://{address}{target}: {error}"))
-            })
+        self.runtime.block_on(get(address, target, token)).map_err(|error| {
+            Failure::could_not(format_args!("cannot get http://{address}{target}: {error}"))
+        })
     }
 }
 
@@ -72,9 +70,7 @@ async fn get(
     if let Some(token) = token {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     }
-    let response = sender
-        .send_request(request.body(Empty::<Bytes>::new())?)
-        .await?;
+    let response = sender.send_request(request.body(Empty::<Bytes>::new())?).await?;
     let status = response.status().as_u16();
     let location = response.headers().get(header::LOCATION);
     let location = location.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());

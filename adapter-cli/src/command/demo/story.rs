@@ -54,40 +54,23 @@ impl Story {
         chapter(1, "A visitor of Bo's blog follows the affiliate link")?;
         let answer = self.get(client, "/c/acme/shoply-cz/bo?affs1=newsletter")?;
         let location = answer.location.unwrap_or_default();
-        say(format_args!(
-            "   {GOOD}{}{GOOD:#} to {location}",
-            answer.status
-        ))?;
-        let pcid = location
-            .split_once("pcid=")
-            .map(|(_, pcid)| pcid.to_owned());
+        say(format_args!("   {GOOD}{}{GOOD:#} to {location}", answer.status))?;
+        let pcid = location.split_once("pcid=").map(|(_, pcid)| pcid.to_owned());
         let pcid = pcid.ok_or_else(|| Failure::could_not("the link led nowhere"))?;
         say("   The click is stored, and its pcid travels with the visitor into the shop.")?;
         Ok(pcid)
     }
 
     fn sale(&self, client: &Client, sale: &str) -> Result<(), Failure> {
-        chapter(
-            2,
-            "The visitor orders for 100 EUR, and the shop reports it: a postback",
-        )?;
+        chapter(2, "The visitor orders for 100 EUR, and the shop reports it: a postback")?;
         let answer = self.get(client, sale)?;
         show_answer(&answer)?;
-        say(format_args!(
-            "   {QUIET}{}{QUIET:#}",
-            answer.text.trim_end()
-        ))?;
+        say(format_args!("   {QUIET}{}{QUIET:#}", answer.text.trim_end()))?;
 
-        chapter(
-            3,
-            "What is stored now: a conversion, and the money in a transaction",
-        )?;
+        chapter(3, "What is stored now: a conversion, and the money in a transaction")?;
         self.show_money(client, &answer)?;
 
-        chapter(
-            4,
-            "Why it came out so, step by step; every request keeps this for ever",
-        )?;
+        chapter(4, "Why it came out so, step by step; every request keeps this for ever")?;
         let target = format!("/api/acme/requests/{}", text(&answer.body, "request_id"));
         let request = client.get(self.admin, &target, Some(&self.token))?;
         let steps: Vec<String> = list(&request.body, "trace");
@@ -105,19 +88,13 @@ impl Story {
 
     fn refusal(&self, client: &Client) -> Result<(), Failure> {
         chapter(6, "Another shop forgets to fill in its macro")?;
-        let answer = self.get(
-            client,
-            &format!("{POSTBACK}?pcid={{pcid}}&type=sale&value=30"),
-        )?;
+        let answer = self.get(client, &format!("{POSTBACK}?pcid={{pcid}}&type=sale&value=30"))?;
         show_answer(&answer)?;
         say("   A refusal says why and what to try; it is logged like every request.")
     }
 
     fn approval(&self, client: &Client) -> Result<(), Failure> {
-        chapter(
-            7,
-            "The order is not returned: the shop approves it, by its own order id",
-        )?;
+        chapter(7, "The order is not returned: the shop approves it, by its own order id")?;
         let target = format!("{POSTBACK}?advertiser_id=shoply&external_id=ORDER-1&result=approved");
         let answer = self.get(client, &target)?;
         show_answer(&answer)?;
@@ -125,16 +102,8 @@ impl Story {
     }
 
     fn next_steps(&self, pcid: &str) -> Result<(), Failure> {
-        let program = env::args()
-            .next()
-            .unwrap_or_else(|| "counterfoil".to_owned());
-        let Self {
-            public,
-            admin,
-            token,
-            db,
-            ..
-        } = self;
+        let program = env::args().next().unwrap_or_else(|| "counterfoil".to_owned());
+        let Self { public, admin, token, db, .. } = self;
         let (db, rules) = (db.display(), self.rules.display());
         if !self.serves_on {
             say(format_args!(
@@ -165,10 +134,7 @@ impl Story {
 
     /// Gets a public target, and shows that it does.
     fn get(&self, client: &Client, target: &str) -> Result<Answer, Failure> {
-        say(format_args!(
-            "   {QUIET}GET{QUIET:#} http://{}{target}",
-            self.public
-        ))?;
+        say(format_args!("   {QUIET}GET{QUIET:#} http://{}{target}", self.public))?;
         client.get(self.public, target, None)
     }
 

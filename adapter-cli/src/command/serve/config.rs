@@ -77,17 +77,9 @@ impl Settings {
             rules_from_db: from_db,
             db,
             listen: arguments.listen.or(file.listen).unwrap_or(LISTEN),
-            admin_listen: arguments
-                .admin_listen
-                .or(file.admin_listen)
-                .unwrap_or(ADMIN_LISTEN),
+            admin_listen: arguments.admin_listen.or(file.admin_listen).unwrap_or(ADMIN_LISTEN),
             secrets: arguments.secrets.clone().or(file.secrets),
-            log: arguments
-                .log
-                .clone()
-                .or_else(log)
-                .or(file.log)
-                .unwrap_or_else(|| LOG.to_owned()),
+            log: arguments.log.clone().or_else(log).or(file.log).unwrap_or_else(|| LOG.to_owned()),
             log_format: arguments.log_format.or(file.log_format).unwrap_or_default(),
         })
     }

@@ -29,10 +29,8 @@ pub(super) fn start(filter: &str, format: LogFormat) -> Result<(), Failure> {
             .hint("write a level such as info, or target=level with commas between them")
     })?;
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(colour);
+    let log =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colour);
     match format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),

@@ -13,14 +13,7 @@ pub(super) struct BinaryEngine {
     sandbox: Option<Sandbox>,
 }
 
-const WRITE: [&str; 6] = [
-    "--db",
-    "acme.db",
-    "--rules",
-    "rules.toml",
-    "--format",
-    "json",
-];
+const WRITE: [&str; 6] = ["--db", "acme.db", "--rules", "rules.toml", "--format", "json"];
 const READ: [&str; 4] = ["--db", "acme.db", "--format", "json"];
 
 impl BinaryEngine {
@@ -47,10 +40,7 @@ impl Engine for BinaryEngine {
     }
 
     fn replace_rules(&mut self, rules: &str, _: Timestamp) -> Result<(), EngineError> {
-        self.sandbox = self
-            .sandbox
-            .take()
-            .map(|sandbox| sandbox.file("rules.toml", rules));
+        self.sandbox = self.sandbox.take().map(|sandbox| sandbox.file("rules.toml", rules));
         Ok(())
     }
 
@@ -70,10 +60,7 @@ impl Engine for BinaryEngine {
                 format!("http://localhost/api/acme/pixel.gif?{}", sent.query)
             }
             (_, Some(dialect)) => {
-                format!(
-                    "http://localhost/api/acme/postbacks/{dialect}?{}",
-                    sent.query
-                )
+                format!("http://localhost/api/acme/postbacks/{dialect}?{}", sent.query)
             }
             (_, None) => sent.query.to_owned(),
         };
@@ -94,9 +81,7 @@ impl Engine for BinaryEngine {
         let mut arguments = vec!["conversions", "--id", id];
         arguments.extend(READ);
         let page = self.json(&arguments)?;
-        Ok(page["items"]
-            .as_array()
-            .and_then(|items| items.first().cloned()))
+        Ok(page["items"].as_array().and_then(|items| items.first().cloned()))
     }
 
     /// Counted beside the binary: a process for each page would be the slowest part of the suite.
@@ -104,13 +89,8 @@ impl Engine for BinaryEngine {
         let db = self.sandbox()?.path("acme.db");
         let reader = Reader::open(&db).map_err(EngineError::new)?;
         let tenants = reader.tenants().map_err(EngineError::new)?;
-        let tenant = tenants
-            .first()
-            .ok_or_else(|| EngineError::new("no tenant"))?;
-        let filter = Filter {
-            limit: Some(Filter::LIMIT_MAX),
-            ..Filter::default()
-        };
+        let tenant = tenants.first().ok_or_else(|| EngineError::new("no tenant"))?;
+        let filter = Filter { limit: Some(Filter::LIMIT_MAX), ..Filter::default() };
         let conversions = reader.conversions(tenant, &filter);
         let conversions = conversions.map_err(EngineError::new)?;
         let transactions = reader.transactions(tenant, &filter);
@@ -118,9 +98,6 @@ impl Engine for BinaryEngine {
         if conversions.next_cursor.is_some() || transactions.next_cursor.is_some() {
             return Err(EngineError::new("a scenario has more rows than a page"));
         }
-        Ok(Counts {
-            conversions: conversions.items.len(),
-            transactions: transactions.items.len(),
-        })
+        Ok(Counts { conversions: conversions.items.len(), transactions: transactions.items.len() })
     }
 }

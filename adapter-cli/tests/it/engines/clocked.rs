@@ -24,10 +24,7 @@ pub(super) struct ClockedStore {
 impl Store for ClockedStore {
     fn submit(&self, submission: Submission, reply: Reply) {
         let received_at = Timestamp::from_ms(self.now_ms.load(Ordering::SeqCst));
-        let submission = Submission {
-            received_at,
-            ..submission
-        };
+        let submission = Submission { received_at, ..submission };
         self.store.submit(submission, reply);
     }
 

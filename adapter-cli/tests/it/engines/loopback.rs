@@ -182,12 +182,7 @@ impl Engine for LoopbackEngine {
     fn root(&mut self, json: &str, at: Timestamp) -> Result<Answer, EngineError> {
         let running = self.running()?.at(at);
         let target = running.path("conversions");
-        Answer::of_json(&ask(
-            running.public,
-            Verb::POST,
-            &target,
-            Content::Json(json),
-        )?)
+        Answer::of_json(&ask(running.public, Verb::POST, &target, Content::Json(json))?)
     }
 
     fn send(&mut self, sent: Sent<'_>, at: Timestamp) -> Result<Answer, EngineError> {
@@ -218,12 +213,7 @@ impl Engine for LoopbackEngine {
     fn edit(&mut self, id: &str, json: &str, at: Timestamp) -> Result<Answer, EngineError> {
         let running = self.running()?.at(at);
         let target = running.path(&format!("transactions/{id}"));
-        Answer::of_json(&ask(
-            running.admin,
-            Verb::POST,
-            &target,
-            Content::Json(json),
-        )?)
+        Answer::of_json(&ask(running.admin, Verb::POST, &target, Content::Json(json))?)
     }
 
     fn advance(&mut self, to: Timestamp) -> Result<Vec<Answer>, EngineError> {
@@ -249,10 +239,7 @@ impl Engine for LoopbackEngine {
             let decided = store.submit_wait(submission).map_err(EngineError::new)?;
             Ok(Answer::of(&decided.decision))
         };
-        due.map_err(EngineError::new)?
-            .into_iter()
-            .map(submit)
-            .collect()
+        due.map_err(EngineError::new)?.into_iter().map(submit).collect()
     }
 
     fn conversion(&mut self, id: &str) -> Result<Option<Value>, EngineError> {
@@ -261,9 +248,7 @@ impl Engine for LoopbackEngine {
         let answer = ask_whole(running.admin, Verb::GET, &target, Content::None)?;
         match answer.status {
             404 => Ok(None),
-            _ => Ok(Some(
-                serde_json::from_str(&answer.body).map_err(EngineError::new)?,
-            )),
+            _ => Ok(Some(serde_json::from_str(&answer.body).map_err(EngineError::new)?)),
         }
     }
 

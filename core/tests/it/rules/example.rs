@@ -170,45 +170,21 @@ fn commissions_with_everything_and_with_defaults() {
     assert_eq!(full.conversion_type, ConversionType::Sale);
     assert_eq!(full.transaction_type, ConversionType::Prospect);
     assert_eq!(full.recurrence, Some(1));
-    assert_eq!(
-        full.inherit_result.iter().collect::<Vec<_>>(),
-        [&TransactionResult::Approved]
-    );
-    let auto_set = AutoSet {
-        result: TransactionResult::Approved,
-        after: "30d".parse().unwrap(),
-    };
+    assert_eq!(full.inherit_result.iter().collect::<Vec<_>>(), [&TransactionResult::Approved]);
+    let auto_set = AutoSet { result: TransactionResult::Approved, after: "30d".parse().unwrap() };
     assert_eq!(full.auto_set, Some(auto_set));
     assert!(!full.terms.accept_direct_amount);
     let percent = |text: &str| text.parse().unwrap();
-    assert_eq!(
-        full.terms.revenue,
-        RevenueTerm::PercentOfValue(percent("10"))
-    );
-    assert_eq!(
-        full.terms.payout,
-        PayoutTerm::PercentOfRevenue(percent("50"))
-    );
+    assert_eq!(full.terms.revenue, RevenueTerm::PercentOfValue(percent("10")));
+    assert_eq!(full.terms.payout, PayoutTerm::PercentOfRevenue(percent("50")));
     let conditions = &full.conditions;
     assert_eq!(conditions.offers.as_ref().unwrap().len(), 1);
     assert_eq!(conditions.affiliates.as_ref().unwrap().len(), 2);
     assert!(conditions.groups.as_ref().unwrap().contains("gold"));
     assert!(conditions.channels.as_ref().unwrap().contains("mail"));
-    assert!(
-        !conditions
-            .sources
-            .as_ref()
-            .unwrap()
-            .contains(&Source::Iframe)
-    );
-    assert_eq!(
-        conditions.valid_from.unwrap().to_string(),
-        "2026-01-01T00:00:00.000Z"
-    );
-    assert_eq!(
-        conditions.valid_to.unwrap().to_string(),
-        "2026-12-31T23:00:00.000Z"
-    );
+    assert!(!conditions.sources.as_ref().unwrap().contains(&Source::Iframe));
+    assert_eq!(conditions.valid_from.unwrap().to_string(), "2026-01-01T00:00:00.000Z");
+    assert_eq!(conditions.valid_to.unwrap().to_string(), "2026-12-31T23:00:00.000Z");
     assert_eq!(plain.conditions, Default::default());
     assert_eq!(plain.transaction_type, ConversionType::Sale);
     assert_eq!(plain.terms.payout, PayoutTerm::Nothing);
@@ -216,10 +192,7 @@ fn commissions_with_everything_and_with_defaults() {
     assert!(plain.recurrence.is_none() && plain.auto_set.is_none());
     assert!(plain.inherit_result.is_empty());
     assert_eq!(deposits.conversion_type.name(), "deposit");
-    assert_eq!(
-        deposits.terms.revenue,
-        RevenueTerm::Fixed("20.5".parse().unwrap())
-    );
+    assert_eq!(deposits.terms.revenue, RevenueTerm::Fixed("20.5".parse().unwrap()));
 }
 
 #[test]
@@ -237,20 +210,11 @@ fn postbacks_with_everything_and_the_implicit_ones() {
         types.map(|t| t.name().to_owned()).collect::<Vec<_>>()
     };
     // `custom` is spelled out.
-    assert_eq!(
-        names(&orders.conditions.types),
-        ["sale", "Registration", "deposit"]
-    );
-    assert_eq!(
-        names(&orders.limits.types),
-        ["sale", "Registration", "deposit"]
-    );
+    assert_eq!(names(&orders.conditions.types), ["sale", "Registration", "deposit"]);
+    assert_eq!(names(&orders.limits.types), ["sale", "Registration", "deposit"]);
     assert_eq!(orders.limits.currencies.as_ref().unwrap().len(), 2);
     assert_eq!(orders.limits.value_max, Some("5000".parse().unwrap()));
-    assert_eq!(
-        orders.limits.commission_max,
-        Some("100.123".parse().unwrap())
-    );
+    assert_eq!(orders.limits.commission_max, Some("100.123".parse().unwrap()));
     let paid = &orders.status["paid out"];
     assert_eq!(paid.result, Some(TransactionResult::Approved));
     assert_eq!(paid.conversion_type.as_ref().unwrap().name(), "deposit");
@@ -262,10 +226,7 @@ fn postbacks_with_everything_and_the_implicit_ones() {
         assert_eq!(definition.limits, Default::default());
         assert_eq!(definition.dedup.key, KeyKind::External);
         assert_eq!(definition.dedup.on_repeat, OnRepeat::Refuse);
-        assert_eq!(
-            (definition.answer, &definition.default_type),
-            (AnswerStyle::Ok, &None)
-        );
+        assert_eq!((definition.answer, &definition.default_type), (AnswerStyle::Ok, &None));
     }
 }
 
@@ -274,24 +235,15 @@ fn the_global_postback_is_redefined_or_removed() {
     let head = "tenant = \"a\"\ncurrency = \"EUR\"\n";
     for (text, ids) in [
         ("", vec![("global", true)]),
-        (
-            "[[postback]]\nid = \"global\"\nactive = false",
-            vec![("global", false)],
-        ),
+        ("[[postback]]\nid = \"global\"\nactive = false", vec![("global", false)]),
         (
             "[[postback]]\nid = \"global\"\n[[postback]]\nid = \"b\"",
             vec![("global", true), ("b", true)],
         ),
-        (
-            "[[postback]]\nid = \"b\"",
-            vec![("b", true), ("global", true)],
-        ),
+        ("[[postback]]\nid = \"b\"", vec![("b", true), ("global", true)]),
     ] {
         let (rules, _) = check(&format!("{head}{text}")).unwrap();
-        let found = rules
-            .postbacks()
-            .iter()
-            .map(|one| (one.id.as_str(), one.active));
+        let found = rules.postbacks().iter().map(|one| (one.id.as_str(), one.active));
         assert_eq!(found.collect::<Vec<_>>(), ids, "{text}");
     }
 }
@@ -310,9 +262,7 @@ fn json_of_the_same_shape_makes_the_same_rules() {
 fn the_reference_is_right() {
     let page = include_str!("../../../docs/rules.md");
     let blocks = page.split("```toml\n").skip(1);
-    let text: String = blocks
-        .filter_map(|block| block.split("```").next())
-        .collect();
+    let text: String = blocks.filter_map(|block| block.split("```").next()).collect();
     let (rules, warnings) = check(&text).unwrap_or_else(|issues| panic!("{issues:#?}"));
     assert_eq!(warnings, []);
     assert_eq!(rules.commissions().len(), 3);

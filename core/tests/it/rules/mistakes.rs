@@ -39,12 +39,7 @@ fn compare_rows(definition: &str, path: &str, rows: &[&str]) {
         let at = Some((next_line(&before), column.parse().unwrap()));
         let text = format!("{before}{line}\n");
         let issues = check(&text).unwrap_err();
-        compare(
-            &text,
-            Severity::Error,
-            &issues,
-            &[(&path, at, message, hint)],
-        );
+        compare(&text, Severity::Error, &issues, &[(&path, at, message, hint)]);
     }
 }
 
@@ -64,13 +59,7 @@ fn each_mistake_is_told() {
     let sections = sections(include_str!("mistakes.txt"));
     let rows = sections.iter().map(|section| section.rows.len());
     assert_eq!(rows.sum::<usize>(), 161);
-    for Section {
-        kind,
-        path,
-        text,
-        rows,
-    } in &sections
-    {
+    for Section { kind, path, text, rows } in &sections {
         match *kind {
             "at" => {
                 check(&format!("{RIGHT}{text}")).unwrap();
@@ -107,48 +96,27 @@ fn columns_count_characters() {
 fn in_json() {
     let head = "\"tenant\": \"a\", \"currency\": \"EUR\"";
     for (text, expected) in [
-        (
-            "{".to_owned(),
-            ("", Some((1, 1)), "EOF while parsing an object", ""),
-        ),
-        (
-            "{}\nx".to_owned(),
-            ("", Some((2, 1)), "trailing characters", ""),
-        ),
-        (
-            "[]".to_owned(),
-            ("", None, "expected a table, found a list", "braces"),
-        ),
+        ("{".to_owned(), ("", Some((1, 1)), "EOF while parsing an object", "")),
+        ("{}\nx".to_owned(), ("", Some((2, 1)), "trailing characters", "")),
+        ("[]".to_owned(), ("", None, "expected a table, found a list", "braces")),
         (
             format!("{{{head}, \"tenant\": \"b\"}}"),
             ("tenant", None, "the key stands here twice", "remove one"),
         ),
         (
             format!("{{{head}, \"advertiser\": [{{\"id\": \"a\", \"id\": \"b\"}}]}}"),
-            (
-                "advertiser[0].id",
-                None,
-                "the key stands here twice",
-                "remove one",
-            ),
+            ("advertiser[0].id", None, "the key stands here twice", "remove one"),
         ),
         (
             format!("{{{head}, \"advertiser\": null}}"),
-            (
-                "advertiser",
-                None,
-                "expected a list of tables, found null",
-                "leave the key out",
-            ),
+            ("advertiser", None, "expected a list of tables, found null", "leave the key out"),
         ),
         (
             format!("{{{head}, \"advertiser\": [{{\"id\": 1.5}}]}}"),
             ("advertiser[0].id", None, "found a number", "\"1.5\""),
         ),
     ] {
-        let issues = RulesetSpec::from_json(&text)
-            .and_then(Ruleset::check)
-            .unwrap_err();
+        let issues = RulesetSpec::from_json(&text).and_then(Ruleset::check).unwrap_err();
         compare(&text, Severity::Error, &issues, &[expected]);
     }
 }

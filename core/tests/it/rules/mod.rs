@@ -24,10 +24,7 @@ fn compare(text: &str, severity: Severity, issues: &[Issue], expected: &[Expecte
         assert_eq!(issue.severity, severity, "{text}\n{issue}");
         assert_eq!(issue.path, *path, "{text}\n{issue}");
         assert_eq!(issue.position, *position, "{text}\n{issue}");
-        assert!(
-            issue.message.contains(message),
-            "{text}\n{issue}\n{message}"
-        );
+        assert!(issue.message.contains(message), "{text}\n{issue}\n{message}");
         let given = issue.hint.as_deref().unwrap_or_default();
         assert!(given.contains(hint), "{text}\n{issue}\n{hint}");
         assert_eq!(given.is_empty(), hint.is_empty(), "{text}\n{issue}");
@@ -50,17 +47,11 @@ fn an_issue_is_one_good_line() {
     issue.severity = Severity::Warning;
     issue.hint = None;
     issue.position = None;
-    assert_eq!(
-        issue.to_string(),
-        "warning: commission[2].payout: the amount is missing"
-    );
+    assert_eq!(issue.to_string(), "warning: commission[2].payout: the amount is missing");
     issue.path.clear();
     assert_eq!(issue.to_string(), "warning: the amount is missing");
     issue.position = Some((1, 2));
-    assert_eq!(
-        issue.to_string(),
-        "warning: line 1, column 2: the amount is missing"
-    );
+    assert_eq!(issue.to_string(), "warning: line 1, column 2: the amount is missing");
 }
 
 /// Texts that get far: pieces of rules in any order.
@@ -126,24 +117,13 @@ fn depth_and_length_are_bounded() {
     assert!(RulesetSpec::from_json(&deep).is_err());
     let long = "#".repeat((16 << 20) + 1);
     let issues = check(&long).unwrap_err();
-    compare(
-        "",
-        Severity::Error,
-        &issues,
-        &[("", None, "more than 16 MiB", "")],
-    );
+    compare("", Severity::Error, &issues, &[("", None, "more than 16 MiB", "")]);
     let many = "x = 1\n[[offer]]\n".to_owned() + &"[[offer]]\n".repeat(3000);
     assert_eq!(check(&many).unwrap_err().len(), 1000);
-    let many: String = (0..=50_000)
-        .map(|n| format!("[[advertiser]]\nid=\"{n}\"\n"))
-        .collect();
+    let many: String = (0..=50_000).map(|n| format!("[[advertiser]]\nid=\"{n}\"\n")).collect();
     let issues = check(&format!("tenant=\"a\"\ncurrency=\"EUR\"\n{many}")).unwrap_err();
-    let expected = [(
-        "advertiser[50000]",
-        Some((100_003, 1)),
-        "more than 50000",
-        "remove what is old",
-    )];
+    let expected =
+        [("advertiser[50000]", Some((100_003, 1)), "more than 50000", "remove what is old")];
     compare("", Severity::Error, &issues, &expected);
     // One line with many values is read in time that grows with its length.
     let wide = format!("a = [{}]", "\"é\", ".repeat(300_000));

@@ -22,15 +22,8 @@ fn section(text: &str) -> Section<'_> {
     let head = lines.next().unwrap();
     let (kind, path) = head.split_once(' ').unwrap_or((head, ""));
     let (indented, rows) = lines.partition::<Vec<&str>, _>(|line| line.starts_with("  "));
-    let text = indented
-        .iter()
-        .map(|line| format!("{}\n", line.trim_start()));
-    Section {
-        kind,
-        path,
-        text: text.collect(),
-        rows,
-    }
+    let text = indented.iter().map(|line| format!("{}\n", line.trim_start()));
+    Section { kind, path, text: text.collect(), rows }
 }
 
 /// The cells of a row, `-` as nothing.

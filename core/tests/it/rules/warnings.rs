@@ -58,10 +58,7 @@ fn second_is_shadowed(first: &str, second: &str) -> bool {
         [] => false,
         [warning] => {
             assert_eq!(warning.path, "commission[2]", "{warning}");
-            assert!(
-                warning.message.contains("`commission[1]` comes first"),
-                "{warning}"
-            );
+            assert!(warning.message.contains("`commission[1]` comes first"), "{warning}");
             true
         }
         more => panic!("{text}\n{more:#?}"),
@@ -87,44 +84,20 @@ fn a_commission_that_never_wins() {
         ("groups = [\"gold\"]", "affiliates = [\"cy\"]", false),
         ("affiliates = [\"bo\"]", "groups = [\"gold\"]", true),
         ("sources = [\"link\", \"api\"]", "sources = [\"api\"]", true),
-        (
-            "sources = [\"api\"]",
-            "sources = [\"link\", \"api\"]",
-            false,
-        ),
+        ("sources = [\"api\"]", "sources = [\"link\", \"api\"]", false),
         ("channels = [\"mail\"]", "channels = [\"mail\"]", true),
         ("channels = [\"mail\"]", "", false),
         ("valid_to = 2026-01-01T00:00:00Z", "", false),
-        (
-            "valid_to = 2026-01-01T00:00:00Z",
-            "valid_from = 2026-01-01T00:00:00Z",
-            false,
-        ),
-        (
-            "valid_to = 2026-01-01T00:00:00Z",
-            "valid_to = 2026-01-01T00:00:00Z",
-            true,
-        ),
-        (
-            "valid_from = 2026-01-01T00:00:00Z",
-            "valid_from = 2025-12-31T00:00:00Z",
-            false,
-        ),
-        (
-            "valid_from = 2026-01-01T00:00:00Z",
-            "valid_from = 2026-02-01T00:00:00Z",
-            true,
-        ),
+        ("valid_to = 2026-01-01T00:00:00Z", "valid_from = 2026-01-01T00:00:00Z", false),
+        ("valid_to = 2026-01-01T00:00:00Z", "valid_to = 2026-01-01T00:00:00Z", true),
+        ("valid_from = 2026-01-01T00:00:00Z", "valid_from = 2025-12-31T00:00:00Z", false),
+        ("valid_from = 2026-01-01T00:00:00Z", "valid_from = 2026-02-01T00:00:00Z", true),
         // Its limit reached, a commission makes no transaction, but does not give way.
         ("recurrence = 1", "", true),
         ("active = false", "", false),
         ("", "active = false", false),
     ] {
-        assert_eq!(
-            second_is_shadowed(first, second),
-            shadowed,
-            "{first} / {second}"
-        );
+        assert_eq!(second_is_shadowed(first, second), shadowed, "{first} / {second}");
     }
     let other = "[[commission]]\nid = \"x\"\ntype = \"sale\"\nrevenue.fixed = \"1\"\n\
                  [[commission]]\nid = \"y\"\ntype = \"lead\"\nrevenue.fixed = \"1\"\n";
@@ -135,19 +108,13 @@ fn a_commission_that_never_wins() {
 #[test]
 fn an_offer_that_nobody_pays_for() {
     let one = "[[commission]]\nid = \"x\"\ntype = \"sale\"\nrevenue.fixed = \"1\"\n";
-    for (lines, warned) in [
-        ("", 0),
-        ("advertisers = [\"a\"]", 1),
-        ("active = false", 2),
-        ("offers = [\"oa\"]", 1),
-    ] {
+    for (lines, warned) in
+        [("", 0), ("advertisers = [\"a\"]", 1), ("active = false", 2), ("offers = [\"oa\"]", 1)]
+    {
         let (_, warnings) = check(&format!("{HEAD}{one}{lines}")).unwrap();
         assert_eq!(warnings.len(), warned, "{lines} {warnings:?}");
         if let Some(last) = warnings.last() {
-            assert_eq!(
-                (last.path.as_str(), last.position),
-                ("offer[1]", Some((17, 1)))
-            );
+            assert_eq!((last.path.as_str(), last.position), ("offer[1]", Some((17, 1))));
             assert!(last.message.contains("no active commission pays"), "{last}");
         }
     }
