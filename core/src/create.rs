@@ -1,7 +1,7 @@
 //! Creating (rungs 10 to 12): a conversion under a root, a root itself (R51), and the transaction
 //! that a repeat adds (R20).
 
-use alloc::{vec, vec::Vec};
+use alloc::{collections::BTreeMap, vec, vec::Vec};
 
 use crate::{
     amount::{Amounts, RawAmounts, convert, currency_of},
@@ -38,7 +38,8 @@ pub(crate) fn create(
         params: postback.params.clone(),
         ..Conversion::new(id, root.id, own_type, postback.method, currency, case.receipt.at)
     };
-    let found = Found { root: root.clone(), conversion, transactions: Vec::new() };
+    let counters = case.facts.counters.clone();
+    let found = Found { root: root.clone(), conversion, transactions: Vec::new(), counters };
     let mut draft = Draft::new(case.ruleset, case.receipt, found, journal);
     draft.holds =
         Holds::of(case.definition.dedup.key, root, postback.external_id.as_ref(), conversion_type);
@@ -46,7 +47,6 @@ pub(crate) fn create(
     let made = Making {
         commission_id: postback.commission_id.as_ref(),
         raw: raw_amounts(case),
-        facts: case.facts,
         birth,
     };
     let amounts = born(&mut draft, &made)?;
@@ -69,7 +69,6 @@ pub(crate) fn raw_amounts<'a>(case: Case<'a>) -> RawAmounts<'a> {
 struct Making<'a> {
     commission_id: Option<&'a CommissionId>,
     raw: RawAmounts<'a>,
-    facts: &'a Facts,
     birth: Birth,
 }
 
@@ -88,10 +87,9 @@ fn born(draft: &mut Draft<'_>, making: &Making<'_>) -> Result<Amounts, Refusal> 
         draft.conversion.untaken_commission = amounts.commission;
         return Ok(amounts);
     };
-    let made_before = making.facts.counters.get(&chosen.commission.id).copied().unwrap_or(0);
     let value = amounts.value.map(|received| received.amount);
     let direct = amounts.commission.map(|received| received.amount);
-    let made = draft.make_transaction(chosen, made_before, value, direct, &making.birth)?;
+    let made = draft.make_transaction(chosen, value, direct, &making.birth)?;
     if made.is_none() {
         draft.conversion.untaken_commission = amounts.commission;
     }
@@ -122,10 +120,9 @@ pub(crate) fn add_transaction(
     let amounts = convert(case.ruleset, raw_amounts(case), &mut priced, &mut draft.journal.steps)?;
     let value = amounts.value.or(first.conversion.value).map(|received| received.amount);
     let direct = amounts.commission.map(|received| received.amount);
-    let made_before = case.facts.counters.get(commission_id).copied().unwrap_or(0);
     let birth =
         Birth { method: case.postback.method, result: case.postback.result, by_update: false };
-    let made = draft.make_transaction(chosen, made_before, value, direct, &birth)?;
+    let made = draft.make_transaction(chosen, value, direct, &birth)?;
     amounts_allowed(&case.definition.limits, amounts.value, amounts.commission)?;
     let Some(made) = made.and_then(|place| draft.lines.get(place)) else {
         // The limit stopped it: a repeat like any other, but it is remembered that it failed, so
@@ -193,13 +190,14 @@ fn make_root(
     };
     let kind = KeyKind::External;
     let holds = Holds::of(kind, &root, request.external_id.as_ref(), &request.conversion_type);
-    let found = Found { root, conversion, transactions: Vec::new() };
+    // Under a new root every counter stands at zero.
+    let counters = BTreeMap::new();
+    let found = Found { root, conversion, transactions: Vec::new(), counters };
     let mut draft = Draft::new(ruleset, receipt, found, journal);
     draft.holds = holds;
     let making = Making {
         commission_id: None,
         raw: RawAmounts { value: request.value, ..RawAmounts::default() },
-        facts,
         birth: Birth { method: request.method, result: None, by_update: false },
     };
     born(&mut draft, &making)?;

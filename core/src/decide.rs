@@ -33,7 +33,9 @@ pub fn query(ruleset: &Ruleset, postback: &Postback) -> FactQuery {
         external_id: postback.external_id.clone(),
         conversion_type: postback.conversion_type.clone(),
     };
-    let brings_key = kind == KeyKind::ClickExternal && postback.external_id.is_some();
+    // A key of kind `external` may be held by a conversion that has another type by now (R47).
+    let has_external_id = matches!(kind, KeyKind::External | KeyKind::ClickExternal);
+    let brings_key = has_external_id && postback.external_id.is_some();
     FactQuery {
         pcid: postback.pcid,
         pair: pair.map(|external_id| PairQuery {

@@ -1,7 +1,11 @@
 //! A conversion and its transactions while one decision changes them. Everything that a step may
 //! do to them is a function here; [`Draft::into_decision`] turns the difference into effects.
 
-use alloc::{boxed::Box, collections::BTreeSet, vec::Vec};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 
 use crate::{
     amount::{legs, out_of_range},
@@ -107,6 +111,8 @@ pub(crate) struct Draft<'a> {
     pub(crate) journal: &'a mut Journal,
     /// What the conversion is found by from now on, beside what it held before.
     pub(crate) holds: Holds,
+    /// Transactions that each commission with a limit has made under the root before.
+    made_before: BTreeMap<CommissionId, u32>,
     counted: Vec<CommissionId>,
 }
 
@@ -127,6 +133,7 @@ impl<'a> Draft<'a> {
             lines: found.transactions.into_iter().map(keep).collect(),
             journal,
             holds: Holds::default(),
+            made_before: found.counters,
             counted: Vec::new(),
         }
     }
@@ -160,12 +167,11 @@ impl<'a> Draft<'a> {
     pub(crate) fn make_transaction(
         &mut self,
         chosen: Chosen<'_>,
-        made_before: u32,
         value: Option<Amount>,
         direct: Option<Amount>,
         birth: &Birth,
     ) -> Result<Option<usize>, Refusal> {
-        if !self.within_recurrence(chosen, made_before) {
+        if !self.within_recurrence(chosen) {
             return Ok(None);
         }
         let place = self.lines.len();
@@ -178,9 +184,10 @@ impl<'a> Draft<'a> {
 
     /// R27: whether a commission may make one more transaction under this root. One that may not is
     /// remembered, so that a resend stays a repeat (R20).
-    fn within_recurrence(&mut self, chosen: Chosen<'_>, made: u32) -> bool {
+    fn within_recurrence(&mut self, chosen: Chosen<'_>) -> bool {
         let Some(most) = chosen.commission.recurrence else { return true };
         let id = &chosen.commission.id;
+        let made = self.made_before.get(id).copied().unwrap_or(0);
         self.journal.steps.push(Step::Counted { commission: chosen.place, made, most });
         if made < most {
             self.counted.push(id.clone());

@@ -125,7 +125,11 @@ fn brings_external_id(case: Case<'_>, target: &Found) -> Result<bool, Refusal> {
         return Ok(false);
     }
     let kind = case.definition.dedup.key;
-    let holder = case.facts.first.as_ref().filter(|_| kind == KeyKind::ClickExternal);
+    let holder = case
+        .facts
+        .first
+        .as_ref()
+        .filter(|_| matches!(kind, KeyKind::External | KeyKind::ClickExternal));
     match holder {
         Some(holder) if holder.conversion.id != target.conversion.id => {
             let message = format!(
@@ -345,7 +349,6 @@ impl<'a> Change<'a> {
         let waiting = self.draft.conversion.untaken_commission.filter(|_| is_first);
         // Where R23 found no transaction of the commission that is named, the amount is for this.
         let direct = waiting.or(self.direct.filter(|_| self.selected.is_empty()));
-        let made_before = self.case.facts.counters.get(id).copied().unwrap_or(0);
         let birth = Birth {
             method: self.case.postback.method,
             result: self.case.postback.result,
@@ -353,7 +356,7 @@ impl<'a> Change<'a> {
         };
         let value = self.draft.conversion.value.map(|received| received.amount);
         let amount = direct.map(|received| received.amount);
-        let made = self.draft.make_transaction(chosen, made_before, value, amount, &birth)?;
+        let made = self.draft.make_transaction(chosen, value, amount, &birth)?;
         if made.is_some() && waiting.is_some() {
             self.draft.conversion.untaken_commission = None;
         }
@@ -362,11 +365,14 @@ impl<'a> Change<'a> {
 
     /// Computes what follows a new value or a direct amount, by the frozen terms (R28).
     fn recompute(&mut self, brings_value: bool) -> Result<(), Refusal> {
-        if !brings_value && self.direct.is_none() {
-            return Ok(());
-        }
+        // A direct amount concerns the one transaction that took it (R23).
+        let concerned = match (brings_value, self.direct) {
+            (true, _) => self.selected.len(),
+            (false, Some(_)) => 1,
+            (false, None) => 0,
+        };
         let value = self.draft.conversion.value.map(|received| received.amount);
-        for place in self.selected.clone() {
+        for place in self.selected.iter().take(concerned).copied().collect::<Vec<_>>() {
             self.draft.compute(place, value)?;
         }
         Ok(())
