@@ -51,6 +51,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod answers;
 mod app;
 mod auth;
 mod body;

@@ -44,11 +44,8 @@ pub(crate) fn create(
     draft.holds =
         Holds::of(case.definition.dedup.key, root, postback.external_id.as_ref(), conversion_type);
     let birth = Birth { method: postback.method, result: postback.result, by_update: false };
-    let made = Making {
-        commission_id: postback.commission_id.as_ref(),
-        raw: raw_amounts(case),
-        birth,
-    };
+    let made =
+        Making { commission_id: postback.commission_id.as_ref(), raw: raw_amounts(case), birth };
     let amounts = born(&mut draft, &made)?;
     amounts_allowed(&case.definition.limits, amounts.value, amounts.commission)?;
     Ok(created(draft))
