@@ -82,6 +82,20 @@ fn a_missing_secret_is_a_warning_in_check_and_stops_a_start() {
 }
 
 #[test]
+fn a_folder_of_secrets_that_is_none_is_refused() {
+    let sandbox = Sandbox::with_rules();
+    for command in ["check rules.toml", "serve --rules rules.toml --db acme.db"] {
+        let ran = sandbox.run(&format!("{command} --secrets nope"));
+        ran.code(1).stderr_has("`nope` does not exist").stderr_has("try");
+        let ran = sandbox.run(&format!("{command} --secrets rules.toml"));
+        ran.code(1).stderr_has("`rules.toml` is no folder");
+    }
+    assert!(!sandbox.path("acme.db").exists());
+    let help = sandbox.run("serve --help").code(0);
+    help.stdout_has("`admin_token`").stdout_has("COUNTERFOIL_SECRET_ADMIN_TOKEN");
+}
+
+#[test]
 fn rules_with_mistakes_never_start_a_server() {
     let sandbox = Sandbox::new().file("bad.toml", "tenant = 7");
     sandbox

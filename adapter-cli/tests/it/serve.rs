@@ -159,6 +159,7 @@ fn a_missing_admin_token_is_made_and_told_once() {
     let told = server.wait_for("there is no secret `admin_token`");
     let token = told.rsplit(' ').next().expect("a token").to_owned();
     assert_eq!(token.len(), 32, "{told}");
+    server.wait_for("set COUNTERFOIL_SECRET_ADMIN_TOKEN");
     let ask = |token: &str| {
         let answer = block_on(async {
             let mut client = Client::connect(server.admin).await?;
