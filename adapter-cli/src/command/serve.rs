@@ -4,7 +4,11 @@ mod config;
 mod logging;
 mod reload;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use clap::{Args, builder::BoolishValueParser};
 use counterfoil_http::{BindError, Config, Secret, Server};
@@ -83,12 +87,30 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         true => Vec::new(),
         false => rules_files::load(&settings.rules)?,
     };
+    refuse_taken_ports(&settings)?;
     let role = format!("counterfoil serve on {}", settings.listen);
     let store = EmbeddedStore::new(database::own(&settings.db, role)?);
     let store = Arc::new(store);
     reload::start_rules(store.store(), &files, &secrets)?;
     let server = bind(&settings, &secrets, &store)?;
     serve(server, &store, &settings, &secrets)
+}
+
+/// Listens on both addresses and lets go of them, before anything is written: a start that is bound
+/// to fail leaves the database alone.
+fn refuse_taken_ports(settings: &Settings) -> Result<(), Failure> {
+    // Both are held at once, so that one address given twice is seen too.
+    let mut held = Vec::new();
+    for (option, address) in
+        [("--listen", settings.listen), ("--admin-listen", settings.admin_listen)]
+    {
+        let listener = TcpListener::bind(address).map_err(|error| {
+            Failure::could_not(format_args!("cannot listen on `{address}` (`{option}`): {error}"))
+                .hint(format_args!("choose another address with `{option}`, or stop what has it"))
+        })?;
+        held.push(listener);
+    }
+    Ok(())
 }
 
 fn bind(
