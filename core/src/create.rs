@@ -113,8 +113,8 @@ pub(crate) fn add_transaction(
     let Some(chosen) = chosen else {
         return Ok(duplicate(first.clone(), journal));
     };
-    let mut priced = first.conversion.clone();
-    let amounts = convert(case.ruleset, raw_amounts(case), &mut priced, &mut draft.journal.steps)?;
+    let raw = raw_amounts(case);
+    let amounts = convert(case.ruleset, raw, &mut draft.conversion, &mut draft.journal.steps)?;
     let value = amounts.value.or(first.conversion.value).map(|received| received.amount);
     let direct = amounts.commission.map(|received| received.amount);
     let birth =
@@ -130,7 +130,10 @@ pub(crate) fn add_transaction(
         return Ok(decision);
     };
     let events = vec![Event::TransactionCreated(made.transaction.id)];
-    Ok(draft.into_decision(Outcome::Updated, None, events))
+    // A rate that was used for the first time is frozen on the conversion (R34).
+    let books =
+        (draft.conversion != first.conversion).then_some(Effect::UpdateConversion as fn(_) -> _);
+    Ok(draft.into_decision(Outcome::Updated, books, events))
 }
 
 /// Which facts making a root needs: who holds its repeat key (R20, R51).

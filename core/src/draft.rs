@@ -31,7 +31,8 @@ pub(crate) struct Journal {
 
 impl Journal {
     /// Ends in a refusal: only the trace remains. Notes belong to what was accepted.
-    pub(crate) fn refused(self, refusal: Refusal) -> Decision {
+    pub(crate) fn refused(mut self, refusal: Refusal) -> Decision {
+        self.steps.push(Step::Refused(refusal.reason));
         Decision {
             outcome: Outcome::Refused,
             refusal: Some(refusal),

@@ -11,6 +11,7 @@ use crate::{
     ids::{ConversionId, TransactionId},
     money::{Amount, Percent, Rate},
     postback::Action,
+    reason::Reason,
     ruleset::{KeyKind, OnRepeat},
     time::Timestamp,
     token::CommissionId,
@@ -175,6 +176,8 @@ pub enum Step {
     },
     /// An auto-set found nothing to do (R35): the result was not pending any more, or the same.
     AutoSetIdle(TransactionResult),
+    /// Here the ladder ended (semantics 5).
+    Refused(Reason),
 }
 
 /// What led to a root.

@@ -61,12 +61,17 @@ pub(crate) fn update(
     if brings_id {
         change.external_id();
     }
-    let retyped = matches!(manner, Manner::Repeat { .. }) && change.retype();
+    let retyped = follows_type(case, manner) && change.retype();
     change.params();
     let selection = change.select_named(retyped)?;
     let amounts = change.amounts()?;
     change.transactions(retyped, selection, amounts)?;
     Ok(change.decided(target))
+}
+
+/// Whether the type follows this request: it repeats, and the key has no type (R47).
+fn follows_type(case: Case<'_>, manner: Manner<'_>) -> bool {
+    matches!(manner, Manner::Repeat { .. }) && !case.definition.dedup.key.has_type()
 }
 
 /// The target of an update: the first of R21 that exists.
@@ -155,7 +160,7 @@ fn commission_fits(case: Case<'_>, manner: Manner<'_>, target: &Found) -> Result
     if case.ruleset.commission(id).is_none() {
         return Err(unknown_commission(case.ruleset, id));
     }
-    let retypes = matches!(manner, Manner::Repeat { .. })
+    let retypes = follows_type(case, manner)
         && case.postback.conversion_type.as_ref() != Some(&target.conversion.conversion_type);
     if target.transactions.is_empty() || retypes {
         return Ok(());

@@ -337,6 +337,9 @@ pub struct RequestView {
     /// The parameter at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameter: Option<Box<str>>,
+    /// What to try.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<Box<str>>,
     /// What is worth knowing.
     pub notes: Vec<Note>,
     /// The conversion that it is about.

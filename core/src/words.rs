@@ -33,19 +33,18 @@ impl Trace {
     }
 }
 
-/// The most commissions that are named one by one; of the others only the number is told.
-const NAMED_MAX: usize = 20;
+/// The most commissions of one verdict in a row that are named one by one.
+const NAMED_MAX: u32 = 10;
 
-/// One line a commission: why it lost, or that it was taken. Runs of the same verdict beyond the
-/// first few are told together.
+/// Why each commission lost, or that it was taken: one line a commission, but long rows of the same
+/// verdict together.
 fn verdict_lines(ruleset: &Ruleset, verdicts: &[VerdictRun], chosen: Option<u32>) -> Vec<String> {
     let mut lines = Vec::new();
     let mut place = 0_u32;
     for run in verdicts {
-        for at in place..place.saturating_add(run.count) {
-            if lines.len() >= NAMED_MAX && chosen != Some(at) {
-                continue;
-            }
+        let end = place.saturating_add(run.count);
+        let named = if run.verdict == Verdict::Candidate { run.count } else { NAMED_MAX };
+        for at in place..end.min(place.saturating_add(named)) {
             let id = commission_name(ruleset, at);
             let why = match (run.verdict, chosen) {
                 (Verdict::Candidate, Some(taken)) if taken == at => "taken",
@@ -54,11 +53,12 @@ fn verdict_lines(ruleset: &Ruleset, verdicts: &[VerdictRun], chosen: Option<u32>
             };
             lines.push(format!("  commission `{id}`: {why}"));
         }
-        place = place.saturating_add(run.count);
-    }
-    let untold = (place as usize).saturating_sub(lines.len());
-    if untold > 0 {
-        lines.push(format!("  and {untold} more commissions"));
+        if run.count > named {
+            let (from, to) = (place.saturating_add(named), end.saturating_sub(1));
+            let (from, to) = (commission_name(ruleset, from), commission_name(ruleset, to));
+            lines.push(format!("  commissions `{from}` to `{to}`: {}", run.verdict.words()));
+        }
+        place = end;
     }
     lines
 }
@@ -135,6 +135,7 @@ impl Display for Worded<'_> {
             Step::ResultSet { transaction, from, to } => {
                 write!(f, "transaction `{transaction}` goes from {from} to {to} (R23)")
             }
+            Step::Refused(reason) => write!(f, "refused here: {reason}"),
             Step::AutoSetIdle(result) => {
                 write!(f, "the auto-set found the result {result} and had nothing to do (R35)")
             }

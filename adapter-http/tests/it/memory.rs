@@ -303,6 +303,7 @@ fn logged(arrival: &Arrival, id: RequestId, at: Timestamp, decision: &Decision) 
         reason: refusal.map(|refusal| refusal.reason),
         message: refusal.map(|refusal| refusal.message.clone()),
         parameter: refusal.and_then(|refusal| refusal.parameter.clone()),
+        hint: refusal.and_then(|refusal| refusal.hint.clone()),
         notes: decision.notes.clone(),
         conversion_id: decision.conversion.as_ref().map(|conversion| conversion.id),
         transaction_ids: Vec::new(),
