@@ -165,6 +165,13 @@ fn lists_show_what_was_stored(sandbox: &Sandbox, pcid: &str) {
         .run(&format!("requests show --db acme.db {id}"))
         .code(0)
         .stdout_has("advertiser_id_required");
+    sandbox.run("send --db acme.db type=sale&pcid=%zz").code(3).stdout_has("malformed");
+    let malformed = sandbox.run("requests --db acme.db --reason malformed --format json");
+    let malformed = malformed.code(0).json();
+    let malformed = &malformed["items"][0];
+    let id = malformed["id"].as_str().expect("an id");
+    let shown = sandbox.run(&format!("requests show --db acme.db {id}")).code(0);
+    shown.stdout_has(malformed["hint"].as_str().expect("a hint"));
     let first = sandbox.run("requests --db acme.db --limit 1");
     let first = first.code(0).stderr_has("--cursor ");
     let (_, cursor) = first.stderr.split_once("--cursor ").expect("a cursor");
