@@ -21,6 +21,7 @@ fn usage_mistakes_end_with_2_and_typos_get_a_suggestion() {
     sandbox.run("serve --rule x").code(2).no_stdout().stderr_has("'--rules'");
     sandbox.run("help nothing").code(2).no_stdout().stderr_has("exit-codes");
     sandbox.run("conversions --db x --limit 1001").code(2).no_stdout();
+    sandbox.run("conversions --db x --since monday").code(2).stderr_has("a date as 2026-01-31");
     sandbox.run("requests --db x --reason nonsense").code(2).stderr_has("pairing_failed");
 }
 
@@ -172,6 +173,9 @@ fn lists_show_what_was_stored(sandbox: &Sandbox, pcid: &str) {
     let id = malformed["id"].as_str().expect("an id");
     let shown = sandbox.run(&format!("requests show --db acme.db {id}")).code(0);
     shown.stdout_has(malformed["hint"].as_str().expect("a hint"));
+    let table = sandbox.run("requests --db acme.db --since 2026-01-01 --until 9999-01-01").code(0);
+    assert!(table.stdout.lines().next().expect("a header").contains(" notes "), "{table:?}");
+    sandbox.run("requests --db acme.db --until 2026-01-01").code(0).stderr_has("no rows");
     let first = sandbox.run("requests --db acme.db --limit 1");
     let first = first.code(0).stderr_has("--cursor ");
     let (_, cursor) = first.stderr.split_once("--cursor ").expect("a cursor");
