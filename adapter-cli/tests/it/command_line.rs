@@ -97,6 +97,23 @@ fn rules_and_scenarios_may_share_a_folder() {
 }
 
 #[test]
+fn a_failed_step_tells_why_it_was_refused_and_which_names_are_unknown() {
+    let scenarios = "rules = \"rules.toml\"\n[[scenario]]\ntitle = \"a sale\"\n\
+                     [[scenario.step]]\nclick = \"shoply-cz/bo\"\nas = \"click\"\n\
+                     [[scenario.step]]\nsend = \"pcid={clik}&x={click}&type=sale\"\n\
+                     expect = { outcome = \"created\" }\n";
+    let sandbox = Sandbox::with_rules().file("sale.toml", scenarios);
+    let ran = sandbox.run("test sale.toml").code(3).stdout_has("at step 2");
+    let ran = ran
+        .stdout_has("it was refused: unresolved_macro (parameter `pcid`)")
+        .stdout_has("no step before it says `as = \"clik\"`, so `{clik}` was sent");
+    assert!(!ran.stdout.contains("`{click}`"), "{ran:?}");
+    let mended = sandbox.file("sale.toml", &scenarios.replace("{clik}", "{click}"));
+    mended.run("test sale.toml").code(0).stderr_has("1 passed");
+    mended.run("test --help").code(0).stdout_has("those of steps that have none");
+}
+
+#[test]
 fn a_missing_secret_is_a_warning_in_check_and_stops_a_start() {
     let rules = format!("api_tokens = [\"{{secret:acme_api}}\"]\n{RULES}");
     let sandbox = Sandbox::new().file("rules.toml", &rules);
