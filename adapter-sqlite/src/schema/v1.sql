@@ -91,6 +91,9 @@ CREATE TABLE transactions (
     PRIMARY KEY (conversion, id)
 ) STRICT, WITHOUT ROWID;
 
+-- The second guard behind the decision: a commission pays once for a conversion.
+CREATE UNIQUE INDEX transactions_once ON transactions (conversion, commission);
+
 -- A transaction shares its first 14 bytes with the conversion that was made by the same request,
 -- and is found by them; the others are found here.
 CREATE INDEX transactions_made_later ON transactions (id)

@@ -100,6 +100,7 @@ CREATE TABLE transactions (
 CREATE INDEX transactions_due ON transactions (auto_set_at, id) WHERE auto_set_at IS NOT NULL;
 CREATE INDEX transactions_made_later ON transactions (id)
     WHERE substr(id, 1, 14) <> substr(conversion, 1, 14);
+CREATE UNIQUE INDEX transactions_once ON transactions (conversion, commission);
 -- rows
 INSERT INTO tenants VALUES (1, 'acme', 'EUR', 1);
 INSERT INTO rulesets VALUES (1, 1, X'C75263E0DE8B44B4CE874ADDBA51B9E0BD335A33B7D6835F3937FA61A1F89630', 0, '
