@@ -97,7 +97,8 @@ CREATE TABLE transactions (
     revision        INTEGER NOT NULL,
     PRIMARY KEY (conversion, id)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX transactions_due ON transactions (auto_set_at, id) WHERE auto_set_at IS NOT NULL;
+CREATE INDEX transactions_due ON transactions (tenant, auto_set_at, id)
+    WHERE auto_set_at IS NOT NULL;
 CREATE INDEX transactions_made_later ON transactions (id)
     WHERE substr(id, 1, 14) <> substr(conversion, 1, 14);
 CREATE UNIQUE INDEX transactions_once ON transactions (conversion, commission);
