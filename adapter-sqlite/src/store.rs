@@ -121,6 +121,7 @@ impl Store {
     /// fails.
     pub fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
         open::check_library()?;
+        open::refuse_foreign(path)?;
         let lock = Lock::take(path, &options.role)?;
         let db = open::for_writing(path, &options)?;
         let shared = Arc::<Shared>::default();

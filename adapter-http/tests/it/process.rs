@@ -12,7 +12,8 @@ fn health_readiness_and_version_need_no_token() {
     assert_eq!(get("/healthz").text(), "ok\n");
     assert_eq!(get("/readyz").text(), "ready\n");
     assert_eq!(get("/version").json()["version"], env!("CARGO_PKG_VERSION"));
-    assert_eq!(get("/openapi.json").json()["openapi"], "3.1.0");
+    get("/openapi.json").assert_problem(401, "unauthorized");
+    assert_eq!(running.admin_get("/openapi.json").json()["openapi"], "3.1.0");
 
     running.store.set_mood(Mood::Full);
     assert_eq!(get("/healthz").status, 200, "it lives");
