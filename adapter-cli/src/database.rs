@@ -10,11 +10,8 @@ use counterfoil_sqlite::{
 };
 
 use crate::{
-    arguments::DatabaseArguments,
-    clock,
-    failure::Failure,
-    output,
-    rules_files::{self, RulesFile},
+    arguments::DatabaseArguments, clock, failure::Failure, named_files, output,
+    rules_files::RulesFile,
 };
 
 /// Opens a database to write to it; `role` says to others what this process is.
@@ -82,7 +79,7 @@ pub(crate) fn choose<'a, T>(
 /// Where they have mistakes, change the currency of what is stored, or cannot be stored.
 pub(crate) fn install(store: &Store, file: &RulesFile) -> Result<Installed, Failure> {
     let format =
-        if rules_files::is_json(&file.path) { RulesFormat::Json } else { RulesFormat::Toml };
+        if named_files::is_json(&file.path) { RulesFormat::Json } else { RulesFormat::Toml };
     let installed = store.install_rules(None, &file.text, format, clock::now());
     installed.map_err(install_failure)
 }

@@ -14,6 +14,7 @@ use crate::{
     arguments::HELP_TEMPLATE,
     exit_code::ExitCode,
     failure::Failure,
+    named_files::{self, Kind},
     output::{self, GOOD, MISTAKE, QUIET, SUSPICIOUS},
 };
 
@@ -44,7 +45,7 @@ struct Tally {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let mut tally = Tally::default();
-    for path in &arguments.paths {
+    for path in &named_files::gather(&arguments.paths, Kind::Scenarios)? {
         if arguments.bless {
             bless_all(path)?;
         }

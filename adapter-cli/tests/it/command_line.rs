@@ -70,6 +70,25 @@ fn check_reads_folders_and_refuses_one_tenant_twice() {
 }
 
 #[test]
+fn rules_and_scenarios_may_share_a_folder() {
+    let scenarios = "rules = \"rules.toml\"\n[[scenario]]\ntitle = \"a click\"\n\
+                     [[scenario.step]]\nclick = \"shoply-cz/bo\"\n";
+    let sandbox = Sandbox::with_rules().file("clicks.toml", scenarios);
+    let told = |path: &str, kind: &str| format!("skipped `./{path}`: it holds {kind}");
+    let tested = sandbox.run("test .").code(0).stderr_has("1 passed");
+    tested.stderr_has(&told("rules.toml", "rules"));
+    let checked = sandbox.run("check .").code(0).stderr_has("1 file,");
+    checked.stderr_has(&told("clicks.toml", "scenarios"));
+    sandbox.run("test rules.toml").code(2).stderr_has("`counterfoil check rules.toml`");
+    for command in ["check clicks.toml", "serve --db acme.db --rules clicks.toml"] {
+        sandbox.run(command).code(2).stderr_has("`counterfoil test clicks.toml`");
+    }
+    for command in ["check nowhere", "test nowhere", "serve --db acme.db --rules nowhere"] {
+        sandbox.run(command).code(1).stderr_has("`nowhere`").stderr_has("try: ");
+    }
+}
+
+#[test]
 fn a_missing_secret_is_a_warning_in_check_and_stops_a_start() {
     let rules = format!("api_tokens = [\"{{secret:acme_api}}\"]\n{RULES}");
     let sandbox = Sandbox::new().file("rules.toml", &rules);
@@ -79,6 +98,20 @@ fn a_missing_secret_is_a_warning_in_check_and_stops_a_start() {
         .stdout_has("warning")
         .stdout_has("COUNTERFOIL_SECRET_ACME_API");
     sandbox.run("serve --rules rules.toml --db acme.db").code(1).stderr_has("no secret `acme_api`");
+}
+
+#[test]
+fn a_folder_of_secrets_that_is_none_is_refused() {
+    let sandbox = Sandbox::with_rules();
+    for command in ["check rules.toml", "serve --rules rules.toml --db acme.db"] {
+        let ran = sandbox.run(&format!("{command} --secrets nope"));
+        ran.code(1).stderr_has("`nope` does not exist").stderr_has("try");
+        let ran = sandbox.run(&format!("{command} --secrets rules.toml"));
+        ran.code(1).stderr_has("`rules.toml` is no folder");
+    }
+    assert!(!sandbox.path("acme.db").exists());
+    let help = sandbox.run("serve --help").code(0);
+    help.stdout_has("`admin_token`").stdout_has("COUNTERFOIL_SECRET_ADMIN_TOKEN");
 }
 
 #[test]

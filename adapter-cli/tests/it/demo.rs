@@ -29,6 +29,7 @@ fn the_story_is_told_from_click_to_approval() {
         "pending: Shoply owes you 10.00, you owe Bo 5.00 EUR",
         "revenue 10.00 EUR: 10 % of the value 100.00",
         "duplicate of conversion",
+        "?pcid=%7Bpcid%7D&type=sale",
         "refused (unresolved_macro)",
         "try: the sender must replace the macro",
         "updated: conversion.updated, transaction.updated",

@@ -159,6 +159,7 @@ fn a_missing_admin_token_is_made_and_told_once() {
     let told = server.wait_for("there is no secret `admin_token`");
     let token = told.rsplit(' ').next().expect("a token").to_owned();
     assert_eq!(token.len(), 32, "{told}");
+    server.wait_for("set COUNTERFOIL_SECRET_ADMIN_TOKEN");
     let ask = |token: &str| {
         let answer = block_on(async {
             let mut client = Client::connect(server.admin).await?;
@@ -256,14 +257,21 @@ fn one_database_has_one_server() {
 }
 
 #[test]
-fn a_taken_port_is_told_with_what_to_try() {
+fn a_taken_port_is_told_with_its_option_before_the_database_is_touched() {
     let sandbox = Sandbox::with_rules();
     let server = Server::start(&sandbox);
-    let taken = server.public.to_string();
-    let ran = sandbox.run(&format!(
-        "serve --rules rules.toml --db other.db --listen {taken} --admin-listen 127.0.0.1:0"
-    ));
-    ran.code(1).stderr_has(&taken).stderr_has("--listen");
+    let (taken, free) = (server.public.to_string(), "127.0.0.1:0".to_owned());
+    for (listen, admin_listen, told) in
+        [(&taken, &free, "`--listen`"), (&free, &taken, "`--admin-listen`")]
+    {
+        let ran = sandbox.run(&format!(
+            "serve --rules rules.toml --db other.db --listen {listen} --admin-listen {admin_listen}"
+        ));
+        let ran = ran.code(1).stderr_has(&taken).stderr_has(told);
+        assert!(!ran.stderr.contains("these rules run"), "{ran:?}");
+    }
+    // Neither the database nor its lock was made.
+    assert!(!sandbox.path("other.db").exists() && !sandbox.path("other.db.lock").exists());
 }
 
 #[test]
