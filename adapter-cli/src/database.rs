@@ -92,11 +92,9 @@ pub(crate) fn install(store: &Store, file: &RulesFile) -> Result<Installed, Fail
 /// # Errors
 /// Where one changes the currency of what is stored, or the database cannot be read.
 pub(crate) fn check_all(store: &Store, files: &[RulesFile]) -> Result<(), Failure> {
-    let rules = files.iter().filter_map(RulesFile::rules);
-    rules
-        .map(|rules| store.reader().check_rules(rules))
-        .collect::<Result<_, _>>()
-        .map_err(install_failure)
+    let mut rules = files.iter().filter_map(RulesFile::rules);
+    let check = |rules| store.reader().check_rules(rules);
+    rules.try_for_each(check).map_err(install_failure)
 }
 
 /// Makes rules files, or where there are none the stored rules, the ones that decide.

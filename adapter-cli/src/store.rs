@@ -180,6 +180,7 @@ impl http::Store for EmbeddedStore {
 }
 
 /// A distribution in units of which one has so many of the store's.
+#[expect(clippy::float_arithmetic, reason = "metrics are floats; this is no money")]
 fn distribution(of: &sqlite::Distribution, per_unit: f64) -> http::Distribution {
     let bound =
         |bound: u64| if bound == u64::MAX { f64::INFINITY } else { bound as f64 / per_unit };
