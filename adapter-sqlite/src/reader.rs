@@ -17,8 +17,8 @@ use crate::{
     ids::Ids,
     open::{self, OpenError},
     rows::{self, value},
-    rules::{self, Rules, RulesVersion},
-    store::Known,
+    rules::{self, InstallError, Rules, RulesVersion},
+    store::{Known, SubmitError},
     writer,
 };
 
@@ -171,6 +171,27 @@ impl Reader {
             Some((tenant, last)) => self.rules_of(db, tenant, version.unwrap_or(last)),
             None => Ok(None),
         })
+    }
+
+    /// Whether rules may become the ones that decide: they must keep the currency of what is
+    /// stored (R34). Installing them checks it again; this is for whoever installs several.
+    ///
+    /// # Errors
+    /// [`InstallError::CurrencyChange`], and where the database cannot be read.
+    pub fn check_rules(&self, ruleset: &Ruleset) -> Result<(), InstallError> {
+        let (tenant, to) = (ruleset.tenant(), ruleset.currency());
+        let fixed = self.with(|db| match rules::tenant_of(db, tenant)? {
+            Some((id, _)) => rules::fixed_currency(db, id),
+            None => Ok(None),
+        });
+        let fixed = fixed.map_err(|error| {
+            tracing::error!(%error, "the currency of a tenant cannot be read");
+            InstallError::Store(SubmitError::Unavailable)
+        })?;
+        match fixed.filter(|from| *from != to) {
+            Some(from) => Err(InstallError::CurrencyChange { tenant: tenant.clone(), from, to }),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn rules_of(

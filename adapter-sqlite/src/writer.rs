@@ -160,7 +160,6 @@ impl Writer {
         }
         let fault = match self.commit(&batch) {
             Ok(decided) => {
-                self.shared.committed(batch.len() as u64);
                 for (waiting, decided) in batch.into_iter().zip(decided) {
                     (waiting.reply)(Ok(decided));
                 }
@@ -201,7 +200,9 @@ impl Writer {
                 decide_one(&transaction, &shared, submission, id)
             };
             let decided = batch.iter().map(decide).collect::<Result<Vec<_>, _>>()?;
+            let began = Instant::now();
             transaction.commit()?;
+            shared.committed(batch.len() as u64, began.elapsed());
             Ok(decided)
         }))
         .unwrap_or(Err(Fault::Panic))

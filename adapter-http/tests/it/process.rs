@@ -54,6 +54,10 @@ fn metrics_count_requests_answers_and_connections_without_ids_or_secrets() {
         "counterfoil_batches_total 2",
         "counterfoil_batched_requests_total 7",
         "counterfoil_batch_len_max 5",
+        r#"counterfoil_commit_seconds_bucket{le="0.001"} 1"#,
+        r#"counterfoil_commit_seconds_bucket{le="+Inf"} 2"#,
+        "counterfoil_commit_seconds_sum 2.5",
+        "counterfoil_batch_requests_count 2",
         r#"counterfoil_connections{listener="admin"} 1"#,
         "# EOF",
     ] {
