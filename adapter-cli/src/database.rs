@@ -19,6 +19,7 @@ use crate::{
 /// # Errors
 /// Where it is locked, of a newer version, or no database.
 pub(crate) fn own(path: &Path, role: String) -> Result<Store, Failure> {
+    check_place(path)?;
     let options = Options { role, ..Options::default() };
     Store::open(path, options).map_err(open_failure)
 }
@@ -28,7 +29,28 @@ pub(crate) fn own(path: &Path, role: String) -> Result<Store, Failure> {
 /// # Errors
 /// Where it is missing, of another version, or no database.
 pub(crate) fn look(path: &Path) -> Result<Reader, Failure> {
+    check_place(path)?;
     Reader::open(path).map_err(open_failure)
+}
+
+/// Refuses a path at which there can be no database, in plainer words than the system's.
+///
+/// # Errors
+/// Where it is a folder, or its folder does not exist.
+pub(crate) fn check_place(path: &Path) -> Result<(), Failure> {
+    if path.is_dir() {
+        let inside = path.join("counterfoil.db");
+        return Err(Failure::could_not(format_args!("`{}` is a folder", path.display()))
+            .hint(format_args!("name a file, as in `{}`", inside.display())));
+    }
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) if matches!(folder.try_exists(), Ok(false)) => {
+            let folder = folder.display();
+            Err(Failure::could_not(format_args!("the folder `{folder}` does not exist"))
+                .hint("make it first, or name a file in another one"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Opens a database to read what belongs to one tenant.

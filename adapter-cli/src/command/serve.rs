@@ -60,10 +60,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE", env = "COUNTERFOIL_DB")]
     db: Option<PathBuf>,
     /// Where senders and visitors come in [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDRESS", env = "COUNTERFOIL_LISTEN")]
+    #[arg(long, value_name = "ADDRESS", env = "COUNTERFOIL_LISTEN", value_parser = address)]
     listen: Option<SocketAddr>,
     /// Where administrators come in [default: 127.0.0.1:8081]
-    #[arg(long, value_name = "ADDRESS", env = "COUNTERFOIL_ADMIN_LISTEN")]
+    #[arg(long, value_name = "ADDRESS", env = "COUNTERFOIL_ADMIN_LISTEN", value_parser = address)]
     admin_listen: Option<SocketAddr>,
     /// The folder with the secrets, one file each, `admin_token` among them
     #[arg(long, value_name = "DIR", env = "COUNTERFOIL_SECRETS")]
@@ -94,6 +94,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     reload::start_rules(store.store(), &files, &secrets)?;
     let server = bind(&settings, &secrets, &store)?;
     serve(server, &store, &settings, &secrets)
+}
+
+/// Reads an address to listen on.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        let port: Option<u16> = text.trim_start_matches(':').parse().ok();
+        format!("write it as 127.0.0.1:{}", port.unwrap_or(8080))
+    })
 }
 
 /// Listens on both addresses and lets go of them, before anything is written: a start that is bound

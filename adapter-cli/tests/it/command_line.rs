@@ -19,8 +19,16 @@ fn usage_mistakes_end_with_2_and_typos_get_a_suggestion() {
     sandbox.run("").code(2).no_stdout();
     sandbox.run("serv").code(2).no_stdout().stderr_has("'serve'");
     sandbox.run("serve --rule x").code(2).no_stdout().stderr_has("'--rules'");
+    for given in ["8080", ":8080", "localhost:8080"] {
+        let serve = format!("serve --listen {given}");
+        sandbox.run(&serve).code(2).stderr_has("write it as 127.0.0.1:8080");
+    }
+    sandbox.run("serve rules.toml --db x").code(2).stderr_has("`--rules rules.toml`");
+    let ran = sandbox.run("conversions rules.toml --db x").code(2);
+    assert!(!ran.stderr.contains("--rules"), "{ran:?}");
     sandbox.run("help nothing").code(2).no_stdout().stderr_has("exit-codes");
     sandbox.run("conversions --db x --limit 1001").code(2).no_stdout();
+    sandbox.run("conversions --db x --since monday").code(2).stderr_has("a date as 2026-01-31");
     sandbox.run("requests --db x --reason nonsense").code(2).stderr_has("pairing_failed");
 }
 
@@ -165,6 +173,16 @@ fn lists_show_what_was_stored(sandbox: &Sandbox, pcid: &str) {
         .run(&format!("requests show --db acme.db {id}"))
         .code(0)
         .stdout_has("advertiser_id_required");
+    sandbox.run("send --db acme.db type=sale&pcid=%zz").code(3).stdout_has("malformed");
+    let malformed = sandbox.run("requests --db acme.db --reason malformed --format json");
+    let malformed = malformed.code(0).json();
+    let malformed = &malformed["items"][0];
+    let id = malformed["id"].as_str().expect("an id");
+    let shown = sandbox.run(&format!("requests show --db acme.db {id}")).code(0);
+    shown.stdout_has(malformed["hint"].as_str().expect("a hint"));
+    let table = sandbox.run("requests --db acme.db --since 2026-01-01 --until 9999-01-01").code(0);
+    assert!(table.stdout.lines().next().expect("a header").contains(" notes "), "{table:?}");
+    sandbox.run("requests --db acme.db --until 2026-01-01").code(0).stderr_has("no rows");
     let first = sandbox.run("requests --db acme.db --limit 1");
     let first = first.code(0).stderr_has("--cursor ");
     let (_, cursor) = first.stderr.split_once("--cursor ").expect("a cursor");
@@ -189,6 +207,23 @@ fn what_is_no_database_is_told_so() {
         .run("click --db text.db --rules rules.toml shoply-cz/bo")
         .code(1)
         .stderr_has("not a Counterfoil database");
+}
+
+#[test]
+fn a_place_for_no_database_is_told_in_plain_words() {
+    let sandbox = Sandbox::with_rules();
+    fs::create_dir(sandbox.path("folder")).expect("a folder");
+    let missing = "the folder `nodir` does not exist";
+    let serve = "serve --rules rules.toml --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0";
+    for command in ["conversions", serve] {
+        sandbox.run(&format!("{command} --db nodir/x.db")).code(1).stderr_has(missing);
+        sandbox.run(&format!("{command} --db folder")).code(1).stderr_has("`folder` is a folder");
+    }
+    sandbox.run("click --db acme.db --rules rules.toml shoply-cz/bo").code(0);
+    for (to, told) in [("nodir/copy.db", missing), ("folder", "`folder` is a folder")] {
+        let ran = sandbox.run(&format!("backup --db acme.db --to {to}")).code(1);
+        ran.stderr_has(&format!("the copy `{to}` cannot be written")).stderr_has(told);
+    }
 }
 
 #[test]
