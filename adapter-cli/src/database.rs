@@ -106,6 +106,16 @@ pub(crate) fn install(store: &Store, file: &RulesFile) -> Result<Installed, Fail
     installed.map_err(install_failure)
 }
 
+/// Checks rules files against what is stored, so that none of them is installed where one cannot.
+///
+/// # Errors
+/// Where one changes the currency of what is stored, or the database cannot be read.
+pub(crate) fn check_all(store: &Store, files: &[RulesFile]) -> Result<(), Failure> {
+    let mut rules = files.iter().filter_map(RulesFile::rules);
+    let check = |rules| store.reader().check_rules(rules);
+    rules.try_for_each(check).map_err(install_failure)
+}
+
 /// Makes rules files, or where there are none the stored rules, the ones that decide.
 ///
 /// # Errors
@@ -114,6 +124,7 @@ pub(crate) fn install_all(store: &Store, files: &[RulesFile]) -> Result<Vec<Rule
     if files.is_empty() {
         return store.use_stored_rules().map_err(install_failure);
     }
+    check_all(store, files)?;
     let rules = |file| install(store, file).map(|installed| installed.rules);
     files.iter().map(rules).collect()
 }

@@ -24,6 +24,10 @@ fn a_click_and_its_sale_over_http_are_found_in_the_lists() {
     let listed = listed.code(0).json();
     assert_eq!(listed["items"][0]["id"], answer["conversion_id"]);
     assert_eq!(listed["items"][0]["transactions"][0]["payout"], "5.00");
+    let metrics = server.admin("/metrics").body;
+    for line in ["counterfoil_commit_seconds_count 2", "counterfoil_batch_requests_sum 2.0"] {
+        assert!(metrics.contains(line), "{metrics}");
+    }
     let over_http = server.admin("/api/acme/conversions?type=sale").json();
     assert_eq!(over_http["items"], listed["items"]);
     let request = answer["request_id"].as_str().expect("an id").to_owned();
@@ -122,6 +126,36 @@ fn a_folder_has_a_file_for_each_tenant_and_a_new_one_is_served_after_a_hangup() 
     server.wait_for("the rules were read again");
     assert_eq!(server.get(other).status, 302);
     sandbox.run("conversions --db acme.db").code(2).stderr_has("--tenant: acme, other");
+}
+
+#[test]
+fn of_several_files_none_replaces_running_rules_where_one_cannot() {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path("rules")).expect("a folder");
+    let sandbox = sandbox
+        .file("rules/acme.toml", RULES)
+        .file("rules/other.toml", &RULES.replace("acme", "other"));
+    let serve = "serve --db acme.db --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --rules rules";
+    let mut command = sandbox.command();
+    command.args(serve.split(' '));
+    let mut server = Server::spawn(command);
+    assert_eq!(server.get("/c/other/shoply-cz/bo").status, 302);
+    // The first may change, the second not: it has a click in another currency.
+    let changed = RULES.replace("\"50\"", "\"80\"");
+    let dollars = RULES.replace("acme", "other").replace("\"EUR\"", "\"USD\"");
+    assert_ne!(dollars, RULES.replace("acme", "other"));
+    let sandbox = sandbox.file("rules/acme.toml", &changed).file("rules/other.toml", &dollars);
+    server.signal("HUP");
+    server.wait_for("the rules were not replaced");
+    assert!(server.admin("/api/acme/rules").body.contains("\"50\""));
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+    sandbox.run(serve).code(1).stderr_has("currency");
+    let mut command = sandbox.command();
+    command.args(["serve", "--rules-from-db", "--db", "acme.db"]);
+    command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    let server = Server::spawn(command);
+    assert!(server.admin("/api/acme/rules").body.contains("\"50\""));
 }
 
 #[test]

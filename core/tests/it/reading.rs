@@ -163,9 +163,8 @@ url = "https://shoply.example/"
 "#;
     let ruleset = Ruleset::check(RulesetSpec::from_toml(rules).unwrap()).unwrap().0;
     let root = |params: &str| {
-        let body = format!(
-            r#"{{"type":"lead","source":"api","offer_id":"cz","affiliate_id":"bo","params":{{{params}}}}}"#
-        );
+        let of = r#""type":"lead","source":"api","offer_id":"cz","affiliate_id":"bo""#;
+        let body = format!(r#"{{{of},"params":{{{params}}}}}"#);
         let pairs = counterfoil_core::root_pairs(body.as_bytes())?;
         let logged = counterfoil_core::masked_text(&pairs);
         let root = counterfoil_core::RootRequest::read(&ruleset, Method::Api, &pairs)?;
