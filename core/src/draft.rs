@@ -240,20 +240,16 @@ impl<'a> Draft<'a> {
         Line { transaction, touch: Touch::Made { auto_approve: commission.auto_approve } }
     }
 
-    /// Gives a transaction a direct amount, if its terms accept one (R30). Says whether they do.
-    pub(crate) fn take_direct(&mut self, place: usize, direct: Option<Amount>) -> bool {
-        let Some(line) = self.lines.get_mut(place) else {
-            return false;
+    /// Gives a transaction a direct amount, if its terms accept one (R30).
+    pub(crate) fn take_direct(&mut self, place: usize, direct: Option<Amount>) {
+        let Some(line) = self.lines.get_mut(place).filter(|_| direct.is_some()) else {
+            return;
         };
-        if direct.is_none() {
-            return false;
-        }
-        if !line.transaction.terms.accept_direct_amount {
+        if line.transaction.terms.accept_direct_amount {
+            line.transaction.direct_amount = direct;
+        } else {
             self.journal.notes.insert(Note::DirectAmountIgnored);
-            return false;
         }
-        line.transaction.direct_amount = direct;
-        true
     }
 
     /// Computes the legs of a transaction anew.

@@ -2,7 +2,6 @@
 //! command line. Amounts are decimal texts, times RFC 3339, ids lower-case hyphenated UUIDs.
 
 use alloc::{
-    borrow::ToOwned,
     boxed::Box,
     collections::BTreeMap,
     format,
@@ -453,15 +452,5 @@ impl Filter {
     /// The number of rows on a page.
     pub fn page_len(&self) -> u32 {
         self.limit.unwrap_or(Self::LIMIT_DEFAULT).clamp(1, Self::LIMIT_MAX)
-    }
-}
-
-impl Refused {
-    /// The same as a sentence for people: the message, then the hint.
-    pub fn sentence(&self) -> String {
-        match &self.hint {
-            Some(hint) => format!("{}; {hint}", self.message),
-            None => (*self.message).to_owned(),
-        }
     }
 }
