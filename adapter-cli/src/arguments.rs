@@ -2,7 +2,10 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Args, CommandFactory, Parser};
+use clap::{
+    Args, CommandFactory, Parser,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 
 use crate::{command::Command, exit_code::ExitCode};
 
@@ -64,11 +67,28 @@ pub(crate) fn read() -> Result<Command, ExitCode> {
 fn read_from(arguments: impl Iterator<Item = OsString>) -> Result<Command, ExitCode> {
     match Arguments::try_parse_from(arguments) {
         Ok(arguments) => Ok(arguments.command),
-        Err(error) => {
+        Err(mut error) => {
+            suggest_rules(&mut error);
             // Nobody can be told that the stream is closed.
             let _ = error.print();
             Err(if error.use_stderr() { ExitCode::Usage } else { ExitCode::Done })
         }
+    }
+}
+
+/// `serve rules.toml` is what many try first.
+fn suggest_rules(error: &mut clap::Error) {
+    let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidArg) else {
+        return;
+    };
+    let serves = error.get(ContextKind::Usage).is_some_and(|usage| {
+        matches!(usage, ContextValue::StyledStr(usage) if usage.to_string().contains(" serve "))
+    });
+    let has_name_of_rules = [".toml", ".json"].iter().any(|end| given.ends_with(end));
+    if error.kind() == ErrorKind::UnknownArgument && serves && has_name_of_rules {
+        let suggestion = format!("name rules files with --rules, as in `--rules {given}`");
+        let suggestion = ContextValue::StyledStrs(vec![suggestion.into()]);
+        error.insert(ContextKind::Suggested, suggestion);
     }
 }
 

@@ -8,14 +8,16 @@ use std::{
 };
 
 use counterfoil_core::{Arrival, Method, Request};
-use counterfoil_sqlite::{Decided, Due, Store, Submission, SubmitError};
+use counterfoil_sqlite::{Decided, Due, Rules, Store, Submission, SubmitError};
 
 use crate::{clock, store::EmbeddedStore};
 
-/// How often the timer looks, at the least: new transactions may be due earlier than it knew.
+/// How long the timer sleeps at the most: new transactions may be due earlier than it knew.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
-/// How many auto-sets are submitted before the timer looks for a stop.
-const BATCH_LEN: u32 = 256;
+/// How long it sleeps at the least.
+const PAUSE_MIN: Duration = Duration::from_millis(5);
+/// How many auto-sets are submitted at once.
+const BATCH_LEN: usize = 256;
 
 /// A running timer; dropping it stops it and waits for what it is about.
 #[derive(Debug)]
@@ -34,8 +36,11 @@ impl AutoSetTimer {
         let run = move || {
             let mut pause = PAUSE_MAX;
             while stopped.recv_timeout(pause) == Err(mpsc::RecvTimeoutError::Timeout) {
-                let more = submit_due(store.store());
-                pause = if more { Duration::ZERO } else { PAUSE_MAX };
+                let is_stopped = || stopped.try_recv() == Err(mpsc::TryRecvError::Disconnected);
+                pause = match submit_due(store.store(), is_stopped) {
+                    Ok(()) => until_next(store.store()),
+                    Err(Waits) => PAUSE_MAX,
+                };
             }
         };
         let thread = thread::Builder::new().name("auto-sets".to_owned()).spawn(run)?;
@@ -51,35 +56,57 @@ impl Drop for AutoSetTimer {
     }
 }
 
-/// Submits what is due, as one batch; says whether there may be more. What fails stays due, and is
-/// tried again after the next pause.
-fn submit_due(store: &Store) -> bool {
-    let due = match store.reader().due_auto_sets(clock::now(), BATCH_LEN) {
-        Ok(due) => due,
-        Err(error) => {
-            tracing::warn!(%error, "cannot read which auto-sets are due");
-            return false;
-        }
-    };
-    let (reply, replies) = mpsc::channel();
-    let submitted = due.iter().filter(|one| submit(store, one, reply.clone()));
-    let submitted = submitted.count();
-    drop(reply);
-    let mut decided = 0;
-    for result in replies {
-        match result {
-            Ok(_) => decided += 1,
-            Err(error) => tracing::warn!(%error, "an auto-set waits"),
+/// Something stays due and is tried again after a pause; the log has why.
+#[derive(Debug)]
+struct Waits;
+
+/// Submits what is due now, of each tenant that is served. What fails stays due, and holds up
+/// nothing that comes after it.
+fn submit_due(store: &Store, is_stopped: impl Fn() -> bool) -> Result<(), Waits> {
+    let now = clock::now();
+    let mut waits = false;
+    for rules in store.all_rules() {
+        let mut after = None;
+        while !is_stopped() {
+            let tenant = rules.ruleset().tenant();
+            let due = store.reader().due_auto_sets(tenant, now, after.as_ref(), BATCH_LEN as u32);
+            let due = due.map_err(|error| {
+                tracing::warn!(%error, "cannot read which auto-sets are due");
+                Waits
+            })?;
+            waits |= submit_all(store, &rules, &due).is_err();
+            if due.len() < BATCH_LEN {
+                break;
+            }
+            after = due.last().cloned();
         }
     }
-    decided == submitted && due.len() >= BATCH_LEN as usize && decided > 0
+    if waits { Err(Waits) } else { Ok(()) }
 }
 
-/// Says whether it was submitted: what belongs to a tenant that is not served waits until it is.
-fn submit(store: &Store, due: &Due, reply: mpsc::Sender<Result<Decided, SubmitError>>) -> bool {
-    let Some(rules) = store.rules(due.tenant.as_str()) else {
-        return false;
-    };
+/// Submits some auto-sets of a tenant, so that they can share a commit, and waits for all.
+fn submit_all(store: &Store, rules: &Rules, due: &[Due]) -> Result<(), Waits> {
+    let (reply, replies) = mpsc::channel();
+    for one in due {
+        submit(store, rules, one, reply.clone());
+    }
+    drop(reply);
+    let mut all = Ok(());
+    for result in replies {
+        if let Err(error) = result {
+            tracing::warn!(%error, "an auto-set waits");
+            all = Err(Waits);
+        }
+    }
+    all
+}
+
+fn submit(
+    store: &Store,
+    rules: &Rules,
+    due: &Due,
+    reply: mpsc::Sender<Result<Decided, SubmitError>>,
+) {
     let arrival = Arrival {
         request: Request::AutoSet(due.transaction_id),
         method: Method::AutoSet,
@@ -96,5 +123,116 @@ fn submit(store: &Store, due: &Due, reply: mpsc::Sender<Result<Decided, SubmitEr
     // The receiver outlives every sender, so it is there.
     let answered = move |result| drop(reply.send(result));
     store.submit(submission, Box::new(answered));
-    true
+}
+
+/// How long to sleep until the next one is due, as far as it is known.
+fn until_next(store: &Store) -> Duration {
+    let next_of = |rules: &Rules| store.reader().next_auto_set(rules.ruleset().tenant());
+    // Where it cannot be read, the next round tells.
+    let next = store.all_rules().iter().filter_map(|rules| next_of(rules).ok()?).min();
+    let pause = next.map_or(PAUSE_MAX, |at| {
+        let ms = at.as_ms().saturating_sub(clock::now().as_ms());
+        Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+    });
+    pause.clamp(PAUSE_MIN, PAUSE_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use counterfoil_core::{Incoming, TenantName, read};
+    use counterfoil_sqlite::{Options, RulesFormat};
+
+    use super::*;
+
+    const RULES: &str = r#"
+tenant = "idle"
+currency = "EUR"
+
+[[advertiser]]
+id = "shoply"
+name = "Shoply"
+
+[[affiliate]]
+id = "bo"
+name = "Blogger Bo"
+
+[[offer]]
+id = "shoply-cz"
+name = "Shoply Czechia"
+advertiser = "shoply"
+url = "https://shoply.example/"
+
+[[commission]]
+id = "lead"
+type = "lead"
+revenue = { fixed = "20" }
+payout = { fixed = "12" }
+auto_set = { result = "approved", after = "1ms" }
+"#;
+
+    fn install(store: &Store, tenant: &str) -> Rules {
+        let rules = RULES.replace("idle", tenant);
+        store.install_rules(None, &rules, RulesFormat::Toml, clock::now()).unwrap().rules
+    }
+
+    /// Makes leads whose results are due already.
+    fn make_due(store: &Store, rules: &Rules, count: usize) {
+        let take = |method, text: &str| {
+            let incoming = Incoming { method, dialect: None, query: text, body: None };
+            let (request, query) = match method {
+                Method::Api => {
+                    let pairs = counterfoil_core::decode(&incoming).unwrap();
+                    let root = counterfoil_core::RootRequest::read(rules.ruleset(), method, &pairs);
+                    (Request::Root(root.unwrap().into()), text.to_owned())
+                }
+                _ => read(rules.ruleset(), &incoming),
+            };
+            let arrival = Arrival { request, method, dialect: None, query, remote_addr: None };
+            let submission = Submission {
+                ruleset: rules.ruleset().clone(),
+                arrival,
+                received_at: counterfoil_core::Timestamp::from_ms(1_767_225_600_000),
+                known: None,
+            };
+            store.submit_wait(submission).unwrap().decision.conversion.unwrap().id
+        };
+        let root = "type=click&source=api&offer_id=shoply-cz&affiliate_id=bo";
+        let pcid = take(Method::Api, root);
+        for n in 0..count {
+            take(Method::S2s, &format!("pcid={pcid}&type=lead&external_id=o{n}"));
+        }
+    }
+
+    fn due(store: &Store, tenant: &str) -> usize {
+        let tenant = TenantName::new(tenant).unwrap();
+        store.reader().due_auto_sets(&tenant, clock::now(), None, 1000).unwrap().len()
+    }
+
+    #[test]
+    fn what_a_tenant_that_is_not_served_leaves_due_holds_up_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.db");
+        let store = Store::open(&path, Options::default()).unwrap();
+        make_due(&store, &install(&store, "idle"), 300);
+        drop(store);
+        let store = Store::open(&path, Options::default()).unwrap();
+        make_due(&store, &install(&store, "served"), 300);
+        assert_eq!((due(&store, "idle"), due(&store, "served")), (300, 300));
+        submit_due(&store, || true).unwrap();
+        assert_eq!(due(&store, "served"), 300, "it was to stop");
+        submit_due(&store, || false).unwrap();
+        assert_eq!((due(&store, "idle"), due(&store, "served")), (300, 0));
+        assert_eq!(until_next(&store), PAUSE_MAX, "nothing is known to come");
+    }
+
+    #[test]
+    fn what_cannot_be_stored_holds_up_nothing_that_follows() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options { queue_len: 1, batch_max: 1, ..Options::default() };
+        let store = Store::open(&folder.path().join("test.db"), options).unwrap();
+        make_due(&store, &install(&store, "served"), 300);
+        // So many do not fit in the queue at once; what is left over comes in later rounds.
+        while submit_due(&store, || false).is_err() {}
+        assert_eq!(due(&store, "served"), 0);
+    }
 }

@@ -10,11 +10,8 @@ use counterfoil_sqlite::{
 };
 
 use crate::{
-    arguments::DatabaseArguments,
-    clock,
-    failure::Failure,
-    output,
-    rules_files::{self, RulesFile},
+    arguments::DatabaseArguments, clock, failure::Failure, named_files, output,
+    rules_files::RulesFile,
 };
 
 /// Opens a database to write to it; `role` says to others what this process is.
@@ -22,6 +19,7 @@ use crate::{
 /// # Errors
 /// Where it is locked, of a newer version, or no database.
 pub(crate) fn own(path: &Path, role: String) -> Result<Store, Failure> {
+    check_place(path)?;
     let options = Options { role, ..Options::default() };
     Store::open(path, options).map_err(open_failure)
 }
@@ -31,7 +29,28 @@ pub(crate) fn own(path: &Path, role: String) -> Result<Store, Failure> {
 /// # Errors
 /// Where it is missing, of another version, or no database.
 pub(crate) fn look(path: &Path) -> Result<Reader, Failure> {
+    check_place(path)?;
     Reader::open(path).map_err(open_failure)
+}
+
+/// Refuses a path at which there can be no database, in plainer words than the system's.
+///
+/// # Errors
+/// Where it is a folder, or its folder does not exist.
+pub(crate) fn check_place(path: &Path) -> Result<(), Failure> {
+    if path.is_dir() {
+        let inside = path.join("counterfoil.db");
+        return Err(Failure::could_not(format_args!("`{}` is a folder", path.display()))
+            .hint(format_args!("name a file, as in `{}`", inside.display())));
+    }
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) if matches!(folder.try_exists(), Ok(false)) => {
+            let folder = folder.display();
+            Err(Failure::could_not(format_args!("the folder `{folder}` does not exist"))
+                .hint("make it first, or name a file in another one"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Opens a database to read what belongs to one tenant.
@@ -82,9 +101,19 @@ pub(crate) fn choose<'a, T>(
 /// Where they have mistakes, change the currency of what is stored, or cannot be stored.
 pub(crate) fn install(store: &Store, file: &RulesFile) -> Result<Installed, Failure> {
     let format =
-        if rules_files::is_json(&file.path) { RulesFormat::Json } else { RulesFormat::Toml };
+        if named_files::is_json(&file.path) { RulesFormat::Json } else { RulesFormat::Toml };
     let installed = store.install_rules(None, &file.text, format, clock::now());
     installed.map_err(install_failure)
+}
+
+/// Checks rules files against what is stored, so that none of them is installed where one cannot.
+///
+/// # Errors
+/// Where one changes the currency of what is stored, or the database cannot be read.
+pub(crate) fn check_all(store: &Store, files: &[RulesFile]) -> Result<(), Failure> {
+    let mut rules = files.iter().filter_map(RulesFile::rules);
+    let check = |rules| store.reader().check_rules(rules);
+    rules.try_for_each(check).map_err(install_failure)
 }
 
 /// Makes rules files, or where there are none the stored rules, the ones that decide.
@@ -95,6 +124,7 @@ pub(crate) fn install_all(store: &Store, files: &[RulesFile]) -> Result<Vec<Rule
     if files.is_empty() {
         return store.use_stored_rules().map_err(install_failure);
     }
+    check_all(store, files)?;
     let rules = |file| install(store, file).map(|installed| installed.rules);
     files.iter().map(rules).collect()
 }

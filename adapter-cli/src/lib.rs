@@ -1,7 +1,8 @@
 //! The command line of Counterfoil, and the only place that joins the server to the store.
 //!
 //! [`run`] reads the arguments, hands them to one file of `command` and ends with the
-//! [`ExitCode`] that it returns. What commands share lies beside: `rules_files` reads rules,
+//! [`ExitCode`] that it returns. What commands share lies beside: `named_files` finds
+//! the files that were named, `rules_files` reads rules,
 //! `secrets` finds the secrets that they name, `database` opens a store, `store` puts the store
 //! behind the server's port, `output` prints. Data goes to stdout, everything else to stderr.
 #![forbid(unsafe_code)]
@@ -15,6 +16,7 @@ mod database;
 mod exit_code;
 mod explained;
 mod failure;
+mod named_files;
 mod output;
 mod rules_files;
 mod secrets;

@@ -121,7 +121,7 @@ fn table_text(columns: &[Column], rows: &[Value]) -> String {
     table.load_style(presets::NOTHING);
     table.set_header(shown().map(|column| column.name));
     for row in rows {
-        table.add_row(shown().map(|column| one_line(&cell(row, column.name))));
+        table.add_row(shown().map(|column| one_line(&listed(row, column.name))));
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
@@ -150,6 +150,13 @@ fn cell(row: &Value, name: &str) -> String {
     }
 }
 
+/// The text of a cell as people read it: of a list of texts, the texts.
+fn listed(row: &Value, name: &str) -> String {
+    let texts = row.get(name).and_then(Value::as_array);
+    let texts = texts.and_then(|list| list.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
+    texts.map_or_else(|| cell(row, name), |texts| texts.join(", "))
+}
+
 /// A cell of the table: control characters would break the terminal's lines.
 fn one_line(text: &str) -> String {
     text.replace(char::is_control, " ")
@@ -174,6 +181,18 @@ mod tests {
         let expected =
             "id,value,params\n\"a,b\",,\"{\"\"x\"\":\"\"1\"\"}\"\n\"two\nlines\",10.00,{}\n";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn the_table_lists_texts_without_brackets() {
+        let rows = [
+            serde_json::json!({"id": "1", "notes": ["a", "b"]}),
+            serde_json::json!({"id": "2", "notes": []}),
+        ];
+        let text = table_text(&[column("id"), column("notes")], &rows);
+        let lines: Vec<Vec<&str>> =
+            text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines, [vec!["id", "notes"], vec!["1", "a,", "b"], vec!["2"]]);
     }
 
     #[test]

@@ -1,15 +1,12 @@
 //! Rules files: one file for each tenant, given one by one or as folders of them.
 
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use counterfoil_core::{Issue, Ruleset, RulesetSpec, Severity};
 
 use crate::{
     failure::Failure,
+    named_files::{self, Kind, is_json},
     output::{self, HINT, MISTAKE, QUIET, STRONG, SUSPICIOUS},
     secrets::{SecretError, Secrets},
 };
@@ -26,16 +23,15 @@ pub(crate) struct RulesFile {
     pub(crate) issues: Vec<Issue>,
 }
 
-/// Reads all rules files of `paths`: files as they are, folders for their `.toml` and `.json`.
+/// Reads all rules files of `paths`: files as they are, folders for the rules in
+/// them.
 ///
 /// # Errors
 /// Where a file cannot be read or there is none. Mistakes in rules are no error here.
 pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<RulesFile>, Failure> {
     let mut files = Vec::new();
-    for path in paths {
-        for file in files_of(path)? {
-            files.push(read_file(file)?);
-        }
+    for path in named_files::gather(paths, Kind::Rules)? {
+        files.push(read_file(path)?);
     }
     if files.is_empty() {
         return Err(Failure::usage("there is no rules file to read")
@@ -128,21 +124,6 @@ impl RulesFile {
     }
 }
 
-fn files_of(path: &Path) -> Result<Vec<PathBuf>, Failure> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let unreadable = |error: io::Error| Failure::file("read the folder", path, &error);
-    let entries: Vec<_> = fs::read_dir(path).and_then(Iterator::collect).map_err(unreadable)?;
-    let mut files: Vec<PathBuf> = entries
-        .iter()
-        .map(fs::DirEntry::path)
-        .filter(|file| file.is_file() && (is_json(file) || has_extension(file, "toml")))
-        .collect();
-    files.sort();
-    Ok(files)
-}
-
 fn read_file(path: PathBuf) -> Result<RulesFile, Failure> {
     let text = fs::read_to_string(&path).map_err(|error| Failure::file("read", &path, &error))?;
     let spec =
@@ -174,13 +155,4 @@ fn refuse_shared_tenants(files: &mut [RulesFile]) {
         }
         first_of.insert(tenant.to_owned(), file.path.clone());
     }
-}
-
-/// Whether a rules file is JSON; all others are TOML.
-pub(crate) fn is_json(path: &Path) -> bool {
-    has_extension(path, "json")
-}
-
-fn has_extension(path: &Path, extension: &str) -> bool {
-    path.extension().is_some_and(|found| found == extension)
 }

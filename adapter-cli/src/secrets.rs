@@ -73,9 +73,20 @@ pub(crate) struct Secrets {
 
 impl Secrets {
     /// Secrets of the folder given, else of the service manager's, and of the environment.
-    pub(crate) fn new(folder: Option<PathBuf>) -> Self {
+    ///
+    /// # Errors
+    /// Where the folder given is none: secrets would silently come from elsewhere.
+    pub(crate) fn new(folder: Option<PathBuf>) -> Result<Self, Failure> {
+        if let Some(folder) = folder.as_deref().filter(|folder| !folder.is_dir()) {
+            let what = if folder.exists() { "is no folder" } else { "does not exist" };
+            let folder = folder.display();
+            return Err(Failure::could_not(format_args!(
+                "the folder of secrets `{folder}` {what}"
+            ))
+            .hint("name a folder with one file for each secret, or leave --secrets out"));
+        }
         let folder = folder.or_else(|| env::var_os(CREDENTIALS_FOLDER).map(PathBuf::from));
-        Self { folder }
+        Ok(Self { folder })
     }
 
     /// The value of a secret, without the line end that editors leave.
@@ -182,7 +193,7 @@ mod tests {
     fn a_file_is_read_without_its_line_end() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("shoply"), "s3cret\r\n").unwrap();
-        let secrets = Secrets::new(Some(folder.path().into()));
+        let secrets = Secrets::new(Some(folder.path().into())).unwrap();
         assert_eq!(secrets.value(&name("shoply")).unwrap(), "s3cret");
     }
 
@@ -190,7 +201,7 @@ mod tests {
     fn what_is_missing_or_empty_says_what_to_do() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("blank"), "\n").unwrap();
-        let secrets = Secrets::new(Some(folder.path().into()));
+        let secrets = Secrets::new(Some(folder.path().into())).unwrap();
         let missing = secrets.value(&name("bo.api-key")).unwrap_err();
         assert!(missing.hint().contains("COUNTERFOIL_SECRET_BO_API_KEY"));
         let blank = secrets.value(&name("blank")).unwrap_err();
@@ -200,7 +211,7 @@ mod tests {
     #[test]
     fn names_that_share_a_variable_clash_unless_files_tell_them_apart() {
         let folder = tempfile::tempdir().unwrap();
-        let secrets = Secrets::new(Some(folder.path().into()));
+        let secrets = Secrets::new(Some(folder.path().into())).unwrap();
         let names = [name("a.b"), name("a-b"), name("a.b")];
         let clashes = |problems: Vec<SecretError>| {
             let clash = |problem: &&SecretError| matches!(problem, SecretError::Clash { .. });

@@ -173,7 +173,20 @@ impl http::Store for EmbeddedStore {
             batches: health.batches,
             batched_requests: health.batched_requests,
             batch_len_max: health.batch_len_max,
+            commit_seconds: distribution(&health.commit_us, 1e6),
+            batch_requests: distribution(&health.batch_requests, 1.0),
         }
+    }
+}
+
+/// A distribution in units of which one has so many of the store's.
+#[expect(clippy::float_arithmetic, reason = "metrics are floats; this is no money")]
+fn distribution(of: &sqlite::Distribution, per_unit: f64) -> http::Distribution {
+    let bound =
+        |bound: u64| if bound == u64::MAX { f64::INFINITY } else { bound as f64 / per_unit };
+    http::Distribution {
+        buckets: of.buckets.iter().map(|(upper, count)| (bound(*upper), *count)).collect(),
+        sum: of.sum as f64 / per_unit,
     }
 }
 

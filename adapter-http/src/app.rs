@@ -11,10 +11,11 @@ use counterfoil_core::{Arrival, Timestamp};
 use hyper::{Request, body::Incoming, http::request::Parts};
 use matchit::Params;
 use serde::de::DeserializeOwned;
-use tokio::{sync::oneshot, task::spawn_blocking, time::timeout};
+use tokio::{task::spawn_blocking, time::timeout};
 
 use crate::{
     answer::Answer,
+    answers::Answers,
     auth::Guard,
     body::{self, Form},
     config::{Config, Limits},
@@ -31,6 +32,7 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     pub(crate) guard: Guard,
     pub(crate) metrics: Metrics,
+    answers: Answers,
     public: Table,
     admin: Table,
 }
@@ -50,6 +52,7 @@ impl App {
             limits: config.limits,
             guard: Guard::new(&config),
             metrics: Metrics::new(),
+            answers: Answers::new(),
             public: Table::of(Listener::Public),
             admin: Table::of(Listener::Admin),
         }
@@ -186,10 +189,8 @@ impl Call<'_> {
     ) -> Result<Decided, Problem> {
         let began = Instant::now();
         let method = arrival.method;
-        let (sender, receiver) = oneshot::channel();
         let submission = Submission { rules, arrival, received_at: now() };
-        // Where nobody waits any more (the deadline passed) the result is for the log alone.
-        let reply = Box::new(move |result| drop(sender.send(result)));
+        let (reply, receiver) = self.app.answers.expect();
         self.app.store.submit(submission, reply);
         let decided = receiver.await.unwrap_or(Err(SubmitError::Unavailable));
         let decided = decided.inspect_err(|error| {

@@ -51,6 +51,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod answers;
 mod app;
 mod auth;
 mod body;
@@ -68,6 +69,6 @@ mod table;
 pub use config::{Config, Limits, Secret, SecretLookup};
 pub use server::{BindError, Server, ServerHandle, Stopped};
 pub use store::{
-    Decided, Health, PutRulesError, ReadError, Reply, RulesAccepted, RulesFormat, RulesText,
-    RunningRules, Store, Submission, SubmitError,
+    Decided, Distribution, Health, PutRulesError, ReadError, Reply, RulesAccepted, RulesFormat,
+    RulesText, RunningRules, Store, Submission, SubmitError,
 };

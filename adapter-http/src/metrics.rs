@@ -1,19 +1,26 @@
 //! What is counted. Labels are closed lists: never an id, a parameter or a secret.
 
 use std::{
-    sync::atomic::{AtomicI64, AtomicU64, Ordering},
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use counterfoil_core::{Decision, Method};
 use hyper::StatusCode;
 use prometheus_client::{
-    encoding::text::encode,
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    encoding::{EncodeMetric, MetricEncoder, NoLabelSet, text::encode},
+    metrics::{MetricType, counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
 
-use crate::{store::Health, table::Listener};
+use crate::{
+    store::{Distribution, Health},
+    table::Listener,
+};
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 
@@ -34,6 +41,8 @@ pub(crate) struct Metrics {
     batches: Counter<u64, AtomicU64>,
     batched_requests: Counter<u64, AtomicU64>,
     batch_len_max: Gauge<i64, AtomicI64>,
+    commits: Told,
+    batch_requests: Told,
 }
 
 impl Metrics {
@@ -50,6 +59,8 @@ impl Metrics {
             batches: Counter::default(),
             batched_requests: Counter::default(),
             batch_len_max: Gauge::default(),
+            commits: Told::default(),
+            batch_requests: Told::default(),
         };
         metrics.register();
         metrics
@@ -75,6 +86,10 @@ impl Metrics {
         registry.register("batched_requests", batched, self.batched_requests.clone());
         let largest = "Requests in the largest commit so far";
         registry.register("batch_len_max", largest, self.batch_len_max.clone());
+        let commit = "How long the writer's commits took until they were on stable storage";
+        registry.register_with_unit("commit", commit, Unit::Seconds, self.commits.clone());
+        let shared = "Requests that shared a commit";
+        registry.register("batch_requests", shared, self.batch_requests.clone());
     }
 
     /// One decision, and how long it took from arrival to commit.
@@ -113,11 +128,36 @@ impl Metrics {
         self.batch_len_max.set(gauge(health.batch_len_max));
         self.batches.inner().store(health.batches, Ordering::Relaxed);
         self.batched_requests.inner().store(health.batched_requests, Ordering::Relaxed);
+        self.commits.set(&health.commit_seconds);
+        self.batch_requests.set(&health.batch_requests);
         let mut text = String::new();
         if encode(&mut text, &self.registry).is_err() {
             tracing::error!("failed to write the metrics");
         }
         text
+    }
+}
+
+/// A histogram that the store keeps: what it told last.
+#[derive(Clone, Debug, Default)]
+struct Told(Arc<Mutex<Distribution>>);
+
+impl Told {
+    fn set(&self, distribution: &Distribution) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = distribution.clone();
+    }
+}
+
+impl EncodeMetric for Told {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
+        let Distribution { buckets, sum } =
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Histogram
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, time::SystemTime};
 
-use counterfoil_core::{Issue, Reason, Refusal, Severity, view::Refused};
+use counterfoil_core::{Issue, Reason, Severity, view::Refused};
 use hyper::{
     StatusCode,
     header::{ALLOW, CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
@@ -198,12 +198,11 @@ impl Problem {
         problem
     }
 
-    /// What was understood and refused before it was submitted.
-    pub(crate) fn unread(status: StatusCode, refusal: Refusal) -> Self {
-        let mut problem = Self::new(status, refusal.reason.code(), refusal.message.into_string());
-        problem.about.parameter = refusal.parameter;
-        problem.about.hint = refusal.hint;
-        problem
+    /// The same with another status.
+    #[must_use]
+    pub(crate) fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
     }
 
     pub(crate) fn into_answer(self) -> Answer {

@@ -111,7 +111,7 @@ pub enum PutRulesError {
 }
 
 /// How the store is. Counters only rise while the process lives.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Health {
     /// Why nothing can be acknowledged now; absent: ready. Shown to whoever may ask the admin
     /// listener: no secret, no path.
@@ -124,6 +124,20 @@ pub struct Health {
     pub batched_requests: u64,
     /// Requests in the largest commit.
     pub batch_len_max: u64,
+    /// How long commits took until they were on stable storage, in seconds.
+    pub commit_seconds: Distribution,
+    /// How many requests shared a commit.
+    pub batch_requests: Distribution,
+}
+
+/// Values by size, since the store was opened.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Distribution {
+    /// Upper bounds, rising, and how many values were above the bound before and up to this one.
+    /// The last bound is [`f64::INFINITY`].
+    pub buckets: Vec<(f64, u64)>,
+    /// The sum of all values.
+    pub sum: f64,
 }
 
 /// What this adapter needs of a store. Tenants are named as in the path.

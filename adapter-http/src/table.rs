@@ -234,7 +234,6 @@ pub(crate) static OPERATIONS: &[Operation] = &[
         ..admin(Endpoint::Version, Verb::Get, "/version")
     },
     Operation {
-        access: Access::Open,
         summary: "This document",
         answers: &[(OK, Content::Json("Document"))],
         ..admin(Endpoint::OpenApi, Verb::Get, "/openapi.json")

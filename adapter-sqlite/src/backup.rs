@@ -49,7 +49,7 @@ type Counts = [i64; 3];
 impl Reader {
     /// Copies the database as it is now to a new file, while others write, and verifies the copy:
     /// its structure, and that it holds as many rows as the original did at that moment. Until
-    /// then it carries `.partial` behind its name.
+    /// then it carries a random part and `.partial` behind its name.
     ///
     /// # Errors
     /// Where the file exists, cannot be written, or is not a true copy.
@@ -57,12 +57,11 @@ impl Reader {
         if to.exists() {
             return Err(BackupError::Exists(to.to_owned()));
         }
-        let mut name = to.as_os_str().to_owned();
-        name.push(".partial");
-        let partial = PathBuf::from(name);
+        let partial = create_beside(to)?;
         let copied = self.copy(&partial);
         if copied.is_err() {
-            remove(&partial);
+            // It is the copy that failed which is told.
+            let _ = fs::remove_file(&partial);
         }
         let report = copied?;
         fs::rename(&partial, to)?;
@@ -73,7 +72,6 @@ impl Reader {
     }
 
     fn copy(&self, to: &Path) -> Result<BackupReport, BackupError> {
-        remove(to);
         let original = self.with(|db| copy_pages(db, to).map_err(Fault::Sqlite))?;
         fs::File::open(to)?.sync_all()?;
         let copy = open::for_reading(to).map_err(|error| match error {
@@ -95,9 +93,19 @@ impl Reader {
     }
 }
 
+/// Makes an empty file of a name that nothing had, beside the place of a copy.
+fn create_beside(to: &Path) -> io::Result<PathBuf> {
+    let number = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
+    let mut name = to.as_os_str().to_owned();
+    name.push(format!(".{number:016x}.partial"));
+    let path = PathBuf::from(name);
+    fs::File::create_new(&path)?;
+    Ok(path)
+}
+
 /// Copies all pages of one state, and counts its rows.
 fn copy_pages(from: &Connection, to: &Path) -> rusqlite::Result<Counts> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
     let mut copy = Connection::open_with_flags(to, flags)?;
     let snapshot = from.unchecked_transaction()?;
     let counts = count(&snapshot)?;
@@ -112,9 +120,4 @@ fn count(db: &Connection) -> rusqlite::Result<Counts> {
     let sql = "SELECT (SELECT count(*) FROM conversions), (SELECT count(*) FROM transactions), \
                (SELECT count(*) FROM requests)";
     db.query_row(sql, [], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]))
-}
-
-/// Removes what an interrupted copy has left; that there is nothing is fine.
-fn remove(partial: &Path) {
-    let _ = fs::remove_file(partial);
 }

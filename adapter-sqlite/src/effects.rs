@@ -37,6 +37,12 @@ pub(crate) fn apply(
                     count(db, place.tenant, &conversion.root_id, commission.as_str())?;
                 }
             }
+            Effect::InsertMessage(message) => {
+                return Err(bad("a message, which is not stored yet", message.id));
+            }
+            Effect::WakeMessage(id) => {
+                return Err(bad("a message, which is not stored yet", id));
+            }
         }
     }
     let is_own_record = arrival.method == Method::Link && decision.outcome == Outcome::Created;

@@ -1,9 +1,11 @@
 //! Facts: fetches exactly what a [`FactQuery`] names. Every step is a bounded number of seeks,
 //! however many conversions there are.
 
+use std::collections::BTreeMap;
+
 use counterfoil_core::{
-    AdvertiserId, Conversion, ConversionId, ConversionType, DedupKey, FactQuery, Facts, Found,
-    KeyKind, PairKey, PairQuery, Root, TransactionId,
+    AdvertiserId, CommissionId, Conversion, ConversionId, ConversionType, DedupKey, FactQuery,
+    Facts, Found, KeyKind, PairKey, PairQuery, Root, Told, TransactionId,
 };
 use rusqlite::{Connection, params};
 
@@ -21,7 +23,7 @@ pub(crate) fn fetch(
     query: &FactQuery,
     known: Option<&Known>,
 ) -> Result<Facts, Fault> {
-    let fetch = Fetch { db, tenant };
+    let fetch = Fetch { db, tenant, counters: &query.counters };
     let mut facts = Facts::default();
     if let Some(id) = query.transaction {
         facts.of_transaction = fetch.found(conversion_of(db, tenant, &id)?)?;
@@ -48,11 +50,7 @@ pub(crate) fn fetch(
         facts.newest_under_root = fetch.found(newest)?;
         facts.root_row = fetch.found(Some(root.id))?;
     }
-    for commission in &query.counters {
-        let sql = "SELECT made FROM counters WHERE root = ?1 AND commission = ?2";
-        let made = value(db, sql, params![root.id.as_bytes(), commission.as_str()])?;
-        facts.counters.insert(commission.clone(), made.unwrap_or(0));
-    }
+    facts.counters = fetch.counters(&root)?;
     Ok(facts)
 }
 
@@ -62,7 +60,7 @@ pub(crate) fn root_of(
     tenant: i64,
     pcid: &ConversionId,
 ) -> Result<Option<Root>, Fault> {
-    let fetch = Fetch { db, tenant };
+    let fetch = Fetch { db, tenant, counters: &[] };
     let Some(named) = rows::conversion(db, tenant, pcid)? else {
         return Ok(None);
     };
@@ -121,6 +119,8 @@ enum PairFound {
 struct Fetch<'a> {
     db: &'a Connection,
     tenant: i64,
+    /// Commissions whose transactions are counted under the root of whatever is found.
+    counters: &'a [CommissionId],
 }
 
 impl Fetch<'_> {
@@ -283,7 +283,19 @@ impl Fetch<'_> {
             None => self.root(&conversion.root_id)?,
         };
         let transactions = rows::transactions(self.db, &id)?;
-        Ok(Some(Found { root, conversion, transactions }))
+        let counters = self.counters(&root)?;
+        Ok(Some(Found { root, conversion, transactions, counters, told: Told::default() }))
+    }
+
+    /// Transactions that each asked commission has made under a root (R27).
+    fn counters(&self, root: &Root) -> Result<BTreeMap<CommissionId, u32>, Fault> {
+        let sql = "SELECT made FROM counters WHERE root = ?1 AND commission = ?2";
+        let mut counters = BTreeMap::new();
+        for commission in self.counters {
+            let made = value(self.db, sql, params![root.id.as_bytes(), commission.as_str()])?;
+            counters.insert(commission.clone(), made.unwrap_or(0));
+        }
+        Ok(counters)
     }
 
     /// A root that a row names.

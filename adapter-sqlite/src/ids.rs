@@ -54,6 +54,11 @@ impl Ids {
         Ok(joined(self.ms, self.random))
     }
 
+    /// The id that was made last.
+    pub(crate) fn newest(&self) -> RequestId {
+        joined(self.ms, self.random)
+    }
+
     fn draw(&mut self) -> Result<u64, getrandom::Error> {
         if let Some(number) = self.pool.pop() {
             return Ok(number);

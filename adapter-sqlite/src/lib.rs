@@ -19,6 +19,7 @@ mod fault;
 mod ids;
 mod lists;
 mod log;
+mod measured;
 mod open;
 mod reader;
 mod replay;
@@ -29,6 +30,7 @@ mod store;
 mod writer;
 
 pub use backup::{BackupError, BackupReport};
+pub use measured::Distribution;
 pub use open::{OpenError, Options, Synchronous};
 pub use reader::{Due, Explained, ReadError, Reader};
 pub use replay::{Difference, ReplayReport};

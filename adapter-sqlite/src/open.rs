@@ -22,6 +22,11 @@ const STATEMENTS_KEPT: usize = 64;
 /// How long SQLite waits for a lock of another process, such as a copy that is made.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What a file of SQLite begins with.
+const MAGIC: &[u8] = b"SQLite format 3\0";
+/// Bytes of such a file up to the end of the application's id.
+const HEADER_LEN: u64 = 72;
+
 /// How a [`crate::Store`] is opened.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -208,6 +213,29 @@ pub(crate) fn check_library() -> Result<(), OpenError> {
         return Err(OpenError::OldSqlite { found: rusqlite::version() });
     }
     Ok(())
+}
+
+/// Refuses a file that is something else before anything is made beside it. What is missing or
+/// empty may become a database; what cannot be read is told when it is opened.
+pub(crate) fn refuse_foreign(path: &Path) -> Result<(), OpenError> {
+    let mut header = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(HEADER_LEN).read_to_end(&mut header));
+    if read.is_err() || header.is_empty() {
+        return Ok(());
+    }
+    if !header.starts_with(MAGIC) {
+        return Err(OpenError::NotADatabase { path: path.to_owned() });
+    }
+    if header.ends_with(&schema::APPLICATION_ID.to_be_bytes()) {
+        return Ok(());
+    }
+    // What makes it ours may still be in its write-ahead log alone.
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let opened = Connection::open_with_flags(path, flags).map_err(OpenError::sqlite(path));
+    match opened.and_then(|db| schema::version_of(&db, path)) {
+        Err(error @ OpenError::NotADatabase { .. }) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Opens the connection of the writer; makes and upgrades the database.

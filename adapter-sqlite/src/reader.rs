@@ -17,8 +17,8 @@ use crate::{
     ids::Ids,
     open::{self, OpenError},
     rows::{self, value},
-    rules::{self, Rules, RulesVersion},
-    store::Known,
+    rules::{self, InstallError, Rules, RulesVersion},
+    store::{Known, SubmitError},
     writer,
 };
 
@@ -66,8 +66,6 @@ impl From<Fault> for ReadError {
 /// An auto-set that waits for its time (R35).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {
-    /// The tenant.
-    pub tenant: TenantName,
     /// The transaction; submit [`Request::AutoSet`] with it.
     pub transaction_id: TransactionId,
     /// When it is due.
@@ -175,6 +173,27 @@ impl Reader {
         })
     }
 
+    /// Whether rules may become the ones that decide: they must keep the currency of what is
+    /// stored (R34). Installing them checks it again; this is for whoever installs several.
+    ///
+    /// # Errors
+    /// [`InstallError::CurrencyChange`], and where the database cannot be read.
+    pub fn check_rules(&self, ruleset: &Ruleset) -> Result<(), InstallError> {
+        let (tenant, to) = (ruleset.tenant(), ruleset.currency());
+        let fixed = self.with(|db| match rules::tenant_of(db, tenant)? {
+            Some((id, _)) => rules::fixed_currency(db, id),
+            None => Ok(None),
+        });
+        let fixed = fixed.map_err(|error| {
+            tracing::error!(%error, "the currency of a tenant cannot be read");
+            InstallError::Store(SubmitError::Unavailable)
+        })?;
+        match fixed.filter(|from| *from != to) {
+            Some(from) => Err(InstallError::CurrencyChange { tenant: tenant.clone(), from, to }),
+            None => Ok(()),
+        }
+    }
+
     pub(crate) fn rules_of(
         &self,
         db: &Connection,
@@ -194,40 +213,52 @@ impl Reader {
         Ok(loaded)
     }
 
-    /// Auto-sets that are due by `now`, the earliest first (R35); also of transactions that are not
-    /// pending any more, where the decision will be that nothing happens. A decision about one
-    /// takes it off this list.
+    /// Auto-sets of a tenant that are due by `now`, the earliest first (R35); also of transactions
+    /// that are not pending any more, where the decision will be that nothing happens. A decision
+    /// about one takes it off this list. `after` is where the page before has ended.
     ///
     /// # Errors
     /// Where the database cannot be read.
-    pub fn due_auto_sets(&self, now: Timestamp, limit: u32) -> Result<Vec<Due>, ReadError> {
+    pub fn due_auto_sets(
+        &self,
+        tenant: &TenantName,
+        now: Timestamp,
+        after: Option<&Due>,
+        limit: u32,
+    ) -> Result<Vec<Due>, ReadError> {
+        let (after_at, after_id) = after
+            .map_or((i64::MIN, [0; 16]), |due| (due.at.as_ms(), *due.transaction_id.as_bytes()));
         self.with(|db| {
+            let Some((tenant, _)) = rules::tenant_of(db, tenant)? else {
+                return Ok(Vec::new());
+            };
             let mut statement = db.prepare_cached(
-                "SELECT tenants.name, t.id, t.auto_set_at \
-                 FROM transactions t JOIN tenants ON tenants.id = t.tenant \
-                 WHERE t.auto_set_at <= ?1 ORDER BY t.auto_set_at, t.id LIMIT ?2",
+                "SELECT id, auto_set_at FROM transactions \
+                 WHERE tenant = ?1 AND auto_set_at <= ?2 AND (auto_set_at, id) > (?3, ?4) \
+                 ORDER BY auto_set_at, id LIMIT ?5",
             )?;
-            let mut rows = statement.query(params![now.as_ms(), limit])?;
+            let mut rows =
+                statement.query(params![tenant, now.as_ms(), after_at, after_id, limit])?;
             let mut due = Vec::new();
             while let Some(row) = rows.next()? {
-                due.push(Due {
-                    tenant: tenant_name(&row.get::<_, String>(0)?)?,
-                    transaction_id: TransactionId::from_bytes(row.get(1)?),
-                    at: rows::time(row, 2)?,
-                });
+                let transaction_id = TransactionId::from_bytes(row.get(0)?);
+                due.push(Due { transaction_id, at: rows::time(row, 1)? });
             }
             Ok(due)
         })
     }
 
-    /// When the next auto-set is due, over all tenants.
+    /// When the next auto-set of a tenant is due.
     ///
     /// # Errors
     /// Where the database cannot be read.
-    pub fn next_auto_set(&self) -> Result<Option<Timestamp>, ReadError> {
-        let sql = "SELECT auto_set_at FROM transactions WHERE auto_set_at IS NOT NULL \
-                   ORDER BY auto_set_at LIMIT 1";
-        let next = self.with(|db| value(db, sql, []))?;
+    pub fn next_auto_set(&self, tenant: &TenantName) -> Result<Option<Timestamp>, ReadError> {
+        let sql = "SELECT auto_set_at FROM transactions WHERE tenant = ?1 \
+                   AND auto_set_at IS NOT NULL ORDER BY auto_set_at LIMIT 1";
+        let next = self.with(|db| match rules::tenant_of(db, tenant)? {
+            Some((tenant, _)) => value(db, sql, params![tenant]),
+            None => Ok(None),
+        })?;
         Ok(next.map(Timestamp::from_ms))
     }
 

@@ -211,7 +211,7 @@ pub(crate) fn load(
 }
 
 /// The currency that the tenant's rows have made final (R34).
-fn fixed_currency(db: &Connection, tenant: i64) -> Result<Option<Currency>, Fault> {
+pub(crate) fn fixed_currency(db: &Connection, tenant: i64) -> Result<Option<Currency>, Fault> {
     let sql = "SELECT currency FROM tenants WHERE id = ?1 \
                AND EXISTS (SELECT 1 FROM conversions WHERE tenant = ?1)";
     let code: Option<String> = value(db, sql, params![tenant])?;

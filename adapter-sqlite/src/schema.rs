@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::open::OpenError;
 
 /// Marks a file as ours: `CFOL`.
-const APPLICATION_ID: i64 = 0x4346_4f4c;
+pub(crate) const APPLICATION_ID: i32 = 0x4346_4f4c;
 
 /// The step from each version to the next. A step that was released is never changed.
 const STEPS: [&str; 1] = [include_str!("schema/v1.sql")];
@@ -21,7 +21,7 @@ pub(crate) fn version_of(db: &Connection, path: &Path) -> Result<i64, OpenError>
     let number = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(failed());
     let found = number("PRAGMA user_version")?;
     let tables = number("SELECT count(*) FROM sqlite_schema")?;
-    let is_ours = number("PRAGMA application_id")? == APPLICATION_ID;
+    let is_ours = number("PRAGMA application_id")? == i64::from(APPLICATION_ID);
     let is_empty = tables == 0 && found == 0;
     if !is_ours && !is_empty {
         return Err(OpenError::NotADatabase { path: path.to_owned() });

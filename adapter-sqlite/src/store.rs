@@ -9,6 +9,7 @@ use std::{
         mpsc::{self, SyncSender, TrySendError},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use counterfoil_core::{
@@ -16,6 +17,7 @@ use counterfoil_core::{
 };
 
 use crate::{
+    measured::{Distribution, Measured},
     open::{self, Lock, OpenError, Options},
     reader::Reader,
     rules::{self, InstallError, Installed, Rules, RulesFormat},
@@ -34,7 +36,7 @@ pub struct Store {
 }
 
 /// What the writer tells everyone else.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Shared {
     rules: RwLock<BTreeMap<TenantName, Rules>>,
     not_ready: Mutex<Option<String>>,
@@ -42,7 +44,15 @@ pub(crate) struct Shared {
     batches: AtomicU64,
     batched_requests: AtomicU64,
     batch_len_max: AtomicU64,
+    commit_us: Measured,
+    batch_requests: Measured,
 }
+
+/// Upper bounds of the time that a commit takes, in microseconds.
+const COMMIT_US: [u64; 12] =
+    [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 2_500_000];
+/// Upper bounds of the requests that share a commit.
+const BATCH_REQUESTS: [u64; 10] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
 
 /// A request on its way to the writer.
 #[derive(Clone, Debug)]
@@ -110,6 +120,10 @@ pub struct Health {
     pub batched_requests: u64,
     /// Requests in the largest commit.
     pub batch_len_max: u64,
+    /// How long commits took until they were on stable storage, in microseconds.
+    pub commit_us: Distribution,
+    /// How many requests shared a commit.
+    pub batch_requests: Distribution,
 }
 
 impl Store {
@@ -121,6 +135,7 @@ impl Store {
     /// fails.
     pub fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
         open::check_library()?;
+        open::refuse_foreign(path)?;
         let lock = Lock::take(path, &options.role)?;
         let db = open::for_writing(path, &options)?;
         let shared = Arc::<Shared>::default();
@@ -260,6 +275,8 @@ impl Store {
             batches: of(&shared.batches),
             batched_requests: of(&shared.batched_requests),
             batch_len_max: of(&shared.batch_len_max),
+            commit_us: shared.commit_us.read(),
+            batch_requests: shared.batch_requests.read(),
         }
     }
 }
@@ -272,6 +289,21 @@ impl Drop for Store {
             && writer.join().is_err()
         {
             tracing::error!("the writer has panicked");
+        }
+    }
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            rules: RwLock::default(),
+            not_ready: Mutex::default(),
+            queue_depth: AtomicU64::default(),
+            batches: AtomicU64::default(),
+            batched_requests: AtomicU64::default(),
+            batch_len_max: AtomicU64::default(),
+            commit_us: Measured::new(&COMMIT_US),
+            batch_requests: Measured::new(&BATCH_REQUESTS),
         }
     }
 }
@@ -295,7 +327,10 @@ impl Shared {
         self.queue_depth.fetch_sub(requests, Ordering::Relaxed);
     }
 
-    pub(crate) fn committed(&self, requests: u64) {
+    /// So many requests were committed, and the commit took so long.
+    pub(crate) fn committed(&self, requests: u64, took: Duration) {
+        self.commit_us.add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        self.batch_requests.add(requests);
         self.batches.fetch_add(1, Ordering::Relaxed);
         self.batched_requests.fetch_add(requests, Ordering::Relaxed);
         self.batch_len_max.fetch_max(requests, Ordering::Relaxed);

@@ -160,7 +160,6 @@ impl Writer {
         }
         let fault = match self.commit(&batch) {
             Ok(decided) => {
-                self.shared.committed(batch.len() as u64);
                 for (waiting, decided) in batch.into_iter().zip(decided) {
                     (waiting.reply)(Ok(decided));
                 }
@@ -172,9 +171,15 @@ impl Writer {
             self.give_up(&fault);
             return answer_all(batch, SubmitError::Unavailable);
         }
-        if batch.len() == 1 {
-            let query = batch.first().map(|waiting| waiting.submission.arrival.query.as_str());
-            tracing::error!(error = %fault, query, "a request could not be stored: a defect");
+        if let [waiting] = &*batch {
+            // Not the query: it is the sender's, and it is not known here what stands in it.
+            let Submission { ruleset, arrival, .. } = &waiting.submission;
+            let (tenant, method) = (ruleset.tenant(), arrival.method.name());
+            let request_id = self.ids.newest();
+            tracing::error!(
+                error = %fault, %request_id, %tenant, method,
+                "a request could not be stored: a defect"
+            );
             return answer_all(batch, SubmitError::Internal);
         }
         for waiting in batch.drain(..) {
@@ -195,7 +200,9 @@ impl Writer {
                 decide_one(&transaction, &shared, submission, id)
             };
             let decided = batch.iter().map(decide).collect::<Result<Vec<_>, _>>()?;
+            let began = Instant::now();
             transaction.commit()?;
+            shared.committed(batch.len() as u64, began.elapsed());
             Ok(decided)
         }))
         .unwrap_or(Err(Fault::Panic))

@@ -304,6 +304,35 @@ pub struct Conversion {
 }
 
 impl Conversion {
+    /// A conversion that was just made and holds nothing yet but its type and its place.
+    pub(crate) fn new(
+        id: ConversionId,
+        root_id: ConversionId,
+        conversion_type: ConversionType,
+        method: Method,
+        currency: Currency,
+        at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            root_id,
+            conversion_type,
+            method,
+            origin: None,
+            external_id: None,
+            value: None,
+            price: None,
+            untaken_commission: None,
+            currency,
+            rates: Vec::new(),
+            params: Params::new(),
+            exhausted: Vec::new(),
+            created_at: at,
+            updated_at: at,
+            revision: 1,
+        }
+    }
+
     /// Whether this is a root.
     pub fn is_root(&self) -> bool {
         self.id == self.root_id

@@ -1,12 +1,12 @@
 //! Creating (rungs 10 to 12): a conversion under a root, a root itself (R51), and the transaction
 //! that a repeat adds (R20).
 
-use alloc::{vec, vec::Vec};
+use alloc::{collections::BTreeMap, vec, vec::Vec};
 
 use crate::{
     amount::{Amounts, RawAmounts, convert, currency_of},
     announce::{Announcing, announce},
-    conversion::{Conversion, Params, Root},
+    conversion::{Conversion, Root},
     decide::{Case, duplicate, duplicate_of},
     decision::{Decision, Effect, Event, Outcome, Receipt},
     dedup::{Holds, PairKey},
@@ -31,36 +31,23 @@ pub(crate) fn create(
     let Some(conversion_type) = &postback.conversion_type else {
         return Err(Refusal::new(crate::Reason::TypeRequired, "a create has a type").about("type"));
     };
+    let id = case.receipt.id.conversion_id();
+    let own_type = conversion_type.clone();
+    let currency = case.ruleset.currency();
     let conversion = Conversion {
-        id: case.receipt.id.conversion_id(),
-        root_id: root.id,
-        conversion_type: conversion_type.clone(),
-        method: postback.method,
-        origin: None,
         external_id: postback.external_id.clone(),
-        value: None,
-        price: None,
-        untaken_commission: None,
-        currency: case.ruleset.currency(),
-        rates: Vec::new(),
         params: postback.params.clone(),
-        exhausted: Vec::new(),
-        created_at: case.receipt.at,
-        updated_at: case.receipt.at,
-        revision: 1,
+        ..Conversion::new(id, root.id, own_type, postback.method, currency, case.receipt.at)
     };
-    let found =
-        Found { root: root.clone(), conversion, transactions: Vec::new(), told: Told::default() };
+    let counters = case.facts.counters.clone();
+    let told = Told::default();
+    let found = Found { root: root.clone(), conversion, transactions: Vec::new(), counters, told };
     let mut draft = Draft::new(case.ruleset, case.receipt, found, journal);
     draft.holds =
         Holds::of(case.definition.dedup.key, root, postback.external_id.as_ref(), conversion_type);
     let birth = Birth { method: postback.method, result: postback.result, by_update: false };
-    let made = Making {
-        commission_id: postback.commission_id.as_ref(),
-        raw: raw_amounts(case),
-        facts: case.facts,
-        birth,
-    };
+    let made =
+        Making { commission_id: postback.commission_id.as_ref(), raw: raw_amounts(case), birth };
     let amounts = born(&mut draft, &made)?;
     amounts_allowed(&case.definition.limits, amounts.value, amounts.commission)?;
     Ok(created(draft))
@@ -81,7 +68,6 @@ pub(crate) fn raw_amounts<'a>(case: Case<'a>) -> RawAmounts<'a> {
 struct Making<'a> {
     commission_id: Option<&'a CommissionId>,
     raw: RawAmounts<'a>,
-    facts: &'a Facts,
     birth: Birth,
 }
 
@@ -100,10 +86,9 @@ fn born(draft: &mut Draft<'_>, making: &Making<'_>) -> Result<Amounts, Refusal> 
         draft.conversion.untaken_commission = amounts.commission;
         return Ok(amounts);
     };
-    let made_before = making.facts.counters.get(&chosen.commission.id).copied().unwrap_or(0);
     let value = amounts.value.map(|received| received.amount);
     let direct = amounts.commission.map(|received| received.amount);
-    let made = draft.make_transaction(chosen, made_before, value, direct, &making.birth)?;
+    let made = draft.make_transaction(chosen, value, direct, &making.birth)?;
     if made.is_none() {
         draft.conversion.untaken_commission = amounts.commission;
     }
@@ -130,14 +115,13 @@ pub(crate) fn add_transaction(
     let Some(chosen) = chosen else {
         return Ok(duplicate(first.clone(), journal));
     };
-    let mut priced = first.conversion.clone();
-    let amounts = convert(case.ruleset, raw_amounts(case), &mut priced, &mut draft.journal.steps)?;
+    let raw = raw_amounts(case);
+    let amounts = convert(case.ruleset, raw, &mut draft.conversion, &mut draft.journal.steps)?;
     let value = amounts.value.or(first.conversion.value).map(|received| received.amount);
     let direct = amounts.commission.map(|received| received.amount);
-    let made_before = case.facts.counters.get(commission_id).copied().unwrap_or(0);
     let birth =
         Birth { method: case.postback.method, result: case.postback.result, by_update: false };
-    let made = draft.make_transaction(chosen, made_before, value, direct, &birth)?;
+    let made = draft.make_transaction(chosen, value, direct, &birth)?;
     amounts_allowed(&case.definition.limits, amounts.value, amounts.commission)?;
     let Some(made) = made.and_then(|place| draft.lines.get(place)) else {
         // The limit stopped it: a repeat like any other, but it is remembered that it failed, so
@@ -148,7 +132,10 @@ pub(crate) fn add_transaction(
         return Ok(decision);
     };
     let events = vec![Event::TransactionCreated(made.transaction.id)];
-    Ok(draft.into_decision(Outcome::Updated, None, events))
+    // A rate that was used for the first time is frozen on the conversion (R34).
+    let books =
+        (draft.conversion != first.conversion).then_some(Effect::UpdateConversion as fn(_) -> _);
+    Ok(draft.into_decision(Outcome::Updated, books, events))
 }
 
 /// Which facts making a root needs: who holds its repeat key (R20, R51).
@@ -194,33 +181,25 @@ fn make_root(
             return Ok(duplicate(first.clone(), journal));
         }
     }
+    let own_type = request.conversion_type.clone();
+    let currency = ruleset.currency();
     let conversion = Conversion {
-        id,
-        root_id: id,
-        conversion_type: request.conversion_type.clone(),
-        method: request.method,
         origin: Some(root.origin.clone()),
         external_id: request.external_id.clone(),
-        value: None,
-        price: None,
-        untaken_commission: None,
-        currency: ruleset.currency(),
-        rates: Vec::new(),
-        params: Params::clone(&request.params),
-        exhausted: Vec::new(),
-        created_at: receipt.at,
-        updated_at: receipt.at,
-        revision: 1,
+        params: request.params.clone(),
+        ..Conversion::new(id, id, own_type, request.method, currency, receipt.at)
     };
     let kind = KeyKind::External;
     let holds = Holds::of(kind, &root, request.external_id.as_ref(), &request.conversion_type);
-    let found = Found { root, conversion, transactions: Vec::new(), told: Told::default() };
+    // Under a new root every counter stands at zero, and nothing was told of it.
+    let counters = BTreeMap::new();
+    let told = Told::default();
+    let found = Found { root, conversion, transactions: Vec::new(), counters, told };
     let mut draft = Draft::new(ruleset, receipt, found, journal);
     draft.holds = holds;
     let making = Making {
         commission_id: None,
         raw: RawAmounts { value: request.value, ..RawAmounts::default() },
-        facts,
         birth: Birth { method: request.method, result: None, by_update: false },
     };
     born(&mut draft, &making)?;

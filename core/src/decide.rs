@@ -34,8 +34,9 @@ pub fn query(ruleset: &Ruleset, postback: &Postback) -> FactQuery {
         external_id: postback.external_id.clone(),
         conversion_type: postback.conversion_type.clone(),
     };
-    let brings_key = (kind == KeyKind::ClickExternal || postback.target.is_some())
-        && postback.external_id.is_some();
+    // A key of kind `external` may be held by a conversion that has another type by now (R47).
+    let has_external_id = matches!(kind, KeyKind::External | KeyKind::ClickExternal);
+    let brings_key = has_external_id && postback.external_id.is_some();
     FactQuery {
         pcid: postback.pcid,
         pair: pair.map(|external_id| PairQuery {
@@ -158,7 +159,7 @@ fn pairing_failed(postback: &Postback) -> Refusal {
             let message =
                 format!("no conversion carries the external id `{}`", shown(external_id.as_str()));
             Refusal::new(Reason::PairingFailed, message).about("external_id").hint(
-                "the lead must be handed in with this external id first, or send the click's `pcid`",
+                "the lead must be handed in with this external id first; or send the click's pcid",
             )
         }
         (pcid, _) => {

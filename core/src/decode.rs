@@ -2,6 +2,7 @@
 
 use alloc::{
     borrow::Cow,
+    collections::BTreeMap,
     format,
     string::{String, ToString},
     vec::Vec,
@@ -24,6 +25,8 @@ pub const PARAMS_MAX: usize = 100;
 pub const NAME_LEN_MAX: usize = 64;
 /// The most bytes of a parameter's value.
 pub const VALUE_LEN_MAX: usize = 2048;
+/// The most parameters in all, known ones counted as often as they come.
+pub(crate) const PAIRS_MAX: usize = 2 * PARAMS_MAX;
 /// What a log row shows in place of a secret.
 const MASK: &str = "***";
 /// The most bytes of an undecodable request that a log row keeps.
@@ -68,13 +71,13 @@ pub type Pairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 /// ```
 pub fn decode<'a>(incoming: &Incoming<'a>) -> Result<Pairs<'a>, Refusal> {
     let mut pairs = Pairs::new();
-    decode_form(incoming.query, &mut pairs)?;
+    decode_form(incoming.query, NAME_LEN_MAX, &mut pairs)?;
     match incoming.body {
         None => {}
         Some(Body::Form(bytes)) => {
             let text = core::str::from_utf8(bytes)
                 .map_err(|_| malformed("the body is not valid UTF-8"))?;
-            decode_form(text, &mut pairs)?;
+            decode_form(text, NAME_LEN_MAX, &mut pairs)?;
         }
         Some(Body::Json(bytes)) => decode_json(bytes, &mut pairs)?,
     }
@@ -86,56 +89,108 @@ pub fn decode<'a>(incoming: &Incoming<'a>) -> Result<Pairs<'a>, Refusal> {
     Ok(pairs)
 }
 
+/// Decodes the text that a log row kept of a root, whose names may bear a prefix.
+pub(crate) fn decode_root_text(text: &str) -> Result<Pairs<'_>, Refusal> {
+    let mut pairs = Pairs::new();
+    decode_form(text, NAME_LEN_MAX + PARAM_PREFIX.len(), &mut pairs)?;
+    Ok(pairs)
+}
+
+/// What stands before the name of a param in the parameters of a root.
+pub(crate) const PARAM_PREFIX: &str = "param.";
+
+/// `malformed`. Its message never repeats a value: it may be a secret.
 fn malformed(message: impl fmt::Display) -> Refusal {
     Refusal::new(Reason::Malformed, message)
 }
 
-fn decode_form<'a>(text: &'a str, pairs: &mut Pairs<'a>) -> Result<(), Refusal> {
+fn decode_form<'a>(
+    text: &'a str,
+    name_len_max: usize,
+    pairs: &mut Pairs<'a>,
+) -> Result<(), Refusal> {
     for piece in text.split('&').filter(|piece| !piece.is_empty()) {
         let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
-        push(pairs, decode_piece(name)?, decode_piece(value)?)?;
+        let name = decode_piece(name)
+            .map_err(|fault| malformed(format!("the name of a parameter {}", fault.words())))?;
+        let value = decode_piece(value).map_err(|fault| {
+            let message = format!("the value of `{}` {}", shown(&name), fault.words());
+            malformed(message).about(&name).hint(fault.hint())
+        })?;
+        push(pairs, name, value, name_len_max)?;
     }
     Ok(())
 }
 
+/// Why a piece of a query cannot be decoded.
+#[derive(Clone, Copy)]
+enum Undecodable {
+    Escape,
+    Nul,
+    Utf8,
+}
+
+impl Undecodable {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Escape => "has a percent sign without two hexadecimal digits",
+            Self::Nul => "has a NUL character",
+            Self::Utf8 => "does not decode to valid UTF-8",
+        }
+    }
+
+    const fn hint(self) -> &'static str {
+        match self {
+            Self::Escape => "write a percent sign as %25; or is it a macro that was not filled in?",
+            Self::Nul => "send text",
+            Self::Utf8 => "encode text as UTF-8 before percent-encoding it",
+        }
+    }
+}
+
 /// Percent-decodes once; `+` is a space (R3).
-fn decode_piece(piece: &str) -> Result<Cow<'_, str>, Refusal> {
+fn decode_piece(piece: &str) -> Result<Cow<'_, str>, Undecodable> {
     if !piece.bytes().any(|b| matches!(b, b'%' | b'+' | 0)) {
         return Ok(Cow::Borrowed(piece));
     }
-    if let Some(escape) = bad_escape(piece) {
-        return Err(malformed(format!("`{}` is no percent escape", shown(escape)))
-            .hint("write a percent sign as %25"));
+    if has_bad_escape(piece) {
+        return Err(Undecodable::Escape);
     }
     let spaced = piece.replace('+', " ");
     let decoded = percent_decode_str(&spaced).decode_utf8();
     match decoded {
         Ok(text) if !text.contains('\0') => Ok(Cow::Owned(text.into_owned())),
-        Ok(_) => Err(malformed(format!("`{}` has a NUL character", shown(piece)))),
-        Err(_) => Err(malformed(format!("`{}` does not decode to valid UTF-8", shown(piece)))
-            .hint("encode text as UTF-8 before percent-encoding it")),
+        Ok(_) => Err(Undecodable::Nul),
+        Err(_) => Err(Undecodable::Utf8),
     }
 }
 
-/// The first percent sign that two hexadecimal digits do not follow.
-fn bad_escape(piece: &str) -> Option<&str> {
-    piece.match_indices('%').find_map(|(at, _)| {
-        let rest = piece.get(at..).unwrap_or_default();
-        let is_hex = |b: Option<&u8>| b.is_some_and(u8::is_ascii_hexdigit);
-        let bytes = rest.as_bytes();
-        (!is_hex(bytes.get(1)) || !is_hex(bytes.get(2))).then_some(rest)
+/// Whether two hexadecimal digits do not follow some percent sign.
+fn has_bad_escape(piece: &str) -> bool {
+    piece.match_indices('%').any(|(at, _)| {
+        let bytes = piece.as_bytes();
+        let is_hex = |place: usize| bytes.get(place).is_some_and(u8::is_ascii_hexdigit);
+        !is_hex(at + 1) || !is_hex(at + 2)
     })
 }
 
-fn push<'a>(pairs: &mut Pairs<'a>, name: Cow<'a, str>, value: Cow<'a, str>) -> Result<(), Refusal> {
+fn push<'a>(
+    pairs: &mut Pairs<'a>,
+    name: Cow<'a, str>,
+    value: Cow<'a, str>,
+    name_len_max: usize,
+) -> Result<(), Refusal> {
     let value = trim(value);
     if value.is_empty() {
         return Ok(());
     }
     if name.is_empty() {
-        return Err(malformed(format!("the value `{}` has no name", shown(&value))));
+        return Err(malformed("a value has no name"));
     }
-    if name.len() > NAME_LEN_MAX {
+    if name.contains('\0') {
+        return Err(malformed("the name of a parameter has a NUL character"));
+    }
+    if name.len() > name_len_max {
         return Err(malformed(format!("the name `{}` is too long", shown(&name)))
             .hint(format!("a name has at most {NAME_LEN_MAX} bytes")));
     }
@@ -143,6 +198,9 @@ fn push<'a>(pairs: &mut Pairs<'a>, name: Cow<'a, str>, value: Cow<'a, str>) -> R
         return Err(malformed(format!("the value of `{name}` has {} bytes", value.len()))
             .about(&name)
             .hint(format!("a value has at most {VALUE_LEN_MAX} bytes")));
+    }
+    if pairs.len() == PAIRS_MAX {
+        return Err(malformed(format!("there are more than {PAIRS_MAX} parameters")));
     }
     pairs.push((name, value));
     Ok(())
@@ -160,10 +218,10 @@ fn trim(value: Cow<'_, str>) -> Cow<'_, str> {
 /// Reads a flat JSON object of strings and numbers; numbers keep their literal text (R8).
 fn decode_json(bytes: &[u8], pairs: &mut Pairs<'_>) -> Result<(), Refusal> {
     for (name, raw) in json_members(bytes)? {
-        let Some(text) = json_scalar(raw)? else {
+        let Some(text) = json_scalar(&name, raw)? else {
             continue;
         };
-        push(pairs, Cow::Owned(name.clone()), Cow::Owned(text)).map_err(|r| r.about(&name))?;
+        push(pairs, Cow::Owned(name), Cow::Owned(text), NAME_LEN_MAX)?;
     }
     Ok(())
 }
@@ -177,22 +235,22 @@ pub(crate) fn json_members(bytes: &[u8]) -> Result<Vec<(String, &RawValue)>, Ref
         .map_err(|error| malformed(format!("the body is no flat JSON object: {error}")))
 }
 
-/// The text of a JSON string or number; `None` for null.
-pub(crate) fn json_scalar(raw: &RawValue) -> Result<Option<String>, Refusal> {
+/// The text of a JSON string or number; `None` for null. The message of a refusal never repeats
+/// the value: it may be a secret.
+pub(crate) fn json_scalar(name: &str, raw: &RawValue) -> Result<Option<String>, Refusal> {
     let literal = raw.get();
+    let refuse = |message: fmt::Arguments<'_>| Err(malformed(message).about(name));
+    let name = shown(name);
     match literal.as_bytes().first() {
-        Some(b'"') => {
-            let text: String = serde_json::from_str(literal)
-                .map_err(|error| malformed(format!("a JSON string cannot be read: {error}")))?;
-            if text.contains('\0') {
-                return Err(malformed("a JSON string has a NUL character"));
-            }
-            Ok(Some(text))
-        }
+        Some(b'"') => match serde_json::from_str::<String>(literal) {
+            Ok(text) if !text.contains('\0') => Ok(Some(text)),
+            Ok(_) => refuse(format_args!("the value of `{name}` has a NUL character")),
+            Err(_) => refuse(format_args!("the text of `{name}` cannot be read")),
+        },
         Some(b'-' | b'0'..=b'9') => Ok(Some(literal.to_string())),
         Some(b'n') => Ok(None),
-        _ => Err(malformed(format!("`{}` is neither text nor number", shown(literal)))
-            .hint("send a flat JSON object of strings and numbers")),
+        _ => refuse(format_args!("`{name}` is neither text nor number"))
+            .map_err(|refusal| refusal.hint("send a flat JSON object of strings and numbers")),
     }
 }
 
@@ -226,9 +284,10 @@ const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_')
 
 /// The parameters as one form-encoded text with the secrets masked: what a log row keeps.
 /// Decoding it gives the same parameters again, but for the secrets; different values of one
-/// secret stay different.
+/// secret stay different, so that a conflict is still one when the row is read again (R5).
 pub fn masked_text(pairs: &Pairs<'_>) -> String {
     let mut text = String::new();
+    let mut secrets: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (at, (name, value)) in pairs.iter().enumerate() {
         if at > 0 {
             text.push('&');
@@ -236,7 +295,8 @@ pub fn masked_text(pairs: &Pairs<'_>) -> String {
         text.extend(utf8_percent_encode(name, FORM));
         text.push('=');
         if Parameter::named(name).is_some_and(Parameter::is_secret) {
-            text.push_str(&mask(name, value, pairs));
+            let values = secrets.entry(name).or_default();
+            text.push_str(&mask(values, value));
         } else {
             text.extend(utf8_percent_encode(value, FORM));
         }
@@ -244,19 +304,13 @@ pub fn masked_text(pairs: &Pairs<'_>) -> String {
     text
 }
 
-/// The mask of a secret: a second value of the same name gets a mask of its own, so that the
-/// conflict is still one when the row is read again (R5).
-fn mask(name: &str, value: &str, pairs: &Pairs<'_>) -> String {
-    let mut values: Vec<&str> = Vec::new();
-    for (_, other) in pairs.iter().filter(|(other, _)| other == name) {
-        if !values.contains(&&**other) {
-            values.push(other);
-        }
-    }
-    match values.iter().position(|known| *known == value) {
-        None | Some(0) => MASK.to_string(),
-        Some(more) => format!("{MASK}{more}"),
-    }
+/// The mask of a secret: the first value of a name has one, each further value one of its own.
+fn mask<'a>(values: &mut Vec<&'a str>, value: &'a str) -> String {
+    let place = values.iter().position(|known| *known == value).unwrap_or_else(|| {
+        values.push(value);
+        values.len() - 1
+    });
+    if place == 0 { MASK.to_string() } else { format!("{MASK}{place}") }
 }
 
 /// What a log row keeps of a request that cannot be decoded: the text as it came, cut, with
@@ -363,5 +417,27 @@ mod tests {
         assert_eq!(text, "token=***&x=1&token=***1&token=***&sig=***");
         let raw = masked_raw(&query("token=abc&x=%zz&%74oken=abc"));
         assert_eq!(raw, "token=***&x=%zz&%74oken=***");
+    }
+
+    #[test]
+    fn malformed_requests_name_the_parameter_and_never_its_value() {
+        for text in ["token=SECRET%FF", "token=SECRET%zz", "token=%00SECRET"] {
+            let refusal = decode(&query(text)).unwrap_err();
+            assert_eq!(refusal.parameter.as_deref(), Some("token"), "{text}");
+            assert!(!format!("{refusal:?}").contains("SECRET"), "{refusal:?}");
+        }
+        for body in [r#"{"token":["SECRET"]}"#, r#"{"token":"SECRET\u0000"}"#] {
+            let refusal = decode(&json(body)).unwrap_err();
+            assert_eq!(refusal.parameter.as_deref(), Some("token"), "{body}");
+            assert!(!format!("{refusal:?}").contains("SECRET"), "{refusal:?}");
+        }
+        assert!(decode(&json(r#"{"a\u0000b":"x"}"#)).is_err());
+    }
+
+    #[test]
+    fn known_names_are_bounded_too() {
+        let many = |n: usize| (0..n).map(|i| format!("ts={i}&")).collect::<String>();
+        assert!(decode(&query(&many(PAIRS_MAX))).is_ok());
+        assert!(decode(&query(&many(PAIRS_MAX + 1))).is_err());
     }
 }

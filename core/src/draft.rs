@@ -1,7 +1,11 @@
 //! A conversion and its transactions while one decision changes them. Everything that a step may
 //! do to them is a function here; [`Draft::into_decision`] turns the difference into effects.
 
-use alloc::{boxed::Box, collections::BTreeSet, vec::Vec};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 
 use crate::{
     amount::{legs, out_of_range},
@@ -12,10 +16,10 @@ use crate::{
     facts::Found,
     money::Amount,
     reason::{Note, Refusal},
-    ruleset::Ruleset,
+    ruleset::{Commission, Ruleset},
     token::CommissionId,
     trace::{BornBecause, Leg, Step, Trace},
-    transaction::{DueResult, Transaction, TransactionResult},
+    transaction::{AutoSet, DueResult, Transaction, TransactionResult},
 };
 
 /// What a decision gathers on its way: the trace and the notes.
@@ -27,7 +31,8 @@ pub(crate) struct Journal {
 
 impl Journal {
     /// Ends in a refusal: only the trace remains. Notes belong to what was accepted.
-    pub(crate) fn refused(self, refusal: Refusal) -> Decision {
+    pub(crate) fn refused(mut self, refusal: Refusal) -> Decision {
+        self.steps.push(Step::Refused(refusal.reason));
         Decision {
             outcome: Outcome::Refused,
             refusal: Some(refusal),
@@ -107,6 +112,8 @@ pub(crate) struct Draft<'a> {
     pub(crate) journal: &'a mut Journal,
     /// What the conversion is found by from now on, beside what it held before.
     pub(crate) holds: Holds,
+    /// Transactions that each commission with a limit has made under the root before.
+    made_before: BTreeMap<CommissionId, u32>,
     counted: Vec<CommissionId>,
 }
 
@@ -127,6 +134,7 @@ impl<'a> Draft<'a> {
             lines: found.transactions.into_iter().map(keep).collect(),
             journal,
             holds: Holds::default(),
+            made_before: found.counters,
             counted: Vec::new(),
         }
     }
@@ -160,33 +168,53 @@ impl<'a> Draft<'a> {
     pub(crate) fn make_transaction(
         &mut self,
         chosen: Chosen<'_>,
-        made_before: u32,
         value: Option<Amount>,
         direct: Option<Amount>,
         birth: &Birth,
     ) -> Result<Option<usize>, Refusal> {
-        let commission = chosen.commission;
-        if let Some(most) = commission.recurrence {
-            let counted = Step::Counted { commission: chosen.place, made: made_before, most };
-            self.journal.steps.push(counted);
-            if made_before >= most {
-                self.journal.notes.insert(Note::RecurrenceLimitReached);
-                if !self.conversion.exhausted.contains(&commission.id) {
-                    self.conversion.exhausted.push(commission.id.clone());
-                }
-                return Ok(None);
-            }
-            self.counted.push(commission.id.clone());
+        if !self.within_recurrence(chosen) {
+            return Ok(None);
         }
-        let at = self.receipt.at;
+        let place = self.lines.len();
+        let line = self.born(chosen.commission, birth);
+        self.lines.push(line);
+        self.take_direct(place, direct);
+        self.compute(place, value)?;
+        Ok(Some(place))
+    }
+
+    /// R27: whether a commission may make one more transaction under this root. One that may not is
+    /// remembered, so that a resend stays a repeat (R20).
+    fn within_recurrence(&mut self, chosen: Chosen<'_>) -> bool {
+        let Some(most) = chosen.commission.recurrence else { return true };
+        let id = &chosen.commission.id;
+        let made = self.made_before.get(id).copied().unwrap_or(0);
+        self.journal.steps.push(Step::Counted { commission: chosen.place, made, most });
+        if made < most {
+            self.counted.push(id.clone());
+            return true;
+        }
+        self.journal.notes.insert(Note::RecurrenceLimitReached);
+        if !self.conversion.exhausted.contains(id) {
+            self.conversion.exhausted.push(id.clone());
+        }
+        false
+    }
+
+    /// A transaction with its first result (R29), before its amounts are computed.
+    fn born(&mut self, commission: &Commission, birth: &Birth) -> Line {
         let (result, because) = birth_result(commission, birth);
         if birth.result.is_some_and(|asked| asked != result) {
             self.journal.notes.insert(Note::ResultNotInherited);
         }
-        let place = self.lines.len();
-        let made_here = self.lines.iter().filter(|l| matches!(l.touch, Touch::Made { .. })).count();
+        let is_made = |line: &&Line| matches!(line.touch, Touch::Made { .. });
+        let ordinal = self.lines.iter().filter(is_made).count();
+        let id = self.receipt.id.transaction_id(u16::try_from(ordinal).unwrap_or(u16::MAX));
+        let at = self.receipt.at;
+        let due_of =
+            |auto_set: AutoSet| DueResult { at: at.plus(auto_set.after), result: auto_set.result };
         let transaction = Transaction {
-            id: self.receipt.id.transaction_id(u16::try_from(made_here).unwrap_or(u16::MAX)),
+            id,
             conversion_id: self.conversion.id,
             commission_id: commission.id.clone(),
             transaction_type: commission.transaction_type.clone(),
@@ -198,40 +226,30 @@ impl<'a> Draft<'a> {
             direct_amount: None,
             revenue_is_edited: false,
             payout_is_edited: false,
-            auto_set: commission
-                .auto_set
-                .map(|auto_set| DueResult { at: at.plus(auto_set.after), result: auto_set.result }),
+            auto_set: commission.auto_set.map(due_of),
             created_at: at,
             updated_at: at,
             revision: 1,
         };
-        let id = transaction.id;
         self.journal.steps.push(Step::Born { transaction: id, result, because });
-        if let Some(due) = transaction.auto_set {
-            let step = Step::WillSet { transaction: id, result: due.result, at: due.at };
-            self.journal.steps.push(step);
-        }
-        let touch = Touch::Made { auto_approve: commission.auto_approve };
-        self.lines.push(Line { transaction, touch });
-        self.take_direct(place, direct);
-        self.compute(place, value)?;
-        Ok(Some(place))
+        self.journal.steps.extend(transaction.auto_set.map(|due| Step::WillSet {
+            transaction: id,
+            result: due.result,
+            at: due.at,
+        }));
+        Line { transaction, touch: Touch::Made { auto_approve: commission.auto_approve } }
     }
 
-    /// Gives a transaction a direct amount, if its terms accept one (R30). Says whether they do.
-    pub(crate) fn take_direct(&mut self, place: usize, direct: Option<Amount>) -> bool {
-        let Some(line) = self.lines.get_mut(place) else {
-            return false;
+    /// Gives a transaction a direct amount, if its terms accept one (R30).
+    pub(crate) fn take_direct(&mut self, place: usize, direct: Option<Amount>) {
+        let Some(line) = self.lines.get_mut(place).filter(|_| direct.is_some()) else {
+            return;
         };
-        if direct.is_none() {
-            return false;
-        }
-        if !line.transaction.terms.accept_direct_amount {
+        if line.transaction.terms.accept_direct_amount {
+            line.transaction.direct_amount = direct;
+        } else {
             self.journal.notes.insert(Note::DirectAmountIgnored);
-            return false;
         }
-        line.transaction.direct_amount = direct;
-        true
     }
 
     /// Computes the legs of a transaction anew.
@@ -315,10 +333,7 @@ impl<'a> Draft<'a> {
 
 /// R29: import's own result, else auto-approve, else what the commission inherits, else pending.
 /// An update's own result is applied at once, but an approval at birth stands (R23).
-fn birth_result(
-    commission: &crate::ruleset::Commission,
-    birth: &Birth,
-) -> (TransactionResult, BornBecause) {
+fn birth_result(commission: &Commission, birth: &Birth) -> (TransactionResult, BornBecause) {
     match birth.result {
         Some(result) if birth.method == Method::Import => (result, BornBecause::Import),
         _ if commission.auto_approve => (TransactionResult::Approved, BornBecause::AutoApprove),

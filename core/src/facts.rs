@@ -41,7 +41,8 @@ pub struct FactQuery {
     pub holder: Option<DedupKey>,
     /// For an update: the conversions that it may be about (R21).
     pub target: Option<TargetQuery>,
-    /// Commissions whose transactions under the root must be counted (R27).
+    /// Commissions whose transactions must be counted (R27): under the root, and under the root of
+    /// each conversion that is found.
     pub counters: Vec<CommissionId>,
     /// The transaction that an auto-set or an edit is about; answered by [`Facts::transaction`] and
     /// [`Facts::of_transaction`].
@@ -94,6 +95,8 @@ pub struct Found {
     pub conversion: Conversion,
     /// Its transactions, by id.
     pub transactions: Vec<Transaction>,
+    /// Transactions that each asked commission has made under its root.
+    pub counters: BTreeMap<CommissionId, u32>,
     /// What was told of it before.
     pub told: Told,
 }
@@ -155,7 +158,7 @@ pub struct Facts {
     pub newest_under_root: Option<Found>,
     /// The root as a conversion, where a `target` was asked for.
     pub root_row: Option<Found>,
-    /// Transactions that each asked commission has made under the root.
+    /// Transactions that each asked commission has made under [`Facts::root`].
     pub counters: BTreeMap<CommissionId, u32>,
     /// The transaction that was asked for, where it exists.
     pub transaction: Option<TransactionId>,

@@ -56,11 +56,6 @@ impl Amount {
         i64::try_from(scaled.mantissa()).unwrap_or(i64::MAX)
     }
 
-    /// Whether it is zero.
-    pub fn is_zero(&self) -> bool {
-        self.0.is_zero()
-    }
-
     /// The sum, exact.
     ///
     /// # Errors

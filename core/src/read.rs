@@ -145,8 +145,7 @@ fn read_as<T, E: core::fmt::Display>(
     })
 }
 
-/// Unknown names are kept; those that come close to a reserved one are noted (R5,
-/// `similar_parameter`).
+/// Unknown names are kept; those that repeat (R5) or come close to a reserved one are noted.
 fn others(parameters: &Parameters<'_>, postback: &mut Postback) {
     for (name, value) in &parameters.others {
         if Cause::may_stand_with(postback.method) && take_cause(name, value, postback) {

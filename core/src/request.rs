@@ -5,7 +5,7 @@ use alloc::{boxed::Box, string::String};
 use crate::{
     conversion::Method,
     decision::{Decision, Receipt},
-    decode::{Incoming, decode},
+    decode::{Incoming, decode, decode_root_text},
     edit::{Edit, transaction_id},
     facts::{FactQuery, Facts},
     ids::TransactionId,
@@ -62,7 +62,7 @@ impl Request {
         }
         let incoming = Incoming { method, dialect, query, body: None };
         let inside = match method {
-            Method::Api | Method::Link => decode(&incoming)
+            Method::Api | Method::Link => decode_root_text(query)
                 .and_then(|pairs| RootRequest::read(ruleset, method, &pairs))
                 .map(|root| Self::Root(Box::new(root))),
             Method::Admin => decode(&incoming)

@@ -4,9 +4,13 @@ use alloc::{boxed::Box, format, string::String, vec::Vec};
 
 use crate::{
     conversion::{Conversion, ConversionType, ExternalId, Method, Origin, Params, Source},
-    decode::{Pairs, VALUE_LEN_MAX, json_members, json_scalar},
+    decode::{
+        NAME_LEN_MAX, PAIRS_MAX, PARAM_PREFIX, PARAMS_MAX, Pairs, VALUE_LEN_MAX, json_members,
+        json_scalar,
+    },
     money::Amount,
     nearest::nearest,
+    parameter::Parameter,
     reason::{Reason, Refusal, shown},
     ruleset::Ruleset,
     token::{AffiliateId, Channel, Integration, OfferId, TokenError},
@@ -54,9 +58,6 @@ const FIELDS: [&str; 9] = [
     "affiliate_click_id",
 ];
 
-/// What stands before the name of a param in the parameters of a root.
-const PARAM: &str = "param.";
-
 /// The number of the sub id that `affsN` names, 1 to 10.
 fn aff_number(name: &str) -> Option<u8> {
     (1..=10).find(|number| name.strip_prefix("affs") == Some(&*format!("{number}")))
@@ -70,16 +71,16 @@ pub fn root_pairs(json: &[u8]) -> Result<Pairs<'static>, Refusal> {
     let mut pairs = Pairs::new();
     for (name, raw) in json_members(json)? {
         let prefix = match name.as_str() {
-            "params" => PARAM,
+            "params" => PARAM_PREFIX,
             "affs" => "",
             _ => {
-                let value = json_scalar(raw).map_err(|refusal| refusal.about(&name))?;
+                let value = json_scalar(&name, raw)?;
                 pairs.extend(value.and_then(kept).map(|value| (name.into(), value.into())));
                 continue;
             }
         };
         for (inner, raw) in json_members(raw.get().as_bytes()).map_err(|r| r.about(&name))? {
-            let value = json_scalar(raw).map_err(|refusal| refusal.about(&inner))?;
+            let value = json_scalar(&inner, raw)?;
             let full = format!("{prefix}{inner}");
             pairs.extend(value.and_then(kept).map(|value| (full.into(), value.into())));
         }
@@ -135,7 +136,19 @@ impl RootRequest {
             params,
         };
         root.origin(ruleset)?;
+        root.refuse_other_types()?;
         Ok(root)
+    }
+
+    /// Not every type can be a root (R51).
+    fn refuse_other_types(&self) -> Result<(), Refusal> {
+        if self.conversion_type.may_be_root() {
+            return Ok(());
+        }
+        let message = format!("a `{}` cannot be a root", self.conversion_type);
+        Err(Refusal::new(Reason::TypeNotRoot, message)
+            .about("type")
+            .hint("roots are click, lead, view and send; send others as postbacks"))
     }
 
     /// A visitor's click on an affiliate link. What the link's query says wrongly is no reason to
@@ -241,8 +254,13 @@ impl RootRequest {
 /// Sub ids by number.
 type Affs = Vec<(u8, Box<str>)>;
 
-/// The sub ids and the params of a root; any other field must be known, and come once.
+/// The sub ids and the params of a root; any other field must be known, and come once. The limits
+/// are those of a postback's parameters (semantics 2).
 fn open_fields(pairs: &Pairs<'_>) -> Result<(Affs, Params), Refusal> {
+    let malformed = |message: String| Refusal::new(Reason::Malformed, message);
+    if pairs.len() > PAIRS_MAX {
+        return Err(malformed(format!("there are more than {PAIRS_MAX} fields")));
+    }
     let mut affs = Vec::new();
     let mut params = Params::new();
     for (at, (name, value)) in pairs.iter().enumerate() {
@@ -250,21 +268,47 @@ fn open_fields(pairs: &Pairs<'_>) -> Result<(Affs, Params), Refusal> {
             let message = format!("`{}` has two different values", shown(name));
             return Err(Refusal::new(Reason::ConflictingParameters, message).about(name));
         }
+        if name.contains('\0') {
+            return Err(malformed("the name of a field has a NUL character".into()));
+        }
         if value.len() > VALUE_LEN_MAX {
             let message = format!("the value of `{}` has {} bytes", shown(name), value.len());
-            return Err(Refusal::new(Reason::Malformed, message).about(name));
+            return Err(malformed(message).about(name));
         }
         if let Some(number) = aff_number(name) {
             affs.retain(|(known, _)| *known != number);
             affs.push((number, (**value).into()));
-        } else if let Some(param) = name.strip_prefix(PARAM).filter(|param| !param.is_empty()) {
+        } else if let Some(param) = name.strip_prefix(PARAM_PREFIX).filter(|p| !p.is_empty()) {
+            refuse_param(param)?;
             params.insert(param.into(), (**value).into());
         } else if !FIELDS.contains(&&**name) {
             return Err(unknown_field(name));
         }
     }
+    if params.len() > PARAMS_MAX {
+        return Err(malformed(format!("{} params", params.len()))
+            .about("params")
+            .hint(format!("send at most {PARAMS_MAX}")));
+    }
     affs.sort_by_key(|(number, _)| *number);
     Ok((affs, params))
+}
+
+/// A param of a root whose name is too long, or that of a secret: those are never stored.
+fn refuse_param(name: &str) -> Result<(), Refusal> {
+    if name.len() > NAME_LEN_MAX {
+        let message = format!("the name `{}` is too long", shown(name));
+        return Err(Refusal::new(Reason::Malformed, message)
+            .about(name)
+            .hint(format!("a name has at most {NAME_LEN_MAX} bytes")));
+    }
+    if Parameter::named(name).is_some_and(Parameter::is_secret) {
+        let message = format!("`{name}` is the name of a secret and is never stored");
+        return Err(Refusal::new(Reason::InvalidParameter, message)
+            .about(name)
+            .hint("call it otherwise"));
+    }
+    Ok(())
 }
 
 fn unknown_field(name: &str) -> Refusal {
@@ -284,19 +328,10 @@ fn source(text: &str) -> Result<Source, Refusal> {
 }
 
 fn root_type(ruleset: &Ruleset, name: &str) -> Result<ConversionType, Refusal> {
-    match ruleset.conversion_type(name) {
-        Some(conversion_type) if conversion_type.may_be_root() => Ok(conversion_type),
-        Some(other) => {
-            let message = format!("a `{other}` cannot be a root");
-            Err(Refusal::new(Reason::TypeNotRoot, message)
-                .about("type")
-                .hint("roots are click, lead, view and send; send others as postbacks"))
-        }
-        None => {
-            let message = format!("no conversion type is called `{}`", shown(name));
-            Err(Refusal::new(Reason::UnknownType, message).about("type"))
-        }
-    }
+    ruleset.conversion_type(name).ok_or_else(|| {
+        let message = format!("no conversion type is called `{}`", shown(name));
+        Refusal::new(Reason::UnknownType, message).about("type")
+    })
 }
 
 fn token<T>(

@@ -11,6 +11,7 @@ use crate::{
     ids::{ConversionId, MessageId, TransactionId},
     money::{Amount, Percent, Rate},
     postback::Action,
+    reason::Reason,
     ruleset::{KeyKind, OnRepeat},
     time::Timestamp,
     token::CommissionId,
@@ -175,6 +176,8 @@ pub enum Step {
     },
     /// An auto-set found nothing to do (R35): the result was not pending any more, or the same.
     AutoSetIdle(TransactionResult),
+    /// Here the ladder ended (semantics 5).
+    Refused(Reason),
     /// A tracking API tells of an event (R37).
     Tells {
         /// The tracking API's place in the rules.

@@ -5,7 +5,7 @@ use alloc::{format, vec::Vec};
 
 use crate::{
     amount::{Amounts, convert, out_of_range},
-    commission::unknown_commission,
+    commission::{Chosen, unknown_commission},
     conversion::{ConversionType, Received, Root},
     create::raw_amounts,
     decide::{Case, type_is_accepted},
@@ -16,7 +16,6 @@ use crate::{
     limits::amounts_allowed,
     reason::{Note, Reason, Refusal, shown},
     ruleset::KeyKind,
-    token::CommissionId,
     trace::{AmountParameter, Field, Step, TargetBy},
     transaction::Transaction,
 };
@@ -62,11 +61,17 @@ pub(crate) fn update(
     if brings_id {
         change.external_id();
     }
-    let retyped = matches!(manner, Manner::Repeat { .. }) && change.retype();
+    let retyped = follows_type(case, manner) && change.retype();
     change.params();
+    let selection = change.select_named(retyped)?;
     let amounts = change.amounts()?;
-    change.transactions(retyped, amounts)?;
+    change.transactions(retyped, selection, amounts)?;
     Ok(change.decided(target))
+}
+
+/// Whether the type follows this request: it repeats, and the key has no type (R47).
+fn follows_type(case: Case<'_>, manner: Manner<'_>) -> bool {
+    matches!(manner, Manner::Repeat { .. }) && !case.definition.dedup.key.has_type()
 }
 
 /// The target of an update: the first of R21 that exists.
@@ -130,9 +135,11 @@ fn brings_external_id(case: Case<'_>, target: &Found) -> Result<bool, Refusal> {
         return Ok(false);
     }
     let kind = case.definition.dedup.key;
-    // A target that was found by id may differ from the holder under other kinds too (R45).
-    let asks = kind == KeyKind::ClickExternal || case.postback.target.is_some();
-    let holder = case.facts.first.as_ref().filter(|_| asks);
+    let holder = case
+        .facts
+        .first
+        .as_ref()
+        .filter(|_| matches!(kind, KeyKind::External | KeyKind::ClickExternal));
     match holder {
         Some(holder) if holder.conversion.id != target.conversion.id => {
             let message = format!(
@@ -158,7 +165,7 @@ fn commission_fits(case: Case<'_>, manner: Manner<'_>, target: &Found) -> Result
     if case.ruleset.commission(id).is_none() {
         return Err(unknown_commission(case.ruleset, id));
     }
-    let retypes = matches!(manner, Manner::Repeat { .. })
+    let retypes = follows_type(case, manner)
         && case.postback.conversion_type.as_ref() != Some(&target.conversion.conversion_type);
     if target.transactions.is_empty() || retypes {
         return Ok(());
@@ -182,7 +189,7 @@ struct Change<'a> {
     selected: Vec<usize>,
 }
 
-impl Change<'_> {
+impl<'a> Change<'a> {
     fn changed(&mut self, field: Field) {
         self.changed = true;
         self.draft.journal.steps.push(Step::Changed(field));
@@ -215,6 +222,16 @@ impl Change<'_> {
         self.draft.conversion.conversion_type = wanted.clone();
         self.changed(Field::Type(wanted));
         true
+    }
+
+    /// A commission that is named where one is selected (R23) is looked for before the amounts:
+    /// it stands a rung above them.
+    fn select_named(&mut self, retyped: bool) -> Result<Option<Chosen<'a>>, Refusal> {
+        let named = self.case.postback.commission_id.as_ref();
+        if named.is_none() || !(retyped || self.draft.lines.is_empty()) {
+            return Ok(None);
+        }
+        self.draft.select(named)
     }
 
     /// Params merge by name (R22).
@@ -274,7 +291,12 @@ impl Change<'_> {
     }
 
     /// The transactions that follow (R23), and the one that this update makes.
-    fn transactions(&mut self, retyped: bool, amounts: Amounts) -> Result<(), Refusal> {
+    fn transactions(
+        &mut self,
+        retyped: bool,
+        selection: Option<Chosen<'a>>,
+        amounts: Amounts,
+    ) -> Result<(), Refusal> {
         let named = self.case.postback.commission_id.as_ref();
         let follows =
             |transaction: &Transaction| named.is_none_or(|id| transaction.commission_id == *id);
@@ -284,7 +306,7 @@ impl Change<'_> {
         let claimed = self.apply_direct()?;
         let asks = self.changed || self.case.postback.result.is_some() || named.is_some();
         if (self.draft.lines.is_empty() && asks) || retyped {
-            self.make(named)?;
+            self.make(selection)?;
         }
         self.recompute(amounts.value.is_some())?;
         self.apply_result();
@@ -320,8 +342,12 @@ impl Change<'_> {
     }
 
     /// Selects a commission for the conversion as it is now, and makes its transaction.
-    fn make(&mut self, named: Option<&CommissionId>) -> Result<(), Refusal> {
-        let Some(chosen) = self.draft.select(named)? else {
+    fn make(&mut self, selection: Option<Chosen<'a>>) -> Result<(), Refusal> {
+        let chosen = match selection {
+            Some(named) => Some(named),
+            None => self.draft.select(None)?,
+        };
+        let Some(chosen) = chosen else {
             self.draft.journal.notes.insert(Note::NoMatchingCommission);
             return Ok(());
         };
@@ -333,7 +359,6 @@ impl Change<'_> {
         let waiting = self.draft.conversion.untaken_commission.filter(|_| is_first);
         // Where R23 found no transaction of the commission that is named, the amount is for this.
         let direct = waiting.or(self.direct.filter(|_| self.selected.is_empty()));
-        let made_before = self.case.facts.counters.get(id).copied().unwrap_or(0);
         let birth = Birth {
             method: self.case.postback.method,
             result: self.case.postback.result,
@@ -341,7 +366,7 @@ impl Change<'_> {
         };
         let value = self.draft.conversion.value.map(|received| received.amount);
         let amount = direct.map(|received| received.amount);
-        let made = self.draft.make_transaction(chosen, made_before, value, amount, &birth)?;
+        let made = self.draft.make_transaction(chosen, value, amount, &birth)?;
         if made.is_some() && waiting.is_some() {
             self.draft.conversion.untaken_commission = None;
         }
@@ -350,11 +375,14 @@ impl Change<'_> {
 
     /// Computes what follows a new value or a direct amount, by the frozen terms (R28).
     fn recompute(&mut self, brings_value: bool) -> Result<(), Refusal> {
-        if !brings_value && self.direct.is_none() {
-            return Ok(());
-        }
+        // A direct amount concerns the one transaction that took it (R23).
+        let concerned = match (brings_value, self.direct) {
+            (true, _) => self.selected.len(),
+            (false, Some(_)) => 1,
+            (false, None) => 0,
+        };
         let value = self.draft.conversion.value.map(|received| received.amount);
-        for place in self.selected.clone() {
+        for place in self.selected.iter().take(concerned).copied().collect::<Vec<_>>() {
             self.draft.compute(place, value)?;
         }
         Ok(())

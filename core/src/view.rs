@@ -2,7 +2,6 @@
 //! command line. Amounts are decimal texts, times RFC 3339, ids lower-case hyphenated UUIDs.
 
 use alloc::{
-    borrow::ToOwned,
     boxed::Box,
     collections::BTreeMap,
     format,
@@ -337,6 +336,9 @@ pub struct RequestView {
     /// The parameter at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameter: Option<Box<str>>,
+    /// What to try.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<Box<str>>,
     /// What is worth knowing.
     pub notes: Vec<Note>,
     /// The conversion that it is about.
@@ -450,15 +452,5 @@ impl Filter {
     /// The number of rows on a page.
     pub fn page_len(&self) -> u32 {
         self.limit.unwrap_or(Self::LIMIT_DEFAULT).clamp(1, Self::LIMIT_MAX)
-    }
-}
-
-impl Refused {
-    /// The same as a sentence for people: the message, then the hint.
-    pub fn sentence(&self) -> String {
-        match &self.hint {
-            Some(hint) => format!("{}; {hint}", self.message),
-            None => (*self.message).to_owned(),
-        }
     }
 }

@@ -33,19 +33,18 @@ impl Trace {
     }
 }
 
-/// The most commissions that are named one by one; of the others only the number is told.
-const NAMED_MAX: usize = 20;
+/// The most commissions of one verdict in a row that are named one by one.
+const NAMED_MAX: u32 = 10;
 
-/// One line a commission: why it lost, or that it was taken. Runs of the same verdict beyond the
-/// first few are told together.
+/// Why each commission lost, or that it was taken: one line a commission, but long rows of the same
+/// verdict together.
 fn verdict_lines(ruleset: &Ruleset, verdicts: &[VerdictRun], chosen: Option<u32>) -> Vec<String> {
     let mut lines = Vec::new();
     let mut place = 0_u32;
     for run in verdicts {
-        for at in place..place.saturating_add(run.count) {
-            if lines.len() >= NAMED_MAX && chosen != Some(at) {
-                continue;
-            }
+        let end = place.saturating_add(run.count);
+        let named = if run.verdict == Verdict::Candidate { run.count } else { NAMED_MAX };
+        for at in place..end.min(place.saturating_add(named)) {
             let id = commission_name(ruleset, at);
             let why = match (run.verdict, chosen) {
                 (Verdict::Candidate, Some(taken)) if taken == at => "taken",
@@ -54,11 +53,12 @@ fn verdict_lines(ruleset: &Ruleset, verdicts: &[VerdictRun], chosen: Option<u32>
             };
             lines.push(format!("  commission `{id}`: {why}"));
         }
-        place = place.saturating_add(run.count);
-    }
-    let untold = (place as usize).saturating_sub(lines.len());
-    if untold > 0 {
-        lines.push(format!("  and {untold} more commissions"));
+        if run.count > named {
+            let (from, to) = (place.saturating_add(named), end.saturating_sub(1));
+            let (from, to) = (commission_name(ruleset, from), commission_name(ruleset, to));
+            lines.push(format!("  commissions `{from}` to `{to}`: {}", run.verdict.words()));
+        }
+        place = end;
     }
     lines
 }
@@ -81,7 +81,6 @@ struct Worded<'a> {
 
 impl Display for Worded<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let money = |amount: &Amount| amount.text(self.ruleset.currency());
         match self.step {
             Step::Definition(place) => definition(f, self.ruleset, *place),
             Step::Similar { name, reserved } => write!(
@@ -127,17 +126,7 @@ impl Display for Worded<'_> {
                 let id = commission_name(self.ruleset, *commission);
                 write!(f, "`{id}` made {made} of at most {most} transactions under this root (R27)")
             }
-            Step::Converted { parameter, original, currency, rate, frozen, amount } => {
-                let whence = if *frozen { "frozen earlier" } else { "by the rules, frozen now" };
-                let name = parameter.name();
-                let (from, to) = (original.text(*currency), money(amount));
-                let own = self.ruleset.currency();
-                write!(f, "{name} {from} {currency} x {rate} ({whence}) = {to} {own} (R34)")
-            }
-            Step::Added { parameter, before, sum } => {
-                let (name, before, sum) = (parameter.name(), money(before), money(sum));
-                write!(f, "{name} is added to what was there, {before}: {sum} (R47)")
-            }
+            Step::Converted { .. } | Step::Added { .. } => converted(f, self.ruleset, self.step),
             Step::Leg { leg, formula, amount, .. } => {
                 leg_words(f, self.ruleset, *leg, formula, *amount)
             }
@@ -151,6 +140,7 @@ impl Display for Worded<'_> {
             Step::ResultSet { transaction, from, to } => {
                 write!(f, "transaction `{transaction}` goes from {from} to {to} (R23)")
             }
+            Step::Refused(reason) => write!(f, "refused here: {reason}"),
             Step::Tells { tracking_api, event, message, at } => {
                 let id = tracking_api_name(self.ruleset, *tracking_api);
                 write!(f, "`{id}` tells of {event}: message `{message}`, due {at} (R37)")
@@ -226,6 +216,24 @@ fn candidates(
     let id = commission_name(ruleset, chosen);
     let why = if named { "named by the request (R25)" } else { "the first candidate (R26)" };
     write!(f, "commission `{id}` pays this {conversion_type}: {why}")
+}
+
+/// How an amount of the request became one in the tenant's currency (R34, R47).
+fn converted(f: &mut fmt::Formatter<'_>, ruleset: &Ruleset, step: &Step) -> fmt::Result {
+    let own = ruleset.currency();
+    match step {
+        Step::Converted { parameter, original, currency, rate, frozen, amount } => {
+            let whence = if *frozen { "frozen earlier" } else { "by the rules, frozen now" };
+            let (from, to) = (original.text(*currency), amount.text(own));
+            let name = parameter.name();
+            write!(f, "{name} {from} {currency} x {rate} ({whence}) = {to} {own} (R34)")
+        }
+        Step::Added { parameter, before, sum } => {
+            let (name, before, sum) = (parameter.name(), before.text(own), sum.text(own));
+            write!(f, "{name} is added to what was there, {before}: {sum} (R47)")
+        }
+        _ => Ok(()),
+    }
 }
 
 fn leg_words(

@@ -44,9 +44,9 @@ pub(crate) fn serve() -> Result<()> {
 }
 
 async fn converse(stream: TcpStream) {
-    let service = service_fn(|request| async move { Ok::<_, Infallible>(answer(&request)) });
+    let respond = service_fn(|request| async move { Ok::<_, Infallible>(answer(&request)) });
     // A client that goes away is none of our business.
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), respond).await;
 }
 
 fn answer(request: &Request<Incoming>) -> Response<Full<Bytes>> {

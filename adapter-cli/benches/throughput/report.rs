@@ -122,16 +122,13 @@ pub(crate) fn targets(results: &Results) -> Vec<Target> {
     let at_most = |name, seen: Option<f64>, ceiling, aim| {
         seen.map(|seen| Target::at_most(name, seen, ceiling, aim))
     };
+    let repeated = of(repeats, bare, rate);
+    let followed = of(links(MILLION), links(Server::Bare), rate);
     [
         at_least("creates/s, of bare", of(million, bare, rate), 0.25, Some(0.35)),
         at_most(CPU_OF_CREATE, cpu_of_create(results), CPU_RATIO_MAX, Some(4.0)),
-        at_least("duplicates/s, of bare", of(repeats, bare, rate), 0.5, None),
-        at_least(
-            "link clicks/s, of bare",
-            of(links(MILLION), links(Server::Bare), rate),
-            0.4,
-            None,
-        ),
+        at_least("duplicates/s, of bare", repeated, 0.5, None),
+        at_least("link clicks/s, of bare", followed, 0.4, None),
         at_least(
             "creates/s, 1,000,000 clicks against a fresh database",
             of(million, creates(FRESH), rate),

@@ -32,6 +32,11 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let reader = database::look(&arguments.db)?;
+    database::check_place(&arguments.to).map_err(|failure| {
+        let to = arguments.to.display();
+        Failure::could_not(format_args!("the copy `{to}` cannot be written: {failure}"))
+            .hint("name a new file in a folder that exists with --to")
+    })?;
     let report = reader.backup(&arguments.to).map_err(failure)?;
     output::tell(format_args!(
         "{GOOD}copied and verified{GOOD:#}: `{}` has {} conversions, {} transactions and {} \

@@ -56,7 +56,7 @@ struct ReportedIssue<'a> {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let mut files = rules_files::read(&arguments.paths)?;
-    let secrets = Secrets::new(arguments.secrets.clone());
+    let secrets = Secrets::new(arguments.secrets.clone())?;
     for file in &mut files {
         file.check_secrets(&secrets);
     }

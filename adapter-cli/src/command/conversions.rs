@@ -15,7 +15,7 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   counterfoil conversions --db acme.db
-  counterfoil conversions --db acme.db --type sale --affiliate bo --since 2026-01-01T00:00:00Z
+  counterfoil conversions --db acme.db --type sale --affiliate bo --since 2026-01-01
   counterfoil conversions --db acme.db --external-id A-1 --format json
   counterfoil conversions --db acme.db --limit 1000 --format csv > conversions.csv";
 

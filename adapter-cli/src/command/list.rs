@@ -19,17 +19,17 @@ pub(super) struct PageArguments {
     /// Only the row with this id
     #[arg(long)]
     id: Option<String>,
-    /// Only from this moment on
-    #[arg(long, value_name = "TIME")]
+    /// Only from this moment on: 2026-01-31T12:00:00Z, or a date for its midnight in UTC
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Timestamp>,
-    /// Only before this moment
-    #[arg(long, value_name = "TIME")]
+    /// Only before this moment, written in the same way
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<Timestamp>,
-    /// The most rows
+    /// The most rows, up to 1000; --cursor goes on where there are more
     #[arg(long, default_value_t = Filter::LIMIT_DEFAULT, value_name = "ROWS",
           value_parser = clap::value_parser!(u32).range(1..=i64::from(Filter::LIMIT_MAX)))]
     limit: u32,
-    /// Where to go on: what the page before said
+    /// Where to go on: what the page before said on stderr
     #[arg(long)]
     cursor: Option<String>,
     /// How to print them
@@ -93,6 +93,14 @@ impl OriginArguments {
     }
 }
 
+/// Reads a moment: RFC 3339, or a date for its midnight in UTC.
+fn moment(text: &str) -> Result<Timestamp, String> {
+    let midnight = || format!("{text}T00:00:00Z").parse();
+    text.parse()
+        .or_else(|_| midnight())
+        .map_err(|_| "write a moment as 2026-01-31T12:00:00Z, or a date as 2026-01-31".to_owned())
+}
+
 /// Reads a result.
 pub(super) fn result(text: &str) -> Result<TransactionResult, String> {
     TransactionResult::named(text).ok_or_else(|| "one of pending, approved, rejected".to_owned())
@@ -108,4 +116,26 @@ pub(super) fn outcome(text: &str) -> Result<Outcome, String> {
 pub(super) fn reason(text: &str) -> Result<Reason, String> {
     Reason::of_code(text)
         .ok_or_else(|| format!("one of {}", Reason::ALL.map(Reason::code).join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_is_its_midnight_in_utc() {
+        assert_eq!(moment("2026-01-31"), moment("2026-01-31T01:00:00+01:00"));
+        assert_eq!(moment("2026-01-31").unwrap().to_string(), "2026-01-31T00:00:00.000Z");
+        for text in ["", "yesterday", "2026-02-30", "2026-01-31T12:00", "2026-01"] {
+            assert!(moment(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_help_tells_the_true_maximum() {
+        let command = PageArguments::augment_args(clap::Command::new("list"));
+        let limit = command.get_arguments().find(|argument| argument.get_id() == "limit");
+        let help = limit.and_then(clap::Arg::get_help).expect("help").to_string();
+        assert!(help.contains(&format!("up to {};", Filter::LIMIT_MAX)), "{help}");
+    }
 }

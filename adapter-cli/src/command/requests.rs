@@ -15,7 +15,7 @@ use crate::{
     exit_code::ExitCode,
     explained,
     failure::Failure,
-    output::{self, AnswerFormat, Column, GOOD, MISTAKE, STRONG, column, detail},
+    output::{self, AnswerFormat, Column, GOOD, HINT, MISTAKE, STRONG, column, detail},
 };
 
 const EXAMPLES: &str = "\
@@ -30,18 +30,19 @@ Examples:
   counterfoil requests show --db acme.db 01993b2e-7c1a-7f00-8000-0123456789ab
   counterfoil requests show --db acme.db 01993b2e-7c1a-7f00-8000-0123456789ab --format json";
 
-const COLUMNS: [Column; 13] = [
+const COLUMNS: [Column; 14] = [
     column("id"),
     column("received_at"),
     column("method"),
     column("outcome"),
     column("reason"),
+    column("notes"),
     column("query"),
     detail("remote_addr"),
     detail("postback_id"),
     detail("message"),
+    detail("hint"),
     detail("parameter"),
-    detail("notes"),
     detail("conversion_id"),
     detail("transaction_ids"),
 ];
@@ -145,13 +146,18 @@ fn worded(request: &RequestView) -> String {
         let message = request.message.as_deref().unwrap_or_default();
         lines.push(format!("{STRONG}reason{STRONG:#}    {reason}: {message}"));
     }
+    if let Some(hint) = &request.hint {
+        lines.push(format!("{HINT}try{HINT:#}       {hint}"));
+    }
     if let Some(conversion) = request.conversion_id {
         lines.push(format!("{STRONG}about{STRONG:#}     conversion {conversion}"));
     }
     for note in &request.notes {
         lines.push(format!("{STRONG}note{STRONG:#}      {note}"));
     }
-    lines.push(format!("{STRONG}steps{STRONG:#}"));
+    if !request.trace.is_empty() {
+        lines.push(format!("{STRONG}steps{STRONG:#}"));
+    }
     lines.extend(explained::steps(&request.trace));
     lines.join("\n")
 }

@@ -4,7 +4,11 @@ mod config;
 mod logging;
 mod reload;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use clap::{Args, builder::BoolishValueParser};
 use counterfoil_http::{BindError, Config, Secret, Server};
@@ -16,7 +20,7 @@ use crate::{
     database,
     exit_code::ExitCode,
     failure::Failure,
-    output::{self, STRONG, SUSPICIOUS},
+    output::{self, HINT, STRONG, SUSPICIOUS},
     rules_files,
     secrets::Secrets,
     signals::{self, Asked, Signals},
@@ -35,6 +39,10 @@ Examples:
 ///
 /// A flag beats its environment variable, that beats the file of --config (TOML, the same names),
 /// and that beats the default.
+///
+/// The admin listener asks for the secret `admin_token` as a bearer token: the file `admin_token`
+/// in the folder of --secrets, else the variable COUNTERFOIL_SECRET_ADMIN_TOKEN. Without it a token
+/// is made for the run and told once.
 #[derive(Debug, Args)]
 #[command(help_template = HELP_TEMPLATE, after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -52,12 +60,12 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE", env = "COUNTERFOIL_DB")]
     db: Option<PathBuf>,
     /// Where senders and visitors come in [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDRESS", env = "COUNTERFOIL_LISTEN")]
+    #[arg(long, value_name = "ADDRESS", env = "COUNTERFOIL_LISTEN", value_parser = address)]
     listen: Option<SocketAddr>,
     /// Where administrators come in [default: 127.0.0.1:8081]
-    #[arg(long, value_name = "ADDRESS", env = "COUNTERFOIL_ADMIN_LISTEN")]
+    #[arg(long, value_name = "ADDRESS", env = "COUNTERFOIL_ADMIN_LISTEN", value_parser = address)]
     admin_listen: Option<SocketAddr>,
-    /// The folder with the secrets, one file each
+    /// The folder with the secrets, one file each, `admin_token` among them
     #[arg(long, value_name = "DIR", env = "COUNTERFOIL_SECRETS")]
     secrets: Option<PathBuf>,
     /// A file with these settings
@@ -74,17 +82,43 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let settings = Arc::new(Settings::gather(arguments)?);
     logging::start(&settings.log, settings.log_format)?;
-    let secrets = Secrets::new(settings.secrets.clone());
+    let secrets = Secrets::new(settings.secrets.clone())?;
     let files = match settings.rules_from_db {
         true => Vec::new(),
         false => rules_files::load(&settings.rules)?,
     };
+    refuse_taken_ports(&settings)?;
     let role = format!("counterfoil serve on {}", settings.listen);
     let store = EmbeddedStore::new(database::own(&settings.db, role)?);
     let store = Arc::new(store);
     reload::start_rules(store.store(), &files, &secrets)?;
     let server = bind(&settings, &secrets, &store)?;
     serve(server, &store, &settings, &secrets)
+}
+
+/// Reads an address to listen on.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        let port: Option<u16> = text.trim_start_matches(':').parse().ok();
+        format!("write it as 127.0.0.1:{}", port.unwrap_or(8080))
+    })
+}
+
+/// Listens on both addresses and lets go of them, before anything is written: a start that is bound
+/// to fail leaves the database alone.
+fn refuse_taken_ports(settings: &Settings) -> Result<(), Failure> {
+    // Both are held at once, so that one address given twice is seen too.
+    let mut held = Vec::new();
+    for (option, address) in
+        [("--listen", settings.listen), ("--admin-listen", settings.admin_listen)]
+    {
+        let listener = TcpListener::bind(address).map_err(|error| {
+            Failure::could_not(format_args!("cannot listen on `{address}` (`{option}`): {error}"))
+                .hint(format_args!("choose another address with `{option}`, or stop what has it"))
+        })?;
+        held.push(listener);
+    }
+    Ok(())
 }
 
 fn bind(
@@ -111,6 +145,10 @@ fn admin_token(secrets: &Secrets) -> Result<Secret, Failure> {
     output::tell(format_args!(
         "{SUSPICIOUS}there is no secret `admin_token`{SUSPICIOUS:#}; for this run it is \
          {STRONG}{made}{STRONG:#}"
+    ));
+    output::tell(format_args!(
+        "  {HINT}try{HINT:#}: to keep one, set COUNTERFOIL_SECRET_ADMIN_TOKEN, or write it to a \
+         file `admin_token` in the folder of --secrets"
     ));
     Ok(Secret::new(&made))
 }

@@ -1,17 +1,23 @@
 //! `counterfoil test`: scenarios against rules, on a world in memory.
 
-mod bless;
-
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
-use counterfoil_fixtures::{Loaded, Playable, Verdict, WorldEngine, load, run as play};
+use counterfoil_core::Outcome;
+use counterfoil_fixtures::{
+    Answer, Loaded, Playable, Played, Step, Verdict, WorldEngine, bless, judge, load, play,
+};
 
 use crate::{
     arguments::HELP_TEMPLATE,
     exit_code::ExitCode,
     failure::Failure,
-    output::{self, GOOD, MISTAKE, QUIET, SUSPICIOUS},
+    named_files::{self, Kind},
+    output::{self, GOOD, HINT, MISTAKE, QUIET, SUSPICIOUS},
 };
 
 const EXAMPLES: &str = "\
@@ -27,7 +33,8 @@ pub(crate) struct Arguments {
     /// Scenario files, or folders of them
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Rewrite the expectations that are not met; look at the difference before you keep it
+    /// Rewrite the expectations that are not met, and write those of steps that have none; look at
+    /// the difference before you keep it
     #[arg(long)]
     bless: bool,
 }
@@ -41,7 +48,7 @@ struct Tally {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let mut tally = Tally::default();
-    for path in &arguments.paths {
+    for path in &named_files::gather(&arguments.paths, Kind::Scenarios)? {
         if arguments.bless {
             bless_all(path)?;
         }
@@ -62,12 +69,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::Done)
 }
 
+/// Takes what happens as what is expected. A scenario with a step that cannot be made stays as it
+/// is, and fails when it is played.
 fn bless_all(path: &Path) -> Result<(), Failure> {
     for file in load(path).map_err(Failure::could_not)? {
-        let rewritten = bless::bless(&file)?;
-        if rewritten > 0 {
-            let path = file.path.display();
-            output::tell(format_args!("{path}: {rewritten} expectations rewritten"));
+        let played: Vec<Option<Played>> = file
+            .scenarios
+            .iter()
+            .map(|playable| Some(play(playable, &mut WorldEngine::new())))
+            .map(|played| played.filter(|played| played.broken.is_none()))
+            .collect();
+        let path = file.path.as_path();
+        let blessed = bless(&file, &played).map_err(|error| {
+            Failure::could_not(format_args!("cannot rewrite `{}`: {error}", path.display()))
+        })?;
+        if blessed != file.text {
+            fs::write(path, blessed).map_err(|error| Failure::file("write", path, &error))?;
+            output::tell(format_args!("rewrote {}", path.display()));
         }
     }
     Ok(())
@@ -76,19 +94,19 @@ fn bless_all(path: &Path) -> Result<(), Failure> {
 fn play_file(file: &Loaded, tally: &mut Tally) -> Result<(), Failure> {
     output::say(format_args!("{QUIET}{}{QUIET:#}", file.path.display()))?;
     for playable in &file.scenarios {
-        let mut world = WorldEngine::new();
-        let verdict = play(playable, &mut world);
+        let played = play(playable, &mut WorldEngine::new());
+        let verdict = judge(playable, &played);
         match verdict {
             Verdict::Passed => tally.passed += 1,
             _ => tally.failed += 1,
         }
-        output::say(told(playable, &verdict))?;
+        output::say(told(playable, &played, &verdict))?;
     }
     Ok(())
 }
 
 /// A line for the scenario, and what was not as expected.
-fn told(playable: &Playable, verdict: &Verdict) -> String {
+fn told(playable: &Playable, played: &Played, verdict: &Verdict) -> String {
     let title = &playable.scenario.title;
     match verdict {
         Verdict::Passed => format!("  {GOOD}pass{GOOD:#}  {title}"),
@@ -105,12 +123,54 @@ fn told(playable: &Playable, verdict: &Verdict) -> String {
                     quoted(&difference.seen)
                 ));
             }
+            for line in about_refusal(playable, played, *step) {
+                text.push_str(&format!("\n          {line}"));
+            }
             text
         }
         Verdict::Broken { step, error } => {
             format!("  {MISTAKE}FAIL{MISTAKE:#}  {title}, at step {step}\n          {error}")
         }
     }
+}
+
+/// Why a step, counted from 1, was refused, and which `{name}` of it no step before had bound: such
+/// a text is sent as it is, for there are scenarios about macros that nobody filled.
+fn about_refusal(playable: &Playable, played: &Played, step: usize) -> Vec<String> {
+    let place = step.saturating_sub(1);
+    let refused = |answer: &&Answer| answer.outcome == Outcome::Refused;
+    let answers = played.steps.get(place).map_or(&[][..], |seen| &seen.answers);
+    let (Some(answer), Some(made)) =
+        (answers.iter().find(refused), playable.scenario.step.get(place))
+    else {
+        return Vec::new();
+    };
+    let mut lines = Vec::new();
+    if let Some(reason) = answer.reason {
+        let at = answer.parameter.as_ref().map(|parameter| format!(" (parameter `{parameter}`)"));
+        lines.push(format!("it was refused: {reason}{}", at.unwrap_or_default()));
+    }
+    let before = place.checked_sub(1).and_then(|place| played.steps.get(place));
+    let is_bound = |name: &str| before.is_some_and(|seen| seen.names.contains_key(name));
+    for name in names_in(made).into_iter().filter(|name| !is_bound(name)) {
+        lines.push(format!(
+            "{HINT}try{HINT:#}: no step before it says `as = \"{name}\"`, so `{{{name}}}` was sent \
+             as it is"
+        ));
+    }
+    lines
+}
+
+/// The names in braces that a step's texts have.
+fn names_in(step: &Step) -> BTreeSet<String> {
+    let root = step.root.as_ref().map(ToString::to_string);
+    let texts = [&step.click, &step.send, &step.form, &step.json, &root];
+    let is_name = |text: &&str| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    };
+    let parts = texts.into_iter().flatten().flat_map(|text| text.split('{').skip(1));
+    let names = parts.filter_map(|part| part.split_once('}')).map(|(name, _)| name);
+    names.filter(is_name).map(str::to_owned).collect()
 }
 
 fn quoted(text: &str) -> &str {

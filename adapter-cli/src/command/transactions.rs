@@ -16,7 +16,8 @@ const EXAMPLES: &str = "\
 Examples:
   counterfoil transactions --db acme.db
   counterfoil transactions --db acme.db --result pending --affiliate bo
-  counterfoil transactions --db acme.db --since 2026-01-01T00:00:00Z --format csv > january.csv";
+  counterfoil transactions --db acme.db --since 2026-01-01 --until 2026-02-01
+  counterfoil transactions --db acme.db --since 2026-01-01 --limit 1000 --format csv > new.csv";
 
 const COLUMNS: [Column; 15] = [
     column("id"),

@@ -19,8 +19,16 @@ fn usage_mistakes_end_with_2_and_typos_get_a_suggestion() {
     sandbox.run("").code(2).no_stdout();
     sandbox.run("serv").code(2).no_stdout().stderr_has("'serve'");
     sandbox.run("serve --rule x").code(2).no_stdout().stderr_has("'--rules'");
+    for given in ["8080", ":8080", "localhost:8080"] {
+        let serve = format!("serve --listen {given}");
+        sandbox.run(&serve).code(2).stderr_has("write it as 127.0.0.1:8080");
+    }
+    sandbox.run("serve rules.toml --db x").code(2).stderr_has("`--rules rules.toml`");
+    let ran = sandbox.run("conversions rules.toml --db x").code(2);
+    assert!(!ran.stderr.contains("--rules"), "{ran:?}");
     sandbox.run("help nothing").code(2).no_stdout().stderr_has("exit-codes");
     sandbox.run("conversions --db x --limit 1001").code(2).no_stdout();
+    sandbox.run("conversions --db x --since monday").code(2).stderr_has("a date as 2026-01-31");
     sandbox.run("requests --db x --reason nonsense").code(2).stderr_has("pairing_failed");
 }
 
@@ -70,6 +78,42 @@ fn check_reads_folders_and_refuses_one_tenant_twice() {
 }
 
 #[test]
+fn rules_and_scenarios_may_share_a_folder() {
+    let scenarios = "rules = \"rules.toml\"\n[[scenario]]\ntitle = \"a click\"\n\
+                     [[scenario.step]]\nclick = \"shoply-cz/bo\"\n";
+    let sandbox = Sandbox::with_rules().file("clicks.toml", scenarios);
+    let told = |path: &str, kind: &str| format!("skipped `./{path}`: it holds {kind}");
+    let tested = sandbox.run("test .").code(0).stderr_has("1 passed");
+    tested.stderr_has(&told("rules.toml", "rules"));
+    let checked = sandbox.run("check .").code(0).stderr_has("1 file,");
+    checked.stderr_has(&told("clicks.toml", "scenarios"));
+    sandbox.run("test rules.toml").code(2).stderr_has("`counterfoil check rules.toml`");
+    for command in ["check clicks.toml", "serve --db acme.db --rules clicks.toml"] {
+        sandbox.run(command).code(2).stderr_has("`counterfoil test clicks.toml`");
+    }
+    for command in ["check nowhere", "test nowhere", "serve --db acme.db --rules nowhere"] {
+        sandbox.run(command).code(1).stderr_has("`nowhere`").stderr_has("try: ");
+    }
+}
+
+#[test]
+fn a_failed_step_tells_why_it_was_refused_and_which_names_are_unknown() {
+    let scenarios = "rules = \"rules.toml\"\n[[scenario]]\ntitle = \"a sale\"\n\
+                     [[scenario.step]]\nclick = \"shoply-cz/bo\"\nas = \"click\"\n\
+                     [[scenario.step]]\nsend = \"pcid={clik}&x={click}&type=sale\"\n\
+                     expect = { outcome = \"created\" }\n";
+    let sandbox = Sandbox::with_rules().file("sale.toml", scenarios);
+    let ran = sandbox.run("test sale.toml").code(3).stdout_has("at step 2");
+    let ran = ran
+        .stdout_has("it was refused: unresolved_macro (parameter `pcid`)")
+        .stdout_has("no step before it says `as = \"clik\"`, so `{clik}` was sent");
+    assert!(!ran.stdout.contains("`{click}`"), "{ran:?}");
+    let mended = sandbox.file("sale.toml", &scenarios.replace("{clik}", "{click}"));
+    mended.run("test sale.toml").code(0).stderr_has("1 passed");
+    mended.run("test --help").code(0).stdout_has("those of steps that have none");
+}
+
+#[test]
 fn a_missing_secret_is_a_warning_in_check_and_stops_a_start() {
     let rules = format!("api_tokens = [\"{{secret:acme_api}}\"]\n{RULES}");
     let sandbox = Sandbox::new().file("rules.toml", &rules);
@@ -79,6 +123,20 @@ fn a_missing_secret_is_a_warning_in_check_and_stops_a_start() {
         .stdout_has("warning")
         .stdout_has("COUNTERFOIL_SECRET_ACME_API");
     sandbox.run("serve --rules rules.toml --db acme.db").code(1).stderr_has("no secret `acme_api`");
+}
+
+#[test]
+fn a_folder_of_secrets_that_is_none_is_refused() {
+    let sandbox = Sandbox::with_rules();
+    for command in ["check rules.toml", "serve --rules rules.toml --db acme.db"] {
+        let ran = sandbox.run(&format!("{command} --secrets nope"));
+        ran.code(1).stderr_has("`nope` does not exist").stderr_has("try");
+        let ran = sandbox.run(&format!("{command} --secrets rules.toml"));
+        ran.code(1).stderr_has("`rules.toml` is no folder");
+    }
+    assert!(!sandbox.path("acme.db").exists());
+    let help = sandbox.run("serve --help").code(0);
+    help.stdout_has("`admin_token`").stdout_has("COUNTERFOIL_SECRET_ADMIN_TOKEN");
 }
 
 #[test]
@@ -132,6 +190,16 @@ fn lists_show_what_was_stored(sandbox: &Sandbox, pcid: &str) {
         .run(&format!("requests show --db acme.db {id}"))
         .code(0)
         .stdout_has("advertiser_id_required");
+    sandbox.run("send --db acme.db type=sale&pcid=%zz").code(3).stdout_has("malformed");
+    let malformed = sandbox.run("requests --db acme.db --reason malformed --format json");
+    let malformed = malformed.code(0).json();
+    let malformed = &malformed["items"][0];
+    let id = malformed["id"].as_str().expect("an id");
+    let shown = sandbox.run(&format!("requests show --db acme.db {id}")).code(0);
+    shown.stdout_has(malformed["hint"].as_str().expect("a hint"));
+    let table = sandbox.run("requests --db acme.db --since 2026-01-01 --until 9999-01-01").code(0);
+    assert!(table.stdout.lines().next().expect("a header").contains(" notes "), "{table:?}");
+    sandbox.run("requests --db acme.db --until 2026-01-01").code(0).stderr_has("no rows");
     let first = sandbox.run("requests --db acme.db --limit 1");
     let first = first.code(0).stderr_has("--cursor ");
     let (_, cursor) = first.stderr.split_once("--cursor ").expect("a cursor");
@@ -156,6 +224,23 @@ fn what_is_no_database_is_told_so() {
         .run("click --db text.db --rules rules.toml shoply-cz/bo")
         .code(1)
         .stderr_has("not a Counterfoil database");
+}
+
+#[test]
+fn a_place_for_no_database_is_told_in_plain_words() {
+    let sandbox = Sandbox::with_rules();
+    fs::create_dir(sandbox.path("folder")).expect("a folder");
+    let missing = "the folder `nodir` does not exist";
+    let serve = "serve --rules rules.toml --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0";
+    for command in ["conversions", serve] {
+        sandbox.run(&format!("{command} --db nodir/x.db")).code(1).stderr_has(missing);
+        sandbox.run(&format!("{command} --db folder")).code(1).stderr_has("`folder` is a folder");
+    }
+    sandbox.run("click --db acme.db --rules rules.toml shoply-cz/bo").code(0);
+    for (to, told) in [("nodir/copy.db", missing), ("folder", "`folder` is a folder")] {
+        let ran = sandbox.run(&format!("backup --db acme.db --to {to}")).code(1);
+        ran.stderr_has(&format!("the copy `{to}` cannot be written")).stderr_has(told);
+    }
 }
 
 #[test]
@@ -227,9 +312,13 @@ fn the_commands_of_the_readme_exist() {
     let readme = fs::read_to_string(readme).expect("README.md");
     let sandbox = Sandbox::new();
     let mut found = 0;
-    for line in readme.lines().map(|line| line.trim_start_matches(['$', ' '])) {
+    for line in readme.lines() {
+        // A prompt and variables may stand before the command.
+        let before = |word: &&str| *word == "$" || word.contains('=');
+        let command: Vec<&str> = line.split_whitespace().skip_while(before).collect();
+        let command = command.join(" ");
         let ours = ["counterfoil ", "cargo run --release -- "];
-        let Some(arguments) = ours.iter().find_map(|start| line.strip_prefix(start)) else {
+        let Some(arguments) = ours.iter().find_map(|start| command.strip_prefix(start)) else {
             continue;
         };
         let words = arguments.split(['#', '>', '|', '\'']).next().unwrap_or_default();
@@ -237,7 +326,7 @@ fn the_commands_of_the_readme_exist() {
         sandbox.run_with(words).code(0);
         found += 1;
     }
-    assert!(found > 0, "the README shows no command");
+    assert!(found > 5, "the README shows {found} commands");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::Path,
     process::{Command, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use crate::{
@@ -12,8 +13,15 @@ use crate::{
     sandbox::Sandbox,
 };
 
+/// The demos of these tests want the same ports: one after the other.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn the_story_is_told_from_click_to_approval() {
+    let _alone = alone();
     let ran = Sandbox::new().run("demo --exit").code(0);
     let chapters = [
         "302 to https://shoply.example/?pcid=",
@@ -21,6 +29,7 @@ fn the_story_is_told_from_click_to_approval() {
         "pending: Shoply owes you 10.00, you owe Bo 5.00 EUR",
         "revenue 10.00 EUR: 10 % of the value 100.00",
         "duplicate of conversion",
+        "?pcid=%7Bpcid%7D&type=sale",
         "refused (unresolved_macro)",
         "try: the sender must replace the macro",
         "updated: conversion.updated, transaction.updated",
@@ -38,15 +47,18 @@ fn the_story_is_told_from_click_to_approval() {
 
 #[test]
 fn taken_ports_are_no_obstacle() {
-    // Where somebody else has taken them already, that is as good.
-    let _taken = [8080, 8081].map(|port| TcpListener::bind(("127.0.0.1", port)));
-    let ran = Sandbox::new().run("demo --exit").code(0);
-    assert!(!ran.stdout.contains("127.0.0.1:8080"), "{}", ran.stdout);
-    assert!(ran.stdout.contains("approved: Shoply owes you"), "{}", ran.stdout);
+    let _alone = alone();
+    // Held by us they are taken for certain; held by another program, nobody knows for how long.
+    let held = [8080, 8081].map(|port| TcpListener::bind(("127.0.0.1", port)));
+    let ran = Sandbox::new().run("demo --exit").code(0).stdout_has("approved: Shoply owes you");
+    if held[0].is_ok() {
+        assert!(!ran.stdout.contains("127.0.0.1:8080"), "{}", ran.stdout);
+    }
 }
 
 #[test]
 fn it_serves_on_until_it_is_interrupted_and_leaves_nothing_behind() {
+    let _alone = alone();
     let sandbox = Sandbox::new();
     let mut command = sandbox.command();
     command.arg("demo").env("TMPDIR", sandbox.path("."));

@@ -24,6 +24,10 @@ fn a_click_and_its_sale_over_http_are_found_in_the_lists() {
     let listed = listed.code(0).json();
     assert_eq!(listed["items"][0]["id"], answer["conversion_id"]);
     assert_eq!(listed["items"][0]["transactions"][0]["payout"], "5.00");
+    let metrics = server.admin("/metrics").body;
+    for line in ["counterfoil_commit_seconds_count 2", "counterfoil_batch_requests_sum 2.0"] {
+        assert!(metrics.contains(line), "{metrics}");
+    }
     let over_http = server.admin("/api/acme/conversions?type=sale").json();
     assert_eq!(over_http["items"], listed["items"]);
     let request = answer["request_id"].as_str().expect("an id").to_owned();
@@ -125,6 +129,36 @@ fn a_folder_has_a_file_for_each_tenant_and_a_new_one_is_served_after_a_hangup() 
 }
 
 #[test]
+fn of_several_files_none_replaces_running_rules_where_one_cannot() {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path("rules")).expect("a folder");
+    let sandbox = sandbox
+        .file("rules/acme.toml", RULES)
+        .file("rules/other.toml", &RULES.replace("acme", "other"));
+    let serve = "serve --db acme.db --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --rules rules";
+    let mut command = sandbox.command();
+    command.args(serve.split(' '));
+    let mut server = Server::spawn(command);
+    assert_eq!(server.get("/c/other/shoply-cz/bo").status, 302);
+    // The first may change, the second not: it has a click in another currency.
+    let changed = RULES.replace("\"50\"", "\"80\"");
+    let dollars = RULES.replace("acme", "other").replace("\"EUR\"", "\"USD\"");
+    assert_ne!(dollars, RULES.replace("acme", "other"));
+    let sandbox = sandbox.file("rules/acme.toml", &changed).file("rules/other.toml", &dollars);
+    server.signal("HUP");
+    server.wait_for("the rules were not replaced");
+    assert!(server.admin("/api/acme/rules").body.contains("\"50\""));
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+    sandbox.run(serve).code(1).stderr_has("currency");
+    let mut command = sandbox.command();
+    command.args(["serve", "--rules-from-db", "--db", "acme.db"]);
+    command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    let server = Server::spawn(command);
+    assert!(server.admin("/api/acme/rules").body.contains("\"50\""));
+}
+
+#[test]
 fn settings_come_from_flags_then_environment_then_file() {
     let sandbox = Sandbox::with_rules().file(
         "counterfoil.toml",
@@ -159,6 +193,7 @@ fn a_missing_admin_token_is_made_and_told_once() {
     let told = server.wait_for("there is no secret `admin_token`");
     let token = told.rsplit(' ').next().expect("a token").to_owned();
     assert_eq!(token.len(), 32, "{told}");
+    server.wait_for("set COUNTERFOIL_SECRET_ADMIN_TOKEN");
     let ask = |token: &str| {
         let answer = block_on(async {
             let mut client = Client::connect(server.admin).await?;
@@ -256,14 +291,21 @@ fn one_database_has_one_server() {
 }
 
 #[test]
-fn a_taken_port_is_told_with_what_to_try() {
+fn a_taken_port_is_told_with_its_option_before_the_database_is_touched() {
     let sandbox = Sandbox::with_rules();
     let server = Server::start(&sandbox);
-    let taken = server.public.to_string();
-    let ran = sandbox.run(&format!(
-        "serve --rules rules.toml --db other.db --listen {taken} --admin-listen 127.0.0.1:0"
-    ));
-    ran.code(1).stderr_has(&taken).stderr_has("--listen");
+    let (taken, free) = (server.public.to_string(), "127.0.0.1:0".to_owned());
+    for (listen, admin_listen, told) in
+        [(&taken, &free, "`--listen`"), (&free, &taken, "`--admin-listen`")]
+    {
+        let ran = sandbox.run(&format!(
+            "serve --rules rules.toml --db other.db --listen {listen} --admin-listen {admin_listen}"
+        ));
+        let ran = ran.code(1).stderr_has(&taken).stderr_has(told);
+        assert!(!ran.stderr.contains("these rules run"), "{ran:?}");
+    }
+    // Neither the database nor its lock was made.
+    assert!(!sandbox.path("other.db").exists() && !sandbox.path("other.db.lock").exists());
 }
 
 #[test]

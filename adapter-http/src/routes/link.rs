@@ -19,24 +19,37 @@ pub(crate) async fn follow(call: &Call<'_>) -> Result<Answer, Problem> {
     let ruleset = rules.ruleset.clone();
     let pairs = readable(call.query());
     let (offer, affiliate) = (call.param("offer"), call.param("affiliate"));
-    let click = RootRequest::click(&ruleset, offer, affiliate, &pairs)
-        .map_err(|refusal| Problem::unread(StatusCode::NOT_FOUND, refusal))?;
+    let (request, query) = match RootRequest::click(&ruleset, offer, affiliate, &pairs) {
+        Ok(click) => (Request::Root(click.into()), masked_text(&pairs)),
+        Err(refusal) => {
+            (Request::Unreadable(refusal.into()), refused_text(offer, affiliate, &pairs))
+        }
+    };
     let arrival = Arrival {
-        request: Request::Root(click.into()),
+        request,
         method: Method::Link,
         dialect: None,
-        query: masked_text(&pairs),
+        query,
         remote_addr: Some(call.peer.to_string().into()),
     };
     let decided = call.submit(rules, arrival).await?;
     let (Some(offer), Some(click)) = (ruleset.offer(offer), &decided.decision.conversion) else {
         return Err(match Told::of(&decided.decision, decided.request_id) {
-            Told::Refused(refused) => Problem::refused(refused),
+            Told::Refused(refused) => Problem::refused(refused).with_status(StatusCode::NOT_FOUND),
             Told::Accepted(_) => Problem::not_found("the offer is gone"),
         });
     };
     let to = landing(offer, click, deeplink(&pairs));
     answer::redirect(&to).ok_or_else(|| Problem::not_found("the offer's url leads nowhere"))
+}
+
+/// What the log row of a refused link keeps: a click has its own columns for what the path names,
+/// and this has none.
+fn refused_text(offer: &str, affiliate: &str, pairs: &Pairs<'_>) -> String {
+    let path = [("offer_id", offer), ("affiliate_id", affiliate)];
+    let mut all: Pairs<'_> = path.map(|(name, id)| (name.into(), id.into())).into();
+    all.extend(pairs.iter().cloned());
+    masked_text(&all)
 }
 
 /// What can be read of a link's query. Where it cannot be decoded as a whole, each parameter is

@@ -182,10 +182,19 @@ fn an_edit_goes_through_the_writer_and_is_logged() {
         (json!({ "reason": "x" }), 422, "invalid_parameter"),
         (json!({ "result": "approved", "reason": "  " }), 422, "invalid_parameter"),
     ] {
-        edit(id, &body).assert_problem(status, code);
+        let rows = running.store.log().len();
+        let problem = edit(id, &body).assert_problem(status, code);
+        let mut log = running.store.log();
+        assert_eq!(log.len() - rows, usize::from(status == 422), "{body}");
+        if status == 422 {
+            let logged = log.pop().unwrap();
+            assert_eq!(problem["request_id"], logged.id.to_string());
+            assert!(logged.query.contains(id), "{}", logged.query);
+        }
     }
+    assert_eq!(running.store.log().len(), rows + 5);
     edit("no-id", &good).assert_problem(404, "not_found");
-    assert_eq!(running.store.log().len(), rows, "none of these was submitted");
+    assert_eq!(running.store.log().len(), rows + 5, "this names no transaction");
     let nobody = "01930000-0000-7000-8000-00000000ffff";
     let reply = edit(nobody, &good);
     assert_eq!(reply.status, 404);

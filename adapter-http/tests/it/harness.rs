@@ -279,7 +279,9 @@ pub(crate) fn document() -> &'static Value {
     DOCUMENT.get_or_init(|| {
         let running = Running::start();
         let mut stream = connect(running.admin);
-        let head = "GET /openapi.json HTTP/1.1\r\nhost: test\r\n\r\n";
+        let token = bearer(ADMIN_TOKEN);
+        let head =
+            format!("GET /openapi.json HTTP/1.1\r\nhost: test\r\nauthorization: {token}\r\n\r\n");
         stream.write_all(head.as_bytes()).unwrap();
         Reply::read(&mut stream).unwrap().json()
     })

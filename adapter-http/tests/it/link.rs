@@ -93,15 +93,26 @@ fn a_deeplink_leads_to_a_page_of_the_offer_only() {
 }
 
 #[test]
-fn an_unknown_offer_or_affiliate_is_404_and_stores_nothing() {
+fn an_unknown_offer_or_affiliate_is_404_and_is_logged() {
     let running = Running::start();
-    for (path, code) in [
-        ("/c/acme/nothing/bo", "unknown_offer"),
-        ("/c/acme/plain/nobody", "unknown_affiliate"),
-        ("/c/acme/pl%20ain/bo", "unknown_offer"),
+    for (path, code, text) in [
+        ("/c/acme/nothing/bo", "unknown_offer", "offer_id=nothing&affiliate_id=bo"),
+        (
+            "/c/acme/plain/nobody?affs1=a%20b&token=canary",
+            "unknown_affiliate",
+            "offer_id=plain&affiliate_id=nobody&affs1=a%20b&token=***",
+        ),
+        ("/c/acme/pl%20ain/bo?x=%zz", "unknown_offer", "offer_id=pl%2520ain&affiliate_id=bo"),
     ] {
-        running.get(path).assert_problem(404, code);
+        let problem = running.get(path).assert_problem(404, code);
+        let logged = running.store.log().pop().unwrap();
+        assert_eq!(logged.query, text);
+        assert_eq!(logged.method.name(), "link");
+        assert_eq!(problem["request_id"], logged.id.to_string());
+        assert_eq!(logged.reason.unwrap().code(), code);
     }
     assert_eq!(running.store.conversions_len(), 0);
-    assert!(running.store.log().is_empty());
+    let metrics = crate::harness::send(running.admin, "GET", "/metrics", &[], b"");
+    let line = r#"{method="link",outcome="refused",reason="unknown_offer"} 2"#;
+    assert!(metrics.text().contains(line), "{}", metrics.text());
 }

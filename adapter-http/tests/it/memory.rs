@@ -13,8 +13,8 @@ use counterfoil_core::{
 };
 use counterfoil_fixtures::World;
 use counterfoil_http::{
-    Decided, Health, PutRulesError, ReadError, Reply, RulesAccepted, RulesFormat, RulesText,
-    RunningRules, Store, Submission, SubmitError,
+    Decided, Distribution, Health, PutRulesError, ReadError, Reply, RulesAccepted, RulesFormat,
+    RulesText, RunningRules, Store, Submission, SubmitError,
 };
 
 use crate::harness::PATIENCE;
@@ -243,7 +243,18 @@ impl Store for Memory {
     fn health(&self) -> Health {
         let state = self.state.lock().unwrap();
         let not_ready = (state.mood == Mood::Full).then(|| "the disk is full".to_owned());
-        Health { not_ready, queue_depth: 3, batches: 2, batched_requests: 7, batch_len_max: 5 }
+        Health {
+            not_ready,
+            queue_depth: 3,
+            batches: 2,
+            batched_requests: 7,
+            batch_len_max: 5,
+            commit_seconds: Distribution {
+                buckets: vec![(0.001, 1), (f64::INFINITY, 1)],
+                sum: 2.5,
+            },
+            batch_requests: Distribution { buckets: vec![(4.0, 1), (f64::INFINITY, 1)], sum: 7.0 },
+        }
     }
 }
 
@@ -303,6 +314,7 @@ fn logged(arrival: &Arrival, id: RequestId, at: Timestamp, decision: &Decision) 
         reason: refusal.map(|refusal| refusal.reason),
         message: refusal.map(|refusal| refusal.message.clone()),
         parameter: refusal.and_then(|refusal| refusal.parameter.clone()),
+        hint: refusal.and_then(|refusal| refusal.hint.clone()),
         notes: decision.notes.clone(),
         conversion_id: decision.conversion.as_ref().map(|conversion| conversion.id),
         transaction_ids: Vec::new(),

@@ -12,7 +12,8 @@ fn health_readiness_and_version_need_no_token() {
     assert_eq!(get("/healthz").text(), "ok\n");
     assert_eq!(get("/readyz").text(), "ready\n");
     assert_eq!(get("/version").json()["version"], env!("CARGO_PKG_VERSION"));
-    assert_eq!(get("/openapi.json").json()["openapi"], "3.1.0");
+    get("/openapi.json").assert_problem(401, "unauthorized");
+    assert_eq!(running.admin_get("/openapi.json").json()["openapi"], "3.1.0");
 
     running.store.set_mood(Mood::Full);
     assert_eq!(get("/healthz").status, 200, "it lives");
@@ -53,6 +54,10 @@ fn metrics_count_requests_answers_and_connections_without_ids_or_secrets() {
         "counterfoil_batches_total 2",
         "counterfoil_batched_requests_total 7",
         "counterfoil_batch_len_max 5",
+        r#"counterfoil_commit_seconds_bucket{le="0.001"} 1"#,
+        r#"counterfoil_commit_seconds_bucket{le="+Inf"} 2"#,
+        "counterfoil_commit_seconds_sum 2.5",
+        "counterfoil_batch_requests_count 2",
         r#"counterfoil_connections{listener="admin"} 1"#,
         "# EOF",
     ] {

@@ -91,12 +91,16 @@ CREATE TABLE transactions (
     PRIMARY KEY (conversion, id)
 ) STRICT, WITHOUT ROWID;
 
+-- The second guard behind the decision: a commission pays once for a conversion.
+CREATE UNIQUE INDEX transactions_once ON transactions (conversion, commission);
+
 -- A transaction shares its first 14 bytes with the conversion that was made by the same request,
 -- and is found by them; the others are found here.
 CREATE INDEX transactions_made_later ON transactions (id)
     WHERE substr(id, 1, 14) <> substr(conversion, 1, 14);
 
-CREATE INDEX transactions_due ON transactions (auto_set_at, id) WHERE auto_set_at IS NOT NULL;
+CREATE INDEX transactions_due ON transactions (tenant, auto_set_at, id)
+    WHERE auto_set_at IS NOT NULL;
 
 -- Kept only for commissions with a recurrence limit.
 CREATE TABLE counters (

@@ -49,6 +49,11 @@ fn a_copy_overwrites_nothing_and_leaves_nothing_behind() {
     let error = db.reader().backup(&to).unwrap_err();
     assert!(matches!(error, BackupError::Exists(_)), "{error}");
     assert_eq!(std::fs::read(&to).unwrap(), b"precious");
+    let foreign = db.folder.path().join("other.db.partial");
+    std::fs::write(&foreign, "precious").unwrap();
+    db.reader().backup(&db.folder.path().join("other.db")).unwrap();
+    assert_eq!(std::fs::read(&foreign).unwrap(), b"precious");
+    std::fs::remove_file(foreign).unwrap();
     let nowhere = db.folder.path().join("none/copy.db");
     assert!(db.reader().backup(&nowhere).is_err());
     let names = std::fs::read_dir(db.folder.path()).unwrap();

@@ -112,7 +112,9 @@ impl Engine for SqliteEngine {
     }
 
     fn advance(&mut self, to: Timestamp) -> Result<Vec<Answer>, EngineError> {
-        let due = self.store()?.reader().due_auto_sets(to, 1000).map_err(EngineError::new)?;
+        let tenant = self.ruleset()?.tenant().clone();
+        let due = self.store()?.reader().due_auto_sets(&tenant, to, None, 1000);
+        let due = due.map_err(EngineError::new)?;
         due.into_iter().map(|due| self.take(auto_set(due.transaction_id), to)).collect()
     }
 

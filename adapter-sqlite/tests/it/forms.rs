@@ -35,7 +35,7 @@ fn a_million_random_amounts_sum_exactly() {
     raw.execute_batch("PRAGMA foreign_keys = OFF; BEGIN").unwrap();
     let mut insert = raw
         .prepare(
-            "INSERT INTO transactions VALUES (zeroblob(16), ?1, 1, 'c', 'sale', 0, ?2, 0, 'EUR', \
+            "INSERT INTO transactions VALUES (?1, zeroblob(16), 1, 'c', 'sale', 0, ?2, 0, 'EUR', \
              x'', NULL, 0, 0, NULL, NULL, 0, 0, 1)",
         )
         .unwrap();

@@ -75,13 +75,14 @@ fn transactions_made_later_stand_in_the_order_of_their_making() {
         assert_eq!(db.reader().transaction(&acme(), row.id).unwrap().as_ref(), Some(row));
     }
     // And it is found when it is due.
-    let due = db.reader().due_auto_sets(at(4).plus("30d".parse().unwrap()), 10).unwrap();
+    let due =
+        db.reader().due_auto_sets(&acme(), at(4).plus("30d".parse().unwrap()), None, 10).unwrap();
     assert_eq!(due.len(), 1);
-    assert_eq!(db.reader().next_auto_set().unwrap(), Some(due[0].at));
+    assert_eq!(db.reader().next_auto_set(&acme()).unwrap(), Some(due[0].at));
     assert_eq!(due[0].transaction_id, rows[0].id);
     let set = db.auto_set(due[0].transaction_id, due[0].at);
     assert_eq!(set.decision.transactions[0].result, TransactionResult::Approved);
-    assert_eq!(db.reader().next_auto_set().unwrap(), None);
+    assert_eq!(db.reader().next_auto_set(&acme()).unwrap(), None);
 }
 
 /// A filter with some of its fields set.

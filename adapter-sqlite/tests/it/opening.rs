@@ -63,6 +63,7 @@ fn what_is_no_database_of_ours_is_refused_and_left_alone() {
         }
         assert_eq!(std::fs::read(&path).unwrap(), before);
     }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing was made beside");
 }
 
 #[test]

@@ -89,3 +89,27 @@ fn dropping_the_store_answers_what_waits() {
     assert_eq!(answers.into_iter().filter(|answered| *answered).count(), 500);
     assert_eq!(db.number("SELECT count(*) FROM requests"), 500);
 }
+
+/// The store is the second guard behind the decision: what breaks it is a defect, told as one, and
+/// nothing of the request is kept.
+#[test]
+fn a_commission_that_would_pay_twice_is_refused_as_a_defect() {
+    let db = Db::new();
+    let pcid = db.click(at(0));
+    let raw = rusqlite::Connection::open(db.path()).unwrap();
+    raw.execute_batch(
+        "CREATE TRIGGER twice AFTER INSERT ON transactions BEGIN \
+         INSERT INTO transactions SELECT conversion, zeroblob(16), tenant, commission, type, \
+         result, revenue, payout, currency, terms, direct_amount, revenue_edited, payout_edited, \
+         auto_set_at, auto_set_result, created_at, updated_at, revision FROM transactions; END",
+    )
+    .unwrap();
+    let sale = format!("pcid={pcid}&type=sale&value=10");
+    let refused = db.try_take(postback(&db.ruleset(), Method::S2s, &sale), at(1));
+    assert_eq!(refused.map(drop), Err(SubmitError::Internal));
+    assert_eq!(db.number("SELECT count(*) FROM requests"), 0);
+    assert_eq!(db.number("SELECT count(*) FROM conversions"), 1);
+    assert_eq!(db.store().health().not_ready, None);
+    raw.execute_batch("DROP TRIGGER twice").unwrap();
+    assert_eq!(db.send(&sale, at(2)).decision.outcome, Outcome::Created);
+}

@@ -1,9 +1,9 @@
 //! Replay: it finds nothing where nothing was touched, and everything that was.
 
-use counterfoil_core::{Method, Reason};
+use counterfoil_core::{Arrival, Method, Outcome, Reason, Refusal, Request};
 use counterfoil_sqlite::RulesFormat;
 
-use crate::common::{Db, RULES, at, postback, root};
+use crate::common::{Db, RULES, at, click, postback, root};
 
 #[test]
 fn a_history_with_changed_rules_changed_clicks_and_refusals_replays() {
@@ -75,4 +75,29 @@ fn a_request_that_was_read_with_older_rules_is_read_again() {
     let reason = decided.decision.refusal.map(|refusal| refusal.reason);
     assert_eq!(reason, Some(Reason::UnknownPostback));
     assert_eq!(db.reader().replay().unwrap().differences, []);
+}
+
+/// Links and edits that were refused before they were submitted have log rows from which they
+/// could not be told again: their refusals stand.
+#[test]
+fn refused_links_and_edits_replay_as_they_were_given() {
+    let db = Db::new();
+    db.click(at(0));
+    let refused = db.take(click(&db.ruleset(), "nothing", "bo", "affs1=x"), at(1));
+    assert_eq!(refused.decision.refusal.unwrap().reason, Reason::UnknownOffer);
+    let refusal = Refusal::new(Reason::InvalidAmount, "`payout` cannot be `x`");
+    let edit = Arrival {
+        request: Request::Unreadable(refusal.into()),
+        method: Method::Admin,
+        dialect: None,
+        query: "transaction_id=%zz".to_owned(),
+        remote_addr: None,
+    };
+    assert_eq!(db.take(edit, at(2)).decision.outcome, Outcome::Refused);
+    // Rules that know the offer change nothing about what was refused.
+    let rules = RULES.replace("\"other-de\"", "\"nothing\"");
+    db.store().install_rules(None, &rules, RulesFormat::Toml, at(3)).unwrap();
+    let report = db.reader().replay().unwrap();
+    assert_eq!(report.differences, []);
+    assert_eq!((report.clicks, report.requests), (1, 2));
 }

@@ -147,6 +147,41 @@ fn what_a_log_row_keeps_reads_the_same_again() {
     assert_eq!(Request::of_log(&ruleset, Method::S2s, None, &logged, None), request);
 }
 
+#[test]
+fn a_root_reads_the_same_again_at_the_edge_of_its_limits() {
+    let rules = r#"
+tenant = "acme"
+currency = "EUR"
+[[advertiser]]
+id = "shoply"
+[[affiliate]]
+id = "bo"
+[[offer]]
+id = "cz"
+advertiser = "shoply"
+url = "https://shoply.example/"
+"#;
+    let ruleset = Ruleset::check(RulesetSpec::from_toml(rules).unwrap()).unwrap().0;
+    let root = |params: &str| {
+        let of = r#""type":"lead","source":"api","offer_id":"cz","affiliate_id":"bo""#;
+        let body = format!(r#"{{{of},"params":{{{params}}}}}"#);
+        let pairs = counterfoil_core::root_pairs(body.as_bytes())?;
+        let logged = counterfoil_core::masked_text(&pairs);
+        let root = counterfoil_core::RootRequest::read(&ruleset, Method::Api, &pairs)?;
+        let again = Request::of_log(&ruleset, Method::Api, None, &logged, None);
+        assert_eq!(again, Request::Root(root.into()));
+        Ok::<(), counterfoil_core::Refusal>(())
+    };
+    let many = |n: usize| (0..n).map(|i| format!(r#""p{i}":"v""#)).collect::<Vec<_>>().join(",");
+    let long = |n: usize| format!(r#""{}":"v""#, "n".repeat(n));
+    assert_eq!(root(&many(100)), Ok(()));
+    assert_eq!(root(&many(101)).unwrap_err().reason, Reason::Malformed);
+    assert_eq!(root(&long(64)), Ok(()));
+    assert_eq!(root(&long(65)).unwrap_err().reason, Reason::Malformed);
+    assert_eq!(root(r#""token":"s3cret""#).unwrap_err().reason, Reason::InvalidParameter);
+    assert!(root(r#""a\u0000":"x""#).is_err());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -172,8 +207,12 @@ proptest! {
         for body in [Body::Form(&bytes), Body::Json(&bytes)] {
             let incoming =
                 Incoming { method: Method::Pixel, dialect: None, query: "", body: Some(body) };
-            let (request, _) = read(&ruleset, &incoming);
+            let (request, logged) = read(&ruleset, &incoming);
             prop_assert!(reason(&request).is_some());
+            if reason(&request) != Some(Reason::Malformed) {
+                let again = Request::of_log(&ruleset, Method::Pixel, None, &logged, None);
+                prop_assert_eq!(again, request);
+            }
         }
     }
 }

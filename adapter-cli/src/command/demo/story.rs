@@ -88,7 +88,9 @@ impl Story {
 
     fn refusal(&self, client: &Client) -> Result<(), Failure> {
         chapter(6, "Another shop forgets to fill in its macro")?;
-        let answer = self.get(client, &format!("{POSTBACK}?pcid={{pcid}}&type=sale&value=30"))?;
+        // `{pcid}`, written so that it can be pasted behind curl, which takes braces for lists.
+        let target = format!("{POSTBACK}?pcid=%7Bpcid%7D&type=sale&value=30");
+        let answer = self.get(client, &target)?;
         show_answer(&answer)?;
         say("   A refusal says why and what to try; it is logged like every request.")
     }

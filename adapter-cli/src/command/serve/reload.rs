@@ -32,6 +32,7 @@ pub(super) fn start_rules(
         }
         require_secrets(stored.iter().map(|rules| &**rules.ruleset()), secrets)?;
     }
+    database::check_all(store, files)?;
     for file in files {
         let stored = newest_stored(store, file)?;
         let installed = database::install(store, file)?;
@@ -62,6 +63,7 @@ fn read_again(
 ) -> Result<Vec<String>, Failure> {
     let files = rules_files::load(&settings.rules)?;
     require_secrets(files.iter().filter_map(RulesFile::rules), secrets)?;
+    database::check_all(store, &files)?;
     let mut versions = Vec::new();
     for file in &files {
         let rules = database::install(store, file)?.rules;

@@ -221,7 +221,7 @@ impl Engine for LoopbackEngine {
         let store = running.store.store.store();
         let rules = store.rules(&running.tenant);
         let rules = rules.ok_or_else(|| EngineError::new("no rules"))?;
-        let due = store.reader().due_auto_sets(to, 1000);
+        let due = store.reader().due_auto_sets(rules.ruleset().tenant(), to, None, 1000);
         let submit = |due: sqlite::Due| {
             let arrival = Arrival {
                 request: Request::AutoSet(due.transaction_id),

@@ -183,6 +183,7 @@ impl World {
                         root: *decision.root.clone().unwrap(),
                         conversion: *stored.conversion.clone(),
                         transactions: Vec::new(),
+                        counters: BTreeMap::new(),
                         told: Told::default(),
                     });
                     self.hold(stored);
