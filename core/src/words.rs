@@ -141,21 +141,31 @@ impl Display for Worded<'_> {
                 write!(f, "transaction `{transaction}` goes from {from} to {to} (R23)")
             }
             Step::Refused(reason) => write!(f, "refused here: {reason}"),
-            Step::Tells { tracking_api, event, message, at } => {
-                let id = tracking_api_name(self.ruleset, *tracking_api);
-                write!(f, "`{id}` tells of {event}: message `{message}`, due {at} (R37)")
-            }
-            Step::Silent { tracking_api, event, because } => {
-                let id = tracking_api_name(self.ruleset, *tracking_api);
-                write!(f, "`{id}` tells nothing of {event}: {}", because.words())
-            }
-            Step::RunsStep { number, message } => {
-                write!(f, "step {} runs: message `{message}` (R46)", u32::from(*number) + 1)
+            Step::Tells { .. } | Step::Silent { .. } | Step::RunsStep { .. } => {
+                outbound(f, self.ruleset, self.step)
             }
             Step::AutoSetIdle(result) => {
                 write!(f, "the auto-set found the result {result} and had nothing to do (R35)")
             }
         }
+    }
+}
+
+/// What a decision tells to others, and what it does not.
+fn outbound(f: &mut fmt::Formatter<'_>, ruleset: &Ruleset, step: &Step) -> fmt::Result {
+    match step {
+        Step::Tells { tracking_api, event, message, at } => {
+            let id = tracking_api_name(ruleset, *tracking_api);
+            write!(f, "`{id}` tells of {event}: message `{message}`, due {at} (R37)")
+        }
+        Step::Silent { tracking_api, event, because } => {
+            let id = tracking_api_name(ruleset, *tracking_api);
+            write!(f, "`{id}` tells nothing of {event}: {}", because.words())
+        }
+        Step::RunsStep { number, message } => {
+            write!(f, "step {} runs: message `{message}` (R46)", u32::from(*number) + 1)
+        }
+        _ => Ok(()),
     }
 }
 
