@@ -4,17 +4,23 @@
 //! Conditions and rendering use the state at the end of the step, so this is the last thing that a
 //! decision does: it reads the decision and adds messages to its effects.
 
-use alloc::{collections::BTreeSet, vec::Vec};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 
 use crate::{
     conversion::{Conversion, Root},
-    decision::{Decision, Effect, Event, Outcome, Receipt},
+    decision::{Decision, Effect, Event, Receipt},
     facts::{Delayed, Facts, Found},
     ids::TransactionId,
     macros::State,
     message::{Message, MessageOf, MessageState, Rendered},
+    pieces::Pieces,
     reason::Note,
     ruleset::{PostbackDefinition, Ruleset},
+    time::Period,
     trace::{Silence, Step},
     tracking_api::{CAUSES_MAX, Call, Cause, Owner, RequestTemplate, ResultCondition, TrackingApi},
     transaction::{Transaction, TransactionResult},
@@ -23,6 +29,8 @@ use crate::{
 /// The most messages of tracking APIs that one decision makes: their ids count in 12 bits, and the
 /// steps of a definition come on top.
 const MESSAGES_MAX: u16 = 4000;
+/// The most tracking APIs that a trace names with the reason why they tell nothing.
+const SILENCES_MAX: u16 = 100;
 
 /// What announcing looks at, beside the decision.
 #[derive(Clone, Copy)]
@@ -35,27 +43,28 @@ pub(crate) struct Announcing<'a> {
     pub(crate) steps: Option<(&'a PostbackDefinition, bool)>,
 }
 
-/// Adds to a decision what is told of it.
+/// Adds to a decision what is told of it. Of a refusal nothing is: it has no conversion.
 pub(crate) fn announce(announcing: Announcing<'_>, mut decision: Decision) -> Decision {
-    let about = (decision.root.clone(), decision.conversion.clone());
-    let (Some(root), Some(conversion)) = about else {
+    let (Some(root), Some(conversion)) = (&decision.root, &decision.conversion) else {
         return decision;
     };
-    let transactions = decision.transactions.clone();
     let mut teller = Teller {
         announcing,
-        root: &root,
-        conversion: &conversion,
-        transactions: &transactions,
-        found: found(announcing.facts, &conversion),
-        numbered: Vec::new(),
+        root,
+        conversion,
+        transactions: &decision.transactions,
+        found: found(announcing.facts, conversion),
+        numbered: BTreeMap::new(),
         started: BTreeSet::new(),
         made: 0,
-        decision: &mut decision,
+        silences: 0,
+        effects: &mut decision.effects,
+        notes: &mut decision.notes,
+        trace: &mut decision.trace.steps,
     };
-    for event in teller.decision.events.clone() {
+    for event in decision.events.iter().copied() {
         for (place, tracking_api) in (0_u32..).zip(announcing.ruleset.tracking_apis()) {
-            if tracking_api.trigger.fires_on(event) {
+            if tracking_api.trigger.fires_on(event) && is_owners(tracking_api, root) {
                 teller.tell(place, tracking_api, event);
             }
         }
@@ -86,33 +95,34 @@ struct Teller<'a> {
     conversion: &'a Conversion,
     transactions: &'a [Transaction],
     found: Option<&'a Found>,
-    /// Numbers that this step has given, by place of the tracking API.
-    numbered: Vec<(u32, u32)>,
+    /// The last number that this step has given, by place of the tracking API.
+    numbered: BTreeMap<u32, u32>,
     /// Delayed messages that this step has started.
     started: BTreeSet<(u32, TransactionId)>,
     made: u16,
-    decision: &'a mut Decision,
+    silences: u16,
+    effects: &'a mut Vec<Effect>,
+    notes: &'a mut Vec<Note>,
+    trace: &'a mut Vec<Step>,
 }
 
 impl Teller<'_> {
     /// One event and one tracking API whose trigger it fires (R37).
-    fn tell(&mut self, place: u32, tracking_api: &TrackingApi, event: Event) {
-        let transaction = event.transaction();
-        if let Some(because) = self.silence(tracking_api, transaction) {
+    fn tell(&mut self, place: u32, api: &TrackingApi, event: Event) {
+        if let Some(because) = self.silence(api, event.transaction()) {
             if because == Silence::LoopStopped {
-                self.decision.notes.push(Note::LoopStopped);
+                self.notes.push(Note::LoopStopped);
             }
-            let step = Step::Silent { tracking_api: place, event: event.name().into(), because };
-            self.decision.trace.steps.push(step);
+            self.is_silent(place, event, because);
             return;
         }
-        match (tracking_api.delay, transaction) {
-            (Some(delay), Some(id)) => self.delayed(place, tracking_api, event, id, delay),
-            _ => self.now(place, tracking_api, event),
+        match (api.delay, event.transaction()) {
+            (Some(delay), Some(transaction)) => self.delayed(place, api, event, transaction, delay),
+            _ => self.now(place, api, event),
         }
     }
 
-    /// Why nothing is told (R38, R39, R45).
+    /// Why nothing is told (R38, R45).
     fn silence(&self, api: &TrackingApi, id: Option<TransactionId>) -> Option<Silence> {
         if !api.active {
             return Some(Silence::Inactive);
@@ -128,41 +138,23 @@ impl Teller<'_> {
 
     /// R45: what maps nothing back ends a chain by itself.
     fn chain_that_ends(&self, api: &TrackingApi) -> Option<Silence> {
-        let depth = self.announcing.cause.map_or(0, |cause| cause.depth);
-        (depth >= CAUSES_MAX && !api.call.set.is_empty()).then_some(Silence::LoopStopped)
+        (self.depth() >= CAUSES_MAX && !api.call.set.is_empty()).then_some(Silence::LoopStopped)
     }
 
+    fn is_silent(&mut self, place: u32, event: Event, because: Silence) {
+        self.silences = self.silences.saturating_add(1);
+        if self.silences <= SILENCES_MAX {
+            self.trace.push(Step::Silent { tracking_api: place, event, because });
+        }
+    }
+
+    /// Rendered now, and frozen (R40).
     fn now(&mut self, place: u32, api: &TrackingApi, event: Event) {
         let sequence = self.next_number(place, api);
-        let id = self.announcing.receipt.id.message_id(self.made);
-        let state = State {
-            root: self.root,
-            conversion: self.conversion,
-            transactions: self.transactions,
-            transaction: event.transaction(),
-            event: event.name(),
-            currency: self.announcing.ruleset.currency(),
-            message: id,
-            sequence: Some(sequence),
-        };
-        let request = Some(render(&api.call.request, &state));
-        let due_at = self.announcing.receipt.at;
-        self.push(
-            place,
-            event,
-            Message {
-                id,
-                of: MessageOf::TrackingApi(api.id.clone()),
-                event: Some(event.name()),
-                conversion_id: self.conversion.id,
-                transaction_id: event.transaction(),
-                sequence: Some(sequence),
-                state: MessageState::Due,
-                due_at,
-                request,
-                depth: self.announcing.cause.map_or(0, |cause| cause.depth),
-            },
-        );
+        let message = self.message(MessageOf::TrackingApi(api.id.clone()), Some(event));
+        let request = self.rendered(&api.call, &message, Some(sequence));
+        let message = Message { sequence: Some(sequence), request: Some(request), ..message };
+        self.push(place, event, message);
     }
 
     /// R43: one message a transaction; after it was sent, a change of result or payout starts a
@@ -173,59 +165,70 @@ impl Teller<'_> {
         api: &TrackingApi,
         event: Event,
         transaction: TransactionId,
-        delay: crate::time::Period,
+        delay: Period,
     ) {
         let before = self.found.and_then(|found| found.told.delayed(&api.id, transaction));
         let waits = matches!(before, Some(Delayed::Scheduled(_) | Delayed::Held(_)))
             || self.started.contains(&(place, transaction));
-        let is_news = before.is_none() || self.money_changed(transaction);
-        if waits || !is_news {
-            let because = if waits { Silence::Coalesced } else { Silence::NoNews };
-            let step = Step::Silent { tracking_api: place, event: event.name().into(), because };
-            self.decision.trace.steps.push(step);
-            return;
+        if waits {
+            return self.is_silent(place, event, Silence::Coalesced);
+        }
+        if before.is_some() && !self.money_changed(transaction) {
+            return self.is_silent(place, event, Silence::NoNews);
         }
         self.started.insert((place, transaction));
-        let id = self.announcing.receipt.id.message_id(self.made);
-        self.push(
-            place,
-            event,
-            Message {
-                id,
-                of: MessageOf::TrackingApi(api.id.clone()),
-                event: Some(event.name()),
-                conversion_id: self.conversion.id,
-                transaction_id: Some(transaction),
-                sequence: None,
-                state: MessageState::Due,
-                due_at: self.announcing.receipt.at.plus(delay),
-                request: None,
-                depth: self.announcing.cause.map_or(0, |cause| cause.depth),
-            },
-        );
+        let message = self.message(MessageOf::TrackingApi(api.id.clone()), Some(event));
+        let due_at = message.due_at.plus(delay);
+        self.push(place, event, Message { due_at, ..message });
     }
 
     fn push(&mut self, place: u32, event: Event, message: Message) {
+        let (id, at) = (message.id, message.due_at);
+        self.trace.push(Step::Tells { tracking_api: place, event, message: id, at });
+        self.effects.push(Effect::InsertMessage(message.into()));
+    }
+
+    /// The next message: due at once, and not rendered yet.
+    fn message(&mut self, of: MessageOf, event: Option<Event>) -> Message {
+        let id = self.announcing.receipt.id.message_id(self.made);
         self.made = self.made.saturating_add(1);
-        self.decision.trace.steps.push(Step::Tells {
-            tracking_api: place,
-            event: event.name().into(),
+        Message {
+            id,
+            of,
+            event,
+            conversion_id: self.conversion.id,
+            sequence: None,
+            state: MessageState::Due,
+            due_at: self.announcing.receipt.at,
+            request: None,
+            depth: self.depth(),
+        }
+    }
+
+    fn rendered(&self, call: &Call, message: &Message, sequence: Option<u32>) -> Rendered {
+        let state = State {
+            root: self.root,
+            conversion: self.conversion,
+            transactions: self.transactions,
+            event: message.event,
+            currency: self.announcing.ruleset.currency(),
             message: message.id,
-            at: message.due_at,
-        });
-        self.decision.effects.push(Effect::InsertMessage(message.into()));
+            sequence,
+        };
+        render(&call.request, &state)
+    }
+
+    /// How many answers came before this step in the chain of causes (R45).
+    fn depth(&self) -> u8 {
+        self.announcing.cause.map_or(0, |cause| cause.depth)
     }
 
     /// The next number of a tracking API about this conversion (R44).
     fn next_number(&mut self, place: u32, api: &TrackingApi) -> u32 {
-        if let Some((_, last)) = self.numbered.iter_mut().find(|(known, _)| *known == place) {
-            *last = last.saturating_add(1);
-            return *last;
-        }
         let stored = self.found.map_or(0, |found| found.told.sequence(&api.id));
-        let next = stored.saturating_add(1);
-        self.numbered.push((place, next));
-        next
+        let last = self.numbered.entry(place).or_insert(stored);
+        *last = last.saturating_add(1);
+        *last
     }
 
     /// Whether this step changed the result or the payout of a transaction, or made it.
@@ -244,68 +247,42 @@ impl Teller<'_> {
                 .iter()
                 .any(|t| t.id == *transaction && t.result != TransactionResult::Pending);
             if let (Delayed::Held(message), true) = (delayed, is_settled) {
-                self.decision.effects.push(Effect::WakeMessage(*message));
+                self.effects.push(Effect::WakeMessage(*message));
             }
         }
     }
 
-    /// R46: the steps of the definition, where the request named it and was not refused.
+    /// R46: the steps of the definition, where the request named it. The first is rendered now,
+    /// the others in their turn.
     fn steps(&mut self) {
         let Some((definition, named)) = self.announcing.steps else {
             return;
         };
-        if definition.steps.is_empty() || self.decision.outcome == Outcome::Refused {
+        if definition.steps.is_empty() {
             return;
         }
         if !named {
-            self.decision.notes.push(Note::StepsSkippedNoId);
+            self.notes.push(Note::StepsSkippedNoId);
             return;
         }
         for (number, call) in (0_u16..).zip(&definition.steps) {
-            let id = self.announcing.receipt.id.message_id(self.made);
-            self.made = self.made.saturating_add(1);
-            let is_first = number == 0;
-            let request = is_first.then(|| self.rendered_step(call, id));
-            let message = Message {
-                id,
-                of: MessageOf::Step { postback: definition.id.clone(), number },
-                event: None,
-                conversion_id: self.conversion.id,
-                transaction_id: None,
-                sequence: None,
-                state: if is_first { MessageState::Due } else { MessageState::Held },
-                due_at: self.announcing.receipt.at,
-                request,
-                depth: 0,
-            };
-            self.decision.trace.steps.push(Step::RunsStep { number, message: id });
-            self.decision.effects.push(Effect::InsertMessage(message.into()));
+            let of = MessageOf::Step { postback: definition.id.clone(), number };
+            let mut message = self.message(of, None);
+            if number == 0 {
+                message.request = Some(self.rendered(call, &message, None));
+            } else {
+                message.state = MessageState::Held;
+            }
+            self.trace.push(Step::RunsStep { number, message: message.id });
+            self.effects.push(Effect::InsertMessage(message.into()));
         }
-    }
-
-    fn rendered_step(&self, call: &Call, id: crate::ids::MessageId) -> Rendered {
-        render(
-            &call.request,
-            &State {
-                root: self.root,
-                conversion: self.conversion,
-                transactions: self.transactions,
-                transaction: None,
-                event: "",
-                currency: self.announcing.ruleset.currency(),
-                message: id,
-                sequence: None,
-            },
-        )
     }
 }
 
 /// Fills a request with the state that it tells (R40).
 pub(crate) fn render(template: &RequestTemplate, state: &State<'_>) -> Rendered {
     let value = |name: &str| state.value(name);
-    let header = |(name, pieces): &(alloc::boxed::Box<str>, crate::Pieces)| {
-        (name.clone(), pieces.fill(value))
-    };
+    let header = |(name, pieces): &(Box<str>, Pieces)| (name.clone(), pieces.fill(value));
     Rendered {
         method: template.method,
         url: template.url.fill(value),
@@ -314,7 +291,16 @@ pub(crate) fn render(template: &RequestTemplate, state: &State<'_>) -> Rendered 
     }
 }
 
-/// The first condition of a tracking API that does not hold (R38, R39).
+/// R39: what an affiliate owns sees its own conversions only. To all others it does not exist: there
+/// may be thousands, so that not even the trace names it.
+fn is_owners(api: &TrackingApi, root: &Root) -> bool {
+    match &api.owner {
+        Owner::Admin => true,
+        Owner::Affiliate(affiliate) => *affiliate == root.origin.affiliate,
+    }
+}
+
+/// The first condition of a tracking API that does not hold (R38).
 pub(crate) fn condition_that_fails(
     api: &TrackingApi,
     root: &Root,
@@ -324,10 +310,6 @@ pub(crate) fn condition_that_fails(
 ) -> Option<Silence> {
     let conditions = &api.conditions;
     let origin = &root.origin;
-    let is_owner = match &api.owner {
-        Owner::Admin => true,
-        Owner::Affiliate(affiliate) => *affiliate == origin.affiliate,
-    };
     // Of a transaction event its transaction counts, of a conversion event any.
     let counts = |t: &&Transaction| id.is_none_or(|id| t.id == id);
     let any = |test: &dyn Fn(&Transaction) -> bool| transactions.iter().filter(counts).any(test);
@@ -341,7 +323,6 @@ pub(crate) fn condition_that_fails(
         Some(set) => any(&|t| set.contains(&t.commission_id)),
     };
     let tests = [
-        (Silence::Owner, is_owner),
         (Silence::Source, allows(&conditions.sources, Some(&origin.source))),
         (Silence::Type, allows(&conditions.types, Some(&conversion.conversion_type))),
         (Silence::Commission, commissions),

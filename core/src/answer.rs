@@ -55,7 +55,9 @@ fn meaning(mapping: &Mapping, word: String) -> Option<Box<str>> {
         None => word.into_boxed_str(),
         Some(words) => words.get(&*word)?.clone(),
     };
-    (!value.is_empty() && value.len() <= VALUE_LEN_MAX).then_some(value)
+    // What no parameter can be would spoil the whole update (R3).
+    let is_value = !value.is_empty() && value.len() <= VALUE_LEN_MAX && !value.contains('\0');
+    is_value.then_some(value)
 }
 
 /// Follows a JSON Pointer through literal text, so that numbers keep theirs.
@@ -116,7 +118,7 @@ fn update_pairs(
     if let Some(id) = &cause.tracking_api {
         pairs.push((CAUSE_PARAM.into(), id.as_str().to_string().into()));
     }
-    let told = message.transaction_id;
+    let told = message.transaction_id();
     let transaction = transactions.iter().find(|transaction| Some(transaction.id) == told);
     if let Some(transaction) = transaction {
         let id = transaction.commission_id.as_str().to_string();
@@ -188,6 +190,8 @@ mod tests {
             "{\"state\":{},\"lines\":7}",
             &deep,
             "{\"state\":\"lost\",\"lines\":[1]}",
+            "{\"lines\":[1,{\"a/b\":\"a\\u0000b\"}]}",
+            "{\"lines\":[1,{\"a/b\":\"\"}]}",
         ];
         for body in bodies {
             let answer = read_answer(&call(), body.as_bytes());

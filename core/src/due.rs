@@ -35,8 +35,7 @@ pub fn due(ruleset: &Ruleset, message: &Message, found: &Found) -> Due {
         root: &found.root,
         conversion: &found.conversion,
         transactions: &found.transactions,
-        transaction: message.transaction_id,
-        event: message.event.unwrap_or_default(),
+        event: message.event,
         currency: ruleset.currency(),
         message: message.id,
         sequence,
@@ -54,7 +53,7 @@ pub fn due(ruleset: &Ruleset, message: &Message, found: &Found) -> Due {
             let Some(api) = ruleset.tracking_api(id.as_str()) else {
                 return Due::Unknown;
             };
-            let about = message.transaction_id;
+            let about = message.transaction_id();
             let transaction = found.transactions.iter().find(|t| Some(t.id) == about);
             if transaction.is_some_and(|t| t.result == TransactionResult::Pending) {
                 return Due::Hold;

@@ -6,6 +6,7 @@ use alloc::{borrow::Cow, string::String, string::ToString};
 use crate::{
     conversion::{Conversion, RAW_RESULT_PARAM, Root},
     currency::Currency,
+    decision::Event,
     ids::{MessageId, TransactionId},
     money::Amount,
     transaction::Transaction,
@@ -74,18 +75,22 @@ pub(crate) struct State<'a> {
     pub(crate) root: &'a Root,
     pub(crate) conversion: &'a Conversion,
     pub(crate) transactions: &'a [Transaction],
-    /// The transaction of the event, where it is one of a transaction.
-    pub(crate) transaction: Option<TransactionId>,
-    pub(crate) event: &'a str,
+    /// The event that is told; a step tells of none.
+    pub(crate) event: Option<Event>,
     pub(crate) currency: Currency,
     pub(crate) message: MessageId,
     pub(crate) sequence: Option<u32>,
 }
 
 impl<'a> State<'a> {
+    /// The transaction of the event, where it is one of a transaction.
+    fn transaction(&self) -> Option<TransactionId> {
+        self.event.and_then(Event::transaction)
+    }
+
     /// The transaction that single-valued macros stand for: the event's, or the only one.
     fn only(&self) -> Option<&'a Transaction> {
-        match self.transaction {
+        match self.transaction() {
             Some(id) => self.transactions.iter().find(|transaction| transaction.id == id),
             None => match self.transactions {
                 [only] => Some(only),
@@ -97,7 +102,7 @@ impl<'a> State<'a> {
     /// A leg: of the event's transaction, or summed over all. A sum that leaves the range renders
     /// empty rather than wrong.
     fn leg(&self, leg: impl Fn(&Transaction) -> Amount) -> Option<String> {
-        let sum = match (self.transaction, self.only()) {
+        let sum = match (self.transaction(), self.only()) {
             (Some(_), only) => leg(only?),
             (None, _) if self.transactions.is_empty() => return None,
             (None, _) => self
@@ -134,7 +139,7 @@ impl<'a> State<'a> {
             "transaction_type" => self.only().map(|t| t.transaction_type.name().into()),
             "commission_id" => self.only().map(|t| t.commission_id.as_str().into()),
             "result" => self.only().map(|t| t.result.name().into()),
-            "event" => Some(self.event.to_string().into()),
+            "event" => self.event.map(|event| event.name().into()),
             "value" => amount(conversion.value),
             "revenue" => self.leg(|t| t.revenue).map(Cow::from),
             "payout" => self.leg(|t| t.payout).map(Cow::from),

@@ -6,6 +6,7 @@ use alloc::{boxed::Box, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    decision::Event,
     ids::{ConversionId, MessageId, TransactionId},
     pieces::Part,
     time::Timestamp,
@@ -21,11 +22,9 @@ pub struct Message {
     /// What makes it.
     pub of: MessageOf,
     /// The event that it tells of; a step tells of none.
-    pub event: Option<&'static str>,
+    pub event: Option<Event>,
     /// The conversion that it is about.
     pub conversion_id: ConversionId,
-    /// The transaction that it is about, where the event is one of a transaction.
-    pub transaction_id: Option<TransactionId>,
     /// Its number among the messages of one tracking API about one conversion (R44); none until it
     /// is rendered, and none for steps.
     pub sequence: Option<u32>,
@@ -38,6 +37,13 @@ pub struct Message {
     pub request: Option<Rendered>,
     /// How many answers came before it in the chain of causes (R45).
     pub depth: u8,
+}
+
+impl Message {
+    /// The transaction that it is about, where its event is one of a transaction.
+    pub fn transaction_id(&self) -> Option<TransactionId> {
+        self.event.and_then(Event::transaction)
+    }
 }
 
 /// What makes a message.

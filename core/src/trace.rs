@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     conversion::{ConversionType, Method},
     currency::Currency,
+    decision::Event,
     ids::{ConversionId, MessageId, TransactionId},
     money::{Amount, Percent, Rate},
     postback::Action,
@@ -183,7 +184,7 @@ pub enum Step {
         /// The tracking API's place in the rules.
         tracking_api: u32,
         /// The event.
-        event: Box<str>,
+        event: Event,
         /// The message.
         message: MessageId,
         /// When it is due.
@@ -194,7 +195,7 @@ pub enum Step {
         /// The tracking API's place in the rules.
         tracking_api: u32,
         /// The event.
-        event: Box<str>,
+        event: Event,
         /// Why.
         because: Silence,
     },
@@ -216,8 +217,6 @@ pub enum Silence {
     OwnCause,
     /// The chain of causes is too long (R45).
     LoopStopped,
-    /// The conversion is not its owner's (R39).
-    Owner,
     /// The source of the root.
     Source,
     /// The conversion type.
@@ -435,7 +434,6 @@ impl Silence {
             Self::Inactive => "it is not active",
             Self::OwnCause => "its own answer caused this (R45)",
             Self::LoopStopped => "the chain of causes is too long (R45)",
-            Self::Owner => "the conversion is not its owner's (R39)",
             Self::Source => "it is not for this source (R38)",
             Self::Type => "it is not for this conversion type (R38)",
             Self::Commission => "it is not for this commission (R38)",

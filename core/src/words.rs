@@ -156,11 +156,11 @@ fn outbound(f: &mut fmt::Formatter<'_>, ruleset: &Ruleset, step: &Step) -> fmt::
     match step {
         Step::Tells { tracking_api, event, message, at } => {
             let id = tracking_api_name(ruleset, *tracking_api);
-            write!(f, "`{id}` tells of {event}: message `{message}`, due {at} (R37)")
+            write!(f, "`{id}` tells of {}: message `{message}`, due {at} (R37)", event.name())
         }
         Step::Silent { tracking_api, event, because } => {
             let id = tracking_api_name(ruleset, *tracking_api);
-            write!(f, "`{id}` tells nothing of {event}: {}", because.words())
+            write!(f, "`{id}` tells nothing of {}: {}", event.name(), because.words())
         }
         Step::RunsStep { number, message } => {
             write!(f, "step {} runs: message `{message}` (R46)", u32::from(*number) + 1)

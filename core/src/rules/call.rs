@@ -46,6 +46,8 @@ const WAIT_MAX: Period = Period::from_ms(30 * 86_400_000);
 const HEADERS_MAX: usize = 64;
 /// The most words that a mapping or a pending answer knows.
 const WORDS_MAX: usize = 1000;
+/// The most parameters that an answer sets: fewer than an update can have.
+const MAPPINGS_MAX: usize = 50;
 /// Headers that the sender sets, or that concern the connection alone.
 const OWN_HEADERS: [&str; 14] = [
     "connection",
@@ -346,6 +348,10 @@ fn check_retries(table: &Table<'_>, retry: &RetryPolicy) {
 fn set(item: &Item<'_>) -> Vec<Mapping> {
     let entries = item.entries("a table of parameters", "as in { result = { path = \"/state\" } }");
     let entries = entries.unwrap_or_default();
+    if entries.len() > MAPPINGS_MAX {
+        let message = format!("there are more than {MAPPINGS_MAX} parameters");
+        item.error(message, "remove some");
+    }
     let mapping = |(entry, item): &(&Entry, Item<'_>)| {
         check_settable(item, &entry.key)?;
         mapping(item, &entry.key)

@@ -32,7 +32,6 @@ fn each_condition_holds_back_and_lets_through() {
     let two = "[[commission]]\nid = 'two'\ntype = 'lead'\nrevenue.fixed = '1'\n";
     let table = [
         ("", "active = false", Silence::Inactive),
-        ("owner.affiliate = 'bo'", "owner.affiliate = 'cy'", Silence::Owner),
         ("sources = ['link']", "sources = ['api', 'iframe']", Silence::Source),
         ("types = ['sale']", "types = ['lead', 'custom']", Silence::Type),
         ("commissions = ['sale']", "commissions = ['two']", Silence::Commission),
@@ -97,7 +96,20 @@ fn an_affiliate_is_told_of_its_own_only() {
         let made =
             world.root(&format!("source=api&type=lead&offer_id=cz&affiliate_id={affiliate}"));
         assert_eq!(!told(&made).is_empty(), is_told, "{affiliate}");
+        assert_eq!(silences(&made), [], "of another's not even the trace tells");
     }
+}
+
+#[test]
+fn a_trace_names_a_bounded_number_of_silences() {
+    let api = |n| {
+        format!(
+            "[[tracking_api]]\nid = 'n{n}'\ntrigger = 'conversion'\nactive = false\n\
+             request.url = 'https://a/'\n"
+        )
+    };
+    let mut world = world(&(0..150).map(api).collect::<String>());
+    assert_eq!(silences(&world.click()).len(), 100);
 }
 
 const ASKS: &str = "set = { value = { path = '/v' }, external_id = { path = '/e' } }\n";

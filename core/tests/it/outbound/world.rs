@@ -125,7 +125,7 @@ impl World {
             Due::Hold => Delayed::Held(message.id),
             _ => Delayed::Ended,
         };
-        told.delayed.insert((api.clone(), message.transaction_id.unwrap()), state);
+        told.delayed.insert((api.clone(), message.transaction_id().unwrap()), state);
         if let Due::Send { sequence: Some(sequence), .. } = due {
             told.sequences.insert(api.clone(), sequence);
         }
@@ -219,7 +219,7 @@ impl World {
             if let Some(sequence) = message.sequence {
                 told.sequences.insert(api.clone(), sequence);
             } else {
-                let key = (api.clone(), message.transaction_id.unwrap());
+                let key = (api.clone(), message.transaction_id().unwrap());
                 told.delayed.insert(key, Delayed::Scheduled(message.id));
             }
             assert_eq!(message.state, MessageState::Due);

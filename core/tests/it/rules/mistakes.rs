@@ -85,6 +85,20 @@ fn urls_are_bounded() {
 }
 
 #[test]
+fn what_an_answer_sets_is_bounded() {
+    let head = "[[tracking_api]]\nid = \"x\"\nrequest.url = \"https://a/\"\n";
+    let of = |count: usize| {
+        let set = (0..count).map(|n| format!("set.\"param.p{n}\".path = \"/p\"\n"));
+        format!("{RIGHT}{head}{}", set.collect::<String>())
+    };
+    check(&of(50)).unwrap();
+    let issues = check(&of(51)).unwrap_err();
+    let at = Some((next_line(RIGHT) + 3, 1));
+    let expected = [("tracking_api[0].set", at, "more than 50 parameters", "remove some")];
+    compare("", Severity::Error, &issues, &expected);
+}
+
+#[test]
 fn columns_count_characters() {
     let text =
         "tenant = \"a\"\ncurrency = \"EUR\"\nadvertiser = [{ name = \"žž\", id = \"ž\" }]\r\n";
