@@ -291,8 +291,8 @@ pub(crate) fn render(template: &RequestTemplate, state: &State<'_>) -> Rendered 
     }
 }
 
-/// R39: what an affiliate owns sees its own conversions only. To all others it does not exist: there
-/// may be thousands, so that not even the trace names it.
+/// R39: what an affiliate owns sees its own conversions only. For all others it does not exist:
+/// there may be thousands, so that not even the trace names it.
 fn is_owners(api: &TrackingApi, root: &Root) -> bool {
     match &api.owner {
         Owner::Admin => true,
