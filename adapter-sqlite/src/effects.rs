@@ -9,6 +9,7 @@ use crate::{
     codes::Coded,
     fault::{Fault, bad},
     rows::{self, value},
+    under_root,
 };
 
 /// Where the rows of a decision belong.
@@ -51,11 +52,18 @@ pub(crate) fn apply(
 
 fn insert_conversion(db: &Connection, place: Place, stored: &Stored) -> Result<(), Fault> {
     let Place { tenant, ruleset } = place;
-    rows::insert_conversion(db, tenant, ruleset, &stored.conversion, stored.pair.as_ref())?;
+    let conversion = &stored.conversion;
+    rows::insert_conversion(db, tenant, ruleset, conversion, stored.pair.as_ref())?;
+    if !conversion.is_root() {
+        under_root::insert(db, conversion)?;
+    }
     hold_key(db, place, stored)
 }
 
 fn update_conversion(db: &Connection, place: Place, stored: &Stored) -> Result<(), Fault> {
+    if !stored.conversion.is_root() {
+        under_root::retype(db, &stored.conversion)?;
+    }
     rows::update_conversion(db, &stored.conversion, stored.pair.as_ref())?;
     hold_key(db, place, stored)
 }

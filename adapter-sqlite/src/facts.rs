@@ -14,6 +14,7 @@ use crate::{
     ids,
     rows::{self, one, value},
     store::Known,
+    under_root,
 };
 
 /// Answers a query in the order that [`FactQuery`] states. `known` may hold the root of the pcid.
@@ -46,7 +47,7 @@ pub(crate) fn fetch(
         facts.first = key.map(|key| fetch.holder(&key)).transpose()?.flatten();
     }
     if let Some(target) = &query.target {
-        let newest = fetch.newest_under(&root.id, target.conversion_type.as_ref())?;
+        let newest = under_root::newest(db, &root.id, target.conversion_type.as_ref())?;
         facts.newest_under_root = fetch.found(newest)?;
         facts.root_row = fetch.found(Some(root.id))?;
     }
@@ -205,65 +206,22 @@ impl Fetch<'_> {
         let by_key = by_key.flatten().map(ConversionId::from_bytes);
         let pair = pair.as_bytes();
         let by_row = match root {
-            Some(root) => self.newest(
+            Some(root) => newest(
+                self.db,
+                "conversions",
                 "tenant = ?1 AND pair = ?2 AND ifnull(root, id) = ?3",
                 params![self.tenant, pair, root],
                 conversion_type,
             ),
-            None => self.newest(
+            None => newest(
+                self.db,
+                "conversions",
                 "tenant = ?1 AND pair = ?2",
                 params![self.tenant, pair],
                 conversion_type,
             ),
         }?;
         Ok(by_key.max(by_row))
-    }
-
-    /// The newest conversion under a root, of the type where one is given (R21 c, d).
-    fn newest_under(
-        &self,
-        root: &ConversionId,
-        conversion_type: Option<&ConversionType>,
-    ) -> Result<Option<ConversionId>, Fault> {
-        self.newest("root = ?1", params![root.as_bytes()], conversion_type)
-    }
-
-    /// The greatest id among the rows of a condition whose index goes on with type and id. Without
-    /// a type: one seek for each type that occurs.
-    fn newest(
-        &self,
-        condition: &str,
-        given: &[&dyn rusqlite::ToSql],
-        conversion_type: Option<&ConversionType>,
-    ) -> Result<Option<ConversionId>, Fault> {
-        let next = given.len() + 1;
-        let is_of_type = |comparison: &str| {
-            format!(
-                "SELECT type, id FROM conversions WHERE {condition} AND type {comparison} \
-                 ?{next} ORDER BY type DESC, id DESC LIMIT 1"
-            )
-        };
-        let seek = |sql: &str, bound: &str| {
-            let mut all = given.to_vec();
-            all.push(&bound as &dyn rusqlite::ToSql);
-            one(self.db, sql, all.as_slice(), |row| {
-                let id = ConversionId::from_bytes(row.get(1)?);
-                Ok((row.get::<_, String>(0)?, id))
-            })
-        };
-        if let Some(known) = conversion_type {
-            let found = seek(&is_of_type("="), known.name())?;
-            return Ok(found.map(|(_, id)| id));
-        }
-        let below = is_of_type("<");
-        let mut newest = None;
-        // Above every type: names are ASCII.
-        let mut bound = "\u{7f}".to_owned();
-        while let Some((of_type, id)) = seek(&below, &bound)? {
-            newest = newest.max(Some(id));
-            bound = of_type;
-        }
-        Ok(newest)
     }
 
     /// Who holds a repeat key (R20, R47).
@@ -307,6 +265,45 @@ impl Fetch<'_> {
     fn conversion(&self, id: &ConversionId) -> Result<Conversion, Fault> {
         rows::conversion(self.db, self.tenant, id)?.ok_or_else(|| bad("conversion", id))
     }
+}
+
+/// The greatest id among the rows of a condition on a table whose index goes on with type and id.
+/// Without a type: one seek for each type that occurs.
+pub(crate) fn newest(
+    db: &Connection,
+    table: &str,
+    condition: &str,
+    given: &[&dyn rusqlite::ToSql],
+    conversion_type: Option<&ConversionType>,
+) -> Result<Option<ConversionId>, Fault> {
+    let next = given.len() + 1;
+    let is_of_type = |comparison: &str| {
+        format!(
+            "SELECT type, id FROM {table} WHERE {condition} AND type {comparison} ?{next} \
+             ORDER BY type DESC, id DESC LIMIT 1"
+        )
+    };
+    let seek = |sql: &str, bound: &str| {
+        let mut all = given.to_vec();
+        all.push(&bound as &dyn rusqlite::ToSql);
+        one(db, sql, all.as_slice(), |row| {
+            let id = ConversionId::from_bytes(row.get(1)?);
+            Ok((row.get::<_, String>(0)?, id))
+        })
+    };
+    if let Some(known) = conversion_type {
+        let found = seek(&is_of_type("="), known.name())?;
+        return Ok(found.map(|(_, id)| id));
+    }
+    let below = is_of_type("<");
+    let mut newest = None;
+    // Above every type: names are ASCII.
+    let mut bound = "\u{7f}".to_owned();
+    while let Some((of_type, id)) = seek(&below, &bound)? {
+        newest = newest.max(Some(id));
+        bound = of_type;
+    }
+    Ok(newest)
 }
 
 /// The advertiser of a pair: the one given, or else the root's.

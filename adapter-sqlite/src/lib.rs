@@ -27,6 +27,7 @@ mod rows;
 mod rules;
 mod schema;
 mod store;
+mod under_root;
 mod writer;
 
 pub use backup::{BackupError, BackupReport};

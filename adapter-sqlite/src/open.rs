@@ -9,7 +9,7 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
-use crate::schema;
+use crate::{schema, under_root};
 
 /// The oldest SQLite without the WAL race that corrupts databases.
 const SQLITE_MIN: i32 = 3_051_003;
@@ -41,6 +41,9 @@ pub struct Options {
     pub queue_len: usize,
     /// The most requests that share one commit.
     pub batch_max: usize,
+    /// Requests after which their conversions move from memory into the index by root; the more,
+    /// the fewer pages are written and the longer opening takes.
+    pub unmoved_max: usize,
     /// The most pages of 4 KiB that the database may have; beyond it the disk counts as full.
     /// Absent: as many as the disk holds.
     pub pages_max: Option<u32>,
@@ -54,6 +57,7 @@ impl Default for Options {
             cache_kib: 64 * 1024,
             queue_len: 4096,
             batch_max: 512,
+            unmoved_max: 32 * 1024,
             pages_max: None,
         }
     }
@@ -249,6 +253,7 @@ pub(crate) fn for_writing(path: &Path, options: &Options) -> Result<Connection, 
     let found = schema::version_of(&db, path)?;
     set_writing(&db, options).map_err(failed())?;
     schema::upgrade(&mut db, found).map_err(failed())?;
+    under_root::prepare_writing(&db).map_err(failed())?;
     Ok(db)
 }
 
@@ -261,10 +266,13 @@ pub(crate) fn for_reading(path: &Path) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags).map_err(failed())?;
     harden(&db, READER_CACHE_KIB).map_err(failed())?;
-    db.pragma_update(None, "query_only", true).map_err(failed())?;
     let path = path.to_owned();
     match schema::version_of(&db, &path)? {
-        schema::VERSION => Ok(db),
+        schema::VERSION => {
+            under_root::prepare_reading(&db).map_err(OpenError::sqlite(&path))?;
+            db.pragma_update(None, "query_only", true).map_err(OpenError::sqlite(&path))?;
+            Ok(db)
+        }
         0 => Err(OpenError::NotADatabase { path }),
         found => Err(OpenError::Older { path, found, known: schema::VERSION }),
     }

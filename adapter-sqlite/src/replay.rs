@@ -21,7 +21,7 @@ use crate::{
     log::{self, LogRow, REQUEST},
     rows::{self, CONVERSION},
     rules::{self, Rules},
-    schema, writer,
+    schema, under_root, writer,
 };
 
 /// What replaying found.
@@ -75,6 +75,7 @@ impl Reader {
             let mut again = Connection::open("")?;
             again.pragma_update(None, "journal_mode", "off")?;
             schema::upgrade(&mut again, 0)?;
+            under_root::prepare_replaying(&again)?;
             let transaction = again.unchecked_transaction()?;
             copy_rules(&snapshot, &transaction)?;
             let mut replay = Replay {

@@ -36,6 +36,7 @@ use crate::{
     open::{self, Lock, OpenError, Options},
     rules::{self, InstallError, Installed, Rules, RulesFormat},
     store::{Decided, Reply, Shared, Submission, SubmitError},
+    under_root::Merge,
 };
 
 /// How often a store that cannot write tries again while nobody asks, and how long it refuses
@@ -75,6 +76,7 @@ pub(crate) struct Writer {
     db: Option<Connection>,
     failed_at: Option<Instant>,
     ids: Ids,
+    merge: Merge,
     shared: Arc<Shared>,
     _lock: Lock,
 }
@@ -94,12 +96,14 @@ impl Writer {
                 return Err(OpenError::NotADatabase { path: path.to_owned() });
             }
         };
+        let merge = Merge::new(options.unmoved_max);
         Ok(Self {
             path: path.to_owned(),
             options,
             db: Some(db),
             failed_at: None,
             ids: Ids::above(newest),
+            merge,
             shared,
             _lock: lock,
         })
@@ -190,7 +194,7 @@ impl Writer {
     /// Decides a batch in one transaction.
     fn commit(&mut self, batch: &[Waiting]) -> Result<Vec<Decided>, Fault> {
         let shared = Arc::clone(&self.shared);
-        let (db, ids) = self.connection()?;
+        let (db, ids, merge) = self.connection()?;
         // A panic drops the transaction, which rolls it back.
         panic::catch_unwind(AssertUnwindSafe(|| {
             let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -200,6 +204,7 @@ impl Writer {
                 decide_one(&transaction, &shared, submission, id)
             };
             let decided = batch.iter().map(decide).collect::<Result<Vec<_>, _>>()?;
+            merge.step(&transaction, batch.len())?;
             let began = Instant::now();
             transaction.commit()?;
             shared.committed(batch.len() as u64, began.elapsed());
@@ -207,6 +212,7 @@ impl Writer {
         }))
         .unwrap_or(Err(Fault::Panic))
         .inspect(|_| self.is_well())
+        .inspect_err(|_| self.merge.rolled_back())
     }
 
     fn install(&mut self, new: NewRules) -> Result<Installed, InstallError> {
@@ -237,7 +243,7 @@ impl Writer {
         &mut self,
         new: &rules::Text<'_>,
     ) -> Result<Result<rules::Stored, counterfoil_core::Currency>, Fault> {
-        let (db, _) = self.connection()?;
+        let (db, ..) = self.connection()?;
         let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let stored = rules::store(&transaction, new)?;
         if stored.is_ok() {
@@ -250,12 +256,12 @@ impl Writer {
     }
 
     /// The connection, opened again where the disk has failed.
-    fn connection(&mut self) -> Result<(&mut Connection, &mut Ids), Fault> {
+    fn connection(&mut self) -> Result<(&mut Connection, &mut Ids, &mut Merge), Fault> {
         let db = match self.db.take() {
             Some(db) => db,
             None => reopen(&self.path, &self.options)?,
         };
-        Ok((self.db.insert(db), &mut self.ids))
+        Ok((self.db.insert(db), &mut self.ids, &mut self.merge))
     }
 
     fn give_up(&mut self, fault: &Fault) {
@@ -274,7 +280,7 @@ impl Writer {
 
     /// Tries to recover while nobody asks for anything.
     fn probe(&mut self) {
-        let probed = self.connection().and_then(|(db, _)| {
+        let probed = self.connection().and_then(|(db, ..)| {
             db.execute("INSERT INTO probe (filler) VALUES (zeroblob(?1))", [PROBE_LEN])?;
             db.execute("DELETE FROM probe", [])?;
             Ok(())

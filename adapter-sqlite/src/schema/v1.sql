@@ -1,7 +1,7 @@
 -- Schema version 1.
 --
 -- Ids are the 16 bytes of a UUIDv7, so that tables grow at their right edge; the repeat key and
--- the root in `conversions_under_root` are the only values that come in random order.
+-- the root in `under_root` are the only values that come in random order.
 -- Amounts are micro-units (1.00 is 1000000), times are milliseconds since 1970 in UTC, small
 -- enumerations are the codes of codes.rs, `more` and `terms` are the forms of blobs.rs.
 
@@ -54,7 +54,18 @@ CREATE TABLE conversions (
     first_more  BLOB
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX conversions_under_root ON conversions (root, type) WHERE root IS NOT NULL;
+-- Which conversions stand under a root: an index over `conversions` that is kept behind the writes
+-- (under_root.rs).
+CREATE TABLE under_root (
+    root BLOB NOT NULL,
+    type TEXT NOT NULL,
+    id   BLOB NOT NULL,
+    PRIMARY KEY (root, type, id)
+) STRICT, WITHOUT ROWID;
+
+-- Conversions up to this id have their row in it; of later ones it may hold some.
+CREATE TABLE under_root_upto (id BLOB NOT NULL) STRICT;
+INSERT INTO under_root_upto VALUES (x'');
 
 CREATE INDEX conversions_of_pair ON conversions (tenant, pair, type) WHERE pair IS NOT NULL;
 

@@ -26,7 +26,9 @@ impl SqliteEngine {
         }
         if self.store.is_none() {
             let path = folder.path().join("test.db");
-            let store = Store::open(&path, Options::default()).map_err(EngineError::new)?;
+            // Few stay in memory: every way to find what stands under a root is taken.
+            let options = Options { unmoved_max: 3, ..Options::default() };
+            let store = Store::open(&path, options).map_err(EngineError::new)?;
             store.use_stored_rules().map_err(EngineError::new)?;
             self.store = Some(store);
         }

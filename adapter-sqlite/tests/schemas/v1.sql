@@ -31,7 +31,6 @@ CREATE TABLE conversions (
 CREATE INDEX conversions_of_pair ON conversions (tenant, pair, type) WHERE pair IS NOT NULL;
 CREATE INDEX conversions_pair_root ON conversions (tenant, pair, ifnull(root, id), type)
     WHERE pair IS NOT NULL;
-CREATE INDEX conversions_under_root ON conversions (root, type) WHERE root IS NOT NULL;
 CREATE TABLE counters (
     root       BLOB NOT NULL,
     tenant     INTEGER NOT NULL,
@@ -102,7 +101,15 @@ CREATE INDEX transactions_due ON transactions (tenant, auto_set_at, id)
 CREATE INDEX transactions_made_later ON transactions (id)
     WHERE substr(id, 1, 14) <> substr(conversion, 1, 14);
 CREATE UNIQUE INDEX transactions_once ON transactions (conversion, commission);
+CREATE TABLE under_root (
+    root BLOB NOT NULL,
+    type TEXT NOT NULL,
+    id   BLOB NOT NULL,
+    PRIMARY KEY (root, type, id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE under_root_upto (id BLOB NOT NULL) STRICT;
 -- rows
+INSERT INTO under_root_upto VALUES (x'');
 INSERT INTO tenants VALUES (1, 'acme', 'EUR', 1);
 INSERT INTO rulesets VALUES (1, 1, X'C75263E0DE8B44B4CE874ADDBA51B9E0BD335A33B7D6835F3937FA61A1F89630', 0, '
 tenant   = "acme"

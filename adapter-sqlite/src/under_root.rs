@@ -1,0 +1,195 @@
+//! Which conversions stand under a root (R21): the table `under_root`, kept behind the writes.
+//!
+//! Roots come in random order, so a row in it for each new conversion would dirty a page each,
+//! which costs as much as all else that is written about it. Instead the writer keeps the newest
+//! rows in memory, in the temporary table `under_root_fresh`, and moves them in sorted slices, so
+//! that many share a page:
+//!
+//! ```text
+//! new conversion -> under_root_fresh (memory) -- Merge: a slice with each batch --> under_root
+//! ```
+//!
+//! Nothing is lost with the memory: `under_root_upto` names the id up to which all conversions have
+//! moved, and those after it are read from `conversions` again, when the writer opens the database
+//! into its temporary table, and for readers by a view of the same name. Both tables together are
+//! the index; a row may be in both.
+
+use counterfoil_core::{Conversion, ConversionId, ConversionType};
+use rusqlite::{Connection, params};
+
+use crate::{
+    effects, facts,
+    fault::Fault,
+    rows::{one, value},
+};
+
+/// Rows that move with each request of a batch: faster than they come.
+const MOVED_PER_REQUEST: usize = 4;
+
+/// What an opened connection must have beside the tables, as [`newest`] reads it.
+const FRESH_TABLE: &str = "CREATE TEMP TABLE under_root_fresh (root BLOB NOT NULL, \
+     type TEXT NOT NULL, id BLOB NOT NULL, PRIMARY KEY (root, type, id)) STRICT, WITHOUT ROWID";
+
+/// The same for who cannot write.
+const FRESH_VIEW: &str = "CREATE TEMP VIEW under_root_fresh AS SELECT root, type, id \
+     FROM conversions WHERE id > (SELECT id FROM under_root_upto) AND root IS NOT NULL";
+
+/// Prepares a connection that writes; all fresh rows are read.
+pub(crate) fn prepare_writing(db: &Connection) -> rusqlite::Result<()> {
+    db.pragma_update(None, "temp_store", "memory")?;
+    prepare_replaying(db)?;
+    db.execute(
+        "INSERT INTO temp.under_root_fresh SELECT root, type, id FROM conversions \
+         WHERE id > (SELECT id FROM under_root_upto) AND root IS NOT NULL ORDER BY 1, 2, 3",
+        [],
+    )?;
+    Ok(())
+}
+
+/// Prepares a connection to an empty database that is thrown away: its rows stay fresh.
+pub(crate) fn prepare_replaying(db: &Connection) -> rusqlite::Result<()> {
+    db.execute_batch(FRESH_TABLE)
+}
+
+/// Prepares a connection that only reads.
+pub(crate) fn prepare_reading(db: &Connection) -> rusqlite::Result<()> {
+    db.execute_batch(FRESH_VIEW)
+}
+
+/// Adds a new conversion.
+pub(crate) fn insert(db: &Connection, conversion: &Conversion) -> Result<(), Fault> {
+    put(db, "temp.under_root_fresh", conversion)
+}
+
+/// Gives a conversion the type that it is about to have (R47). It moves at once: it may be older
+/// than those that are read again when the database is opened.
+pub(crate) fn retype(db: &Connection, conversion: &Conversion) -> Result<(), Fault> {
+    let (root, id) = (conversion.root_id.as_bytes(), conversion.id.as_bytes());
+    let sql = "SELECT type FROM conversions WHERE id = ?1 AND type <> ?2";
+    let before: Option<String> = value(db, sql, params![id, conversion.conversion_type.name()])?;
+    let Some(before) = before else {
+        return Ok(());
+    };
+    for table in ["temp.under_root_fresh", "under_root"] {
+        let sql = format!("DELETE FROM {table} WHERE root = ?1 AND type = ?2 AND id = ?3");
+        db.prepare_cached(&sql)?.execute(params![root, before, id])?;
+    }
+    put(db, "under_root", conversion)
+}
+
+fn put(db: &Connection, table: &str, conversion: &Conversion) -> Result<(), Fault> {
+    let (root, id) = (conversion.root_id.as_bytes(), conversion.id.as_bytes());
+    db.prepare_cached(&format!("INSERT INTO {table} VALUES (?1, ?2, ?3)"))?.execute(params![
+        root,
+        conversion.conversion_type.name(),
+        id
+    ])?;
+    Ok(())
+}
+
+/// The newest conversion under a root, of the type where one is given (R21 c, d). Without a type:
+/// one seek for each type that occurs.
+pub(crate) fn newest(
+    db: &Connection,
+    root: &ConversionId,
+    conversion_type: Option<&ConversionType>,
+) -> Result<Option<ConversionId>, Fault> {
+    let moved = newest_in(db, "under_root", root, conversion_type)?;
+    Ok(moved.max(newest_in(db, "temp.under_root_fresh", root, conversion_type)?))
+}
+
+fn newest_in(
+    db: &Connection,
+    table: &str,
+    root: &ConversionId,
+    conversion_type: Option<&ConversionType>,
+) -> Result<Option<ConversionId>, Fault> {
+    facts::newest(db, table, "root = ?1", params![root.as_bytes()], conversion_type)
+}
+
+/// The move of fresh rows, in slices that belong to the transactions of the batches.
+#[derive(Debug)]
+pub(crate) struct Merge {
+    /// Requests after which fresh rows begin to move.
+    generation: usize,
+    /// Requests since the newest id that will have moved.
+    requests: usize,
+    moving: Option<Moving>,
+}
+
+/// Fresh rows on the move.
+#[derive(Clone, Debug)]
+struct Moving {
+    /// The last id that moves; what comes later waits for the next time.
+    upto: [u8; 16],
+    /// The last row that moved.
+    after: Row,
+}
+
+type Row = ([u8; 16], String, [u8; 16]);
+
+impl Merge {
+    /// Nothing moves until so many requests came.
+    pub(crate) fn new(generation: usize) -> Self {
+        Self { generation, requests: 0, moving: None }
+    }
+
+    /// A transaction that held a slice was rolled back: what moved may be back.
+    pub(crate) fn rolled_back(&mut self) {
+        if let Some(moving) = &mut self.moving {
+            moving.after = Row::default();
+        }
+    }
+
+    /// Moves what a batch of so many requests should.
+    pub(crate) fn step(&mut self, db: &Connection, requests: usize) -> Result<(), Fault> {
+        self.requests += requests;
+        let Some(moving) = &mut self.moving else {
+            if self.requests >= self.generation
+                && let Some(upto) = effects::newest_id(db)?
+            {
+                self.requests = 0;
+                self.moving = Some(Moving { upto, after: Row::default() });
+            }
+            return Ok(());
+        };
+        let rows = requests * MOVED_PER_REQUEST;
+        let Some(last) = end_of_slice(db, moving, rows)? else {
+            db.execute("UPDATE under_root_upto SET id = ?1", [moving.upto])?;
+            self.moving = None;
+            return Ok(());
+        };
+        move_slice(db, moving, &last)?;
+        moving.after = last;
+        Ok(())
+    }
+}
+
+/// What a slice moves: between two rows, and not newer than the last id.
+const IS_IN_SLICE: &str =
+    "(root, type, id) > (?1, ?2, ?3) AND (root, type, id) <= (?4, ?5, ?6) AND id <= ?7";
+
+/// The last of the next so many rows; none: all have moved.
+fn end_of_slice(db: &Connection, moving: &Moving, rows: usize) -> Result<Option<Row>, Fault> {
+    let (root, of_type, id) = &moving.after;
+    let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+    let sql = "SELECT root, type, id FROM (SELECT root, type, id FROM temp.under_root_fresh \
+         WHERE (root, type, id) > (?1, ?2, ?3) AND id <= ?4 ORDER BY root, type, id LIMIT ?5) \
+         ORDER BY root DESC, type DESC, id DESC LIMIT 1";
+    one(db, sql, params![root, of_type, id, moving.upto, rows], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    })
+}
+
+fn move_slice(db: &Connection, moving: &Moving, last: &Row) -> Result<(), Fault> {
+    let (after, upto) = (&moving.after, &moving.upto);
+    let given = params![after.0, after.1, after.2, last.0, last.1, last.2, upto];
+    let insert = format!(
+        "INSERT OR IGNORE INTO under_root SELECT root, type, id FROM temp.under_root_fresh \
+         WHERE {IS_IN_SLICE} ORDER BY root, type, id"
+    );
+    db.prepare_cached(&insert)?.execute(given)?;
+    let delete = format!("DELETE FROM temp.under_root_fresh WHERE {IS_IN_SLICE}");
+    db.prepare_cached(&delete)?.execute(given)?;
+    Ok(())
+}
