@@ -29,6 +29,8 @@ pub enum Place {
     Form,
     /// A body of another kind: as it is.
     Raw,
+    /// Text or an attribute in XML.
+    Xml,
 }
 
 /// Only what RFC 3986 calls unreserved stays: good in every part of a URL and in a form.
@@ -47,6 +49,7 @@ impl Place {
             Self::Header => utf8_percent_encode(value, CONTROLS).into(),
             Self::Json => json_text(value).into(),
             Self::Raw => value.into(),
+            Self::Xml => xml_text(value).into(),
         }
     }
 }
@@ -55,6 +58,22 @@ impl Place {
 pub(crate) fn json_text(value: &str) -> String {
     let quoted = serde_json::to_string(value).unwrap_or_default();
     quoted.strip_prefix('"').and_then(|q| q.strip_suffix('"')).unwrap_or_default().to_string()
+}
+
+/// The five characters that mean something in XML.
+fn xml_text(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for char in value.chars() {
+        match char {
+            '&' => text.push_str("&amp;"),
+            '<' => text.push_str("&lt;"),
+            '>' => text.push_str("&gt;"),
+            '"' => text.push_str("&quot;"),
+            '\'' => text.push_str("&apos;"),
+            plain => text.push(plain),
+        }
+    }
+    text
 }
 
 /// A piece of a template.

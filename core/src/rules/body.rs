@@ -185,7 +185,11 @@ fn raw(item: &Item<'_>, kind: &str, visibility: Visibility, built: &mut Builder)
     if essence.ends_with("/json") || essence.ends_with("+json") {
         return raw_json(item, &template, visibility, built);
     }
-    let place = if essence == FORM_TYPE { Place::Form } else { Place::Raw };
+    let place = match &*essence {
+        FORM_TYPE => Place::Form,
+        xml if xml.ends_with("/xml") || xml.ends_with("+xml") => Place::Xml,
+        _ => Place::Raw,
+    };
     built.template(item, &template, visibility, place)
 }
 

@@ -1,6 +1,8 @@
 //! Rendering (R40): every macro, every place, and values that try to be more than values.
 
 use counterfoil_core::{MACROS, Message, complete, shown_parts};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use proptest::prelude::*;
 
 use super::world::{PAYS, World, messages, url};
 
@@ -152,4 +154,47 @@ fn no_value_climbs_the_path() {
     let request = "request.url = 'https://a/orders/{param.note}/{param.other}'";
     let (_, message) = message("transaction", request, "note=..&other=.");
     assert_eq!(url(&message), "https://a/orders/%2E%2E/%2E");
+}
+
+#[test]
+fn raw_bodies_are_encoded_by_their_content_type() {
+    let table = [
+        ("text/xml; charset=utf-8", "&lt;a b=&quot;&apos;&quot;&gt;&amp;"),
+        ("application/soap+xml", "&lt;a b=&quot;&apos;&quot;&gt;&amp;"),
+        ("Application/X-WWW-Form-Urlencoded", "%3Ca%20b%3D%22%27%22%3E%26"),
+        ("text/plain", "<a b=\"'\">&"),
+    ];
+    for (kind, want) in table {
+        let raw = "raw = 'n={param.note}'";
+        let request = format!(
+            "request = {{ url = 'https://a/', body = {{ {raw}, content_type = '{kind}' }} }}"
+        );
+        let (_, message) = message("transaction", &request, "note=%3Ca+b%3D%22%27%22%3E%26");
+        assert_eq!(body(&message), format!("n={want}"), "{kind}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_value_changes_the_form_of_a_request(value in "[^\0]{1,200}") {
+        let request = r#"
+[tracking_api.request]
+url = "https://a:1/p/{param.note}/q?n={param.note}&m=1"
+headers = { x-note = "{param.note}" }
+body.json = { n = "{param.note}", m = 1 }
+"#;
+        let encoded = utf8_percent_encode(&value, NON_ALPHANUMERIC);
+        let (world, message) = message("transaction", request, &format!("note={encoded}"));
+        let kept = world.newest().conversion.params.get("note").map_or("", |kept| &**kept);
+        let url = url(&message);
+        prop_assert!(url.starts_with("https://a:1/p/") && url.ends_with("&m=1"), "{}", url);
+        let counts = ["/", "?", "&", "#"].map(|mark| url.matches(mark).count());
+        prop_assert_eq!(counts, [5, 1, 1, 0]);
+        let (_, header) = &message.request.as_ref().unwrap().headers[0];
+        prop_assert!(shown_parts(header).bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+        let body: serde_json::Value = serde_json::from_str(&body(&message)).unwrap();
+        prop_assert_eq!(body, serde_json::json!({ "n": kept, "m": 1 }));
+    }
 }
