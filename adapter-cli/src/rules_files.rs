@@ -92,7 +92,7 @@ impl RulesFile {
             message: problem.to_string(),
             hint: Some(problem.hint()),
         };
-        let problems = secrets.problems(ruleset.api_tokens().iter());
+        let problems = secrets.problems(ruleset.secrets());
         self.issues.extend(problems.into_iter().map(issue));
     }
 

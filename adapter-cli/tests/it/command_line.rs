@@ -115,14 +115,23 @@ fn a_failed_step_tells_why_it_was_refused_and_which_names_are_unknown() {
 
 #[test]
 fn a_missing_secret_is_a_warning_in_check_and_stops_a_start() {
-    let rules = format!("api_tokens = [\"{{secret:acme_api}}\"]\n{RULES}");
-    let sandbox = Sandbox::new().file("rules.toml", &rules);
-    sandbox
-        .run("check rules.toml")
-        .code(0)
-        .stdout_has("warning")
-        .stdout_has("COUNTERFOIL_SECRET_ACME_API");
-    sandbox.run("serve --rules rules.toml --db acme.db").code(1).stderr_has("no secret `acme_api`");
+    let of_requests = "[[tracking_api]]\nid = \"x\"\n\
+                       request.url = \"https://shoply.example/?key={secret:acme_api}\"\n";
+    for rules in [
+        format!("api_tokens = [\"{{secret:acme_api}}\"]\n{RULES}"),
+        format!("{RULES}{of_requests}"),
+    ] {
+        let sandbox = Sandbox::new().file("rules.toml", &rules);
+        sandbox
+            .run("check rules.toml")
+            .code(0)
+            .stdout_has("warning")
+            .stdout_has("COUNTERFOIL_SECRET_ACME_API");
+        sandbox
+            .run("serve --rules rules.toml --db acme.db")
+            .code(1)
+            .stderr_has("no secret `acme_api`");
+    }
 }
 
 #[test]

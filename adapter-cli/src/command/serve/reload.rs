@@ -109,7 +109,7 @@ fn require_secrets<'a>(
     rulesets: impl Iterator<Item = &'a counterfoil_core::Ruleset>,
     secrets: &Secrets,
 ) -> Result<(), Failure> {
-    let names: BTreeSet<&SecretName> = rulesets.flat_map(|rules| rules.api_tokens()).collect();
+    let names: BTreeSet<&SecretName> = rulesets.flat_map(|rules| rules.secrets()).collect();
     match secrets.problems(names.into_iter()).first() {
         None => Ok(()),
         Some(problem) => Err(Failure::could_not(problem).hint(problem.hint())),
