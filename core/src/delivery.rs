@@ -191,6 +191,8 @@ pub enum DeadReason {
     Forbidden,
     /// An earlier step of the sequence died (R46).
     PreviousStepFailed,
+    /// It was delayed, and its conditions held no more when it was due (R43).
+    ConditionsNotMet,
 }
 
 /// What follows an attempt (R42).

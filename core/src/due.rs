@@ -23,13 +23,16 @@ pub enum Due {
     },
     /// The result is still pending: it is held until there is one (R43).
     Hold,
-    /// Its conditions hold no more: it ends, and takes no number.
+    /// Its conditions hold no more: it is dead ([`DeadReason::ConditionsNotMet`]), and takes no
+    /// number.
+    ///
+    /// [`DeadReason::ConditionsNotMet`]: crate::DeadReason::ConditionsNotMet
     Drop(Silence),
     /// The rules of its event do not know it: a defect, told as one.
     Unknown,
 }
 
-/// Renders a message with the state of now, by the rules of its event.
+/// Renders a message with the state of now, by the rules of its event. `found` is its conversion.
 pub fn due(ruleset: &Ruleset, message: &Message, found: &Found) -> Due {
     let state = |sequence| State {
         root: &found.root,

@@ -106,7 +106,8 @@ pub struct Found {
 pub struct Told {
     /// The last number that each tracking API gave, where it gave one.
     pub sequences: BTreeMap<TrackingApiId, u32>,
-    /// The newest message of each delayed tracking API about each transaction.
+    /// The newest message of each delayed tracking API about each transaction. What its own state
+    /// and its request tell: due and not rendered, held, or anything else.
     pub delayed: BTreeMap<(TrackingApiId, TransactionId), Delayed>,
 }
 

@@ -1,5 +1,23 @@
 //! Messages: what is told to another system about one event, until it is delivered or dead
 //! (R40, R43, R44, R46).
+//!
+//! The life of a message, as whoever stores and sends it keeps it:
+//!
+//! 1. [`Effect::InsertMessage`](crate::Effect::InsertMessage) makes it, in the commit of its
+//!    decision, together with the version of the rules that decided: they are the rules of its
+//!    event for as long as it lives.
+//! 2. Where it has no request when it is due, [`due`](crate::due()) says, with the state of then
+//!    and in one commit with its answer, whether it is rendered, held or dropped.
+//!    [`Effect::WakeMessage`](crate::Effect::WakeMessage) makes a held one due again.
+//! 3. It is attempted when the message of the number before it has ended (R44), and the
+//!    [`Breaker`](crate::Breaker) of its destination allows it. Secrets are put in by
+//!    [`complete`](crate::complete) for each attempt.
+//! 4. Of a good answer, [`read_answer`](crate::read_answer) says whether it is pending and what it
+//!    sets; [`Message::update_text`] is the request that applies it, by the method `tracking_api`
+//!    or `step`.
+//! 5. [`after_attempt`](crate::after_attempt) says what follows.
+//! 6. When a step is delivered and its answer applied, the next step is due; when it is dead, so
+//!    are the steps behind it (R46).
 
 use alloc::{boxed::Box, vec::Vec};
 
