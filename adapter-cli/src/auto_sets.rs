@@ -8,7 +8,7 @@ use std::{
 };
 
 use counterfoil_core::{Arrival, Method, Request};
-use counterfoil_sqlite::{Decided, Due, Rules, Store, Submission, SubmitError};
+use counterfoil_sqlite::{Decided, Due, Rules, Store, Submission, SubmitError, Waiting};
 
 use crate::{clock, store::EmbeddedStore};
 
@@ -87,9 +87,8 @@ fn submit_due(store: &Store, is_stopped: impl Fn() -> bool) -> Result<(), Waits>
 /// Submits some auto-sets of a tenant, so that they can share a commit, and waits for all.
 fn submit_all(store: &Store, rules: &Rules, due: &[Due]) -> Result<(), Waits> {
     let (reply, replies) = mpsc::channel();
-    for one in due {
-        submit(store, rules, one, reply.clone());
-    }
+    let waiting = |one| waiting(rules, one, reply.clone());
+    store.submit(due.iter().map(waiting).collect());
     drop(reply);
     let mut all = Ok(());
     for result in replies {
@@ -101,12 +100,7 @@ fn submit_all(store: &Store, rules: &Rules, due: &[Due]) -> Result<(), Waits> {
     all
 }
 
-fn submit(
-    store: &Store,
-    rules: &Rules,
-    due: &Due,
-    reply: mpsc::Sender<Result<Decided, SubmitError>>,
-) {
+fn waiting(rules: &Rules, due: &Due, reply: mpsc::Sender<Result<Decided, SubmitError>>) -> Waiting {
     let arrival = Arrival {
         request: Request::AutoSet(due.transaction_id),
         method: Method::AutoSet,
@@ -122,7 +116,7 @@ fn submit(
     };
     // The receiver outlives every sender, so it is there.
     let answered = move |result| drop(reply.send(result));
-    store.submit(submission, Box::new(answered));
+    Waiting { submission, reply: Box::new(answered) }
 }
 
 /// How long to sleep until the next one is due, as far as it is known.

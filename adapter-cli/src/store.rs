@@ -48,21 +48,22 @@ impl http::Store for EmbeddedStore {
         })
     }
 
-    fn submit(&self, submission: http::Submission, reply: http::Reply) {
-        let ruleset = submission.rules.ruleset;
-        let rules = self.store.rules(ruleset.tenant().as_str());
-        let request = &submission.arrival.request;
-        let known = rules.and_then(|rules| self.reader().known(&rules, request));
-        let submission = sqlite::Submission {
-            ruleset,
-            arrival: submission.arrival,
-            received_at: submission.received_at,
-            known,
+    fn submit(&self, batch: Vec<(http::Submission, http::Reply)>) {
+        let waiting = |(submission, reply): (http::Submission, http::Reply)| {
+            let submission = sqlite::Submission {
+                ruleset: submission.rules.ruleset,
+                arrival: submission.arrival,
+                received_at: submission.received_at,
+                known: None,
+            };
+            let answered = |result: Result<sqlite::Decided, sqlite::SubmitError>| {
+                reply(result.map(decided).map_err(submit_error));
+            };
+            sqlite::Waiting { submission, reply: Box::new(answered) }
         };
-        let answered = |result: Result<sqlite::Decided, sqlite::SubmitError>| {
-            reply(result.map(decided).map_err(submit_error));
-        };
-        self.store.submit(submission, Box::new(answered));
+        let mut batch: Vec<_> = batch.into_iter().map(waiting).collect();
+        self.store.look_up(&mut batch);
+        self.store.submit(batch);
     }
 
     fn explain(

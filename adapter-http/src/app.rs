@@ -15,10 +15,10 @@ use tokio::{task::spawn_blocking, time::timeout};
 
 use crate::{
     answer::Answer,
-    answers::Answers,
     auth::Guard,
     body::{self, Form},
     config::{Config, Limits},
+    handover::Handover,
     metrics::Metrics,
     problem::Problem,
     routes::{edit, explain, link, lists, postback, process, root, rules},
@@ -32,7 +32,7 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     pub(crate) guard: Guard,
     pub(crate) metrics: Metrics,
-    answers: Answers,
+    handover: Handover,
     public: Table,
     admin: Table,
 }
@@ -48,11 +48,11 @@ pub(crate) struct Call<'a> {
 impl App {
     pub(crate) fn new(config: Config, store: Arc<dyn Store>) -> Self {
         Self {
+            handover: Handover::new(store.clone()),
             store,
             limits: config.limits,
             guard: Guard::new(&config),
             metrics: Metrics::new(),
-            answers: Answers::new(),
             public: Table::of(Listener::Public),
             admin: Table::of(Listener::Admin),
         }
@@ -190,9 +190,7 @@ impl Call<'_> {
         let began = Instant::now();
         let method = arrival.method;
         let submission = Submission { rules, arrival, received_at: now() };
-        let (reply, receiver) = self.app.answers.expect();
-        self.app.store.submit(submission, reply);
-        let decided = receiver.await.unwrap_or(Err(SubmitError::Unavailable));
+        let decided = self.app.handover.submit(submission).await;
         let decided = decided.inspect_err(|error| {
             tracing::warn!(tenant = self.tenant(), %error, "failed to store a request");
         })?;

@@ -51,11 +51,11 @@
 #![forbid(unsafe_code)]
 
 mod answer;
-mod answers;
 mod app;
 mod auth;
 mod body;
 mod config;
+mod handover;
 mod listener;
 mod metrics;
 mod openapi;

@@ -146,9 +146,10 @@ pub trait Store: Send + Sync + 'static {
     /// must be cheap and must not block.
     fn rules(&self, tenant: &str) -> Option<RunningRules>;
 
-    /// Decides and stores one arrival, then calls `reply` once the commit is on stable storage.
-    /// Never blocks: where too many wait, `reply` is called at once with [`SubmitError::Busy`].
-    fn submit(&self, submission: Submission, reply: Reply);
+    /// Decides and stores arrivals in their order, and calls each reply once the commit is on
+    /// stable storage. Never blocks: where too many wait, a reply is called at once with
+    /// [`SubmitError::Busy`].
+    fn submit(&self, batch: Vec<(Submission, Reply)>);
 
     /// Decides one arrival as if it came at `at`, and writes nothing. May block.
     ///

@@ -39,7 +39,7 @@ pub struct Options {
     pub cache_kib: u32,
     /// Requests that may wait for the writer; one more is [`crate::SubmitError::Busy`].
     pub queue_len: usize,
-    /// The most requests that share one commit.
+    /// Requests in a commit after which no more join it.
     pub batch_max: usize,
     /// Requests after which their conversions move from memory into the index by root; the more,
     /// the fewer pages are written and the longer opening takes.

@@ -7,7 +7,8 @@ use std::{
 };
 
 use counterfoil_core::{
-    Decision, Receipt, Request, RequestId, Root, Ruleset, TenantName, Timestamp, TransactionId,
+    ConversionId, Decision, Receipt, Request, RequestId, Root, Ruleset, TenantName, Timestamp,
+    TransactionId,
 };
 use rusqlite::{Connection, params};
 
@@ -92,16 +93,21 @@ impl Reader {
         Ok(Self { path: path.to_owned(), idle: Mutex::new(vec![first]), rules: Mutex::default() })
     }
 
-    /// Looks up what the writer would otherwise have to: the root of the request's pcid. Absent
-    /// where there is none yet; the writer looks again. A few microseconds.
-    pub fn known(&self, rules: &Rules, request: &Request) -> Option<Known> {
-        let Request::Postback(postback) = request else {
-            return None;
-        };
-        let pcid = postback.pcid?;
-        // What fails here fails again where it is answered.
-        let root = self.with(|db| facts::root_of(db, rules.tenant, &pcid)).ok()??;
-        Some(Known { pcid, root })
+    /// The roots of pcids, each with its tenant, all of one state. Absent where there is none yet,
+    /// and where the database cannot be read, which is told where it is answered.
+    pub(crate) fn known(&self, pcids: &[Option<(i64, ConversionId)>]) -> Vec<Option<Known>> {
+        let found = self.with(|db| {
+            let snapshot = db.unchecked_transaction()?;
+            let known = |asked: &Option<(i64, ConversionId)>| {
+                let Some((tenant, pcid)) = *asked else {
+                    return Ok(None);
+                };
+                let root = facts::root_of(&snapshot, tenant, &pcid)?;
+                Ok(root.map(|root| Known { pcid, root }))
+            };
+            pcids.iter().map(known).collect()
+        });
+        found.unwrap_or_else(|_| vec![None; pcids.len()])
     }
 
     /// Decides without writing: what would become of the request now, under `ruleset`, which need

@@ -13,7 +13,7 @@ use std::{
 };
 
 use counterfoil_core::{
-    Arrival, ConversionId, Decision, Issue, Receipt, Root, Ruleset, TenantName, Timestamp,
+    Arrival, ConversionId, Decision, Issue, Receipt, Request, Root, Ruleset, TenantName, Timestamp,
 };
 
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     open::{self, Lock, OpenError, Options},
     reader::Reader,
     rules::{self, InstallError, Installed, Rules, RulesFormat},
-    writer::{Job, NewRules, Waiting, Writer},
+    writer::{Job, NewRules, Writer},
 };
 
 /// A database that this process owns. Share it by reference or `Arc`; dropping it answers what is
@@ -30,6 +30,8 @@ use crate::{
 pub struct Store {
     reader: Reader,
     shared: Arc<Shared>,
+    /// Requests that may wait.
+    queue_len: u64,
     /// Absent only while the store is dropped.
     jobs: Option<SyncSender<Job>>,
     writer: Option<JoinHandle<()>>,
@@ -65,8 +67,16 @@ pub struct Submission {
     /// When it arrived: [`Receipt::at`], and the time that its ids carry unless later ids are
     /// stored already.
     pub received_at: Timestamp,
-    /// What the caller has looked up already, from [`Reader::known`].
+    /// What was looked up already, by [`Store::look_up`].
     pub known: Option<Known>,
+}
+
+/// A request and who waits for its answer.
+pub struct Waiting {
+    /// The request.
+    pub submission: Submission,
+    /// Takes the answer.
+    pub reply: Reply,
 }
 
 /// What can never change about a request's pcid: looked up beside the writer, so that it need not.
@@ -140,13 +150,15 @@ impl Store {
         let db = open::for_writing(path, &options)?;
         let shared = Arc::<Shared>::default();
         let (jobs, waiting) = mpsc::sync_channel(options.queue_len.max(1));
+        let queue_len = options.queue_len as u64;
         let writer = Writer::new(path, options, db, lock, Arc::clone(&shared))?;
         let failed = |source| OpenError::Io { path: path.to_owned(), source };
         let thread = thread::Builder::new()
             .name("counterfoil-writer".to_owned())
             .spawn(move || writer.run(&waiting))
             .map_err(failed)?;
-        Ok(Self { reader: Reader::open(path)?, shared, jobs: Some(jobs), writer: Some(thread) })
+        let reader = Reader::open(path)?;
+        Ok(Self { reader, shared, queue_len, jobs: Some(jobs), writer: Some(thread) })
     }
 
     /// Reads beside the writer.
@@ -228,22 +240,50 @@ impl Store {
         rules.values().cloned().collect()
     }
 
-    /// Hands a request to the writer and returns at once. `reply` is called exactly once: after
+    /// Looks up what the writer would otherwise have to, all of one state. Where it fails, the
+    /// writer looks.
+    pub fn look_up(&self, batch: &mut [Waiting]) {
+        let asked = |waiting: &Waiting| {
+            let submission = &waiting.submission;
+            let Request::Postback(postback) = &submission.arrival.request else {
+                return None;
+            };
+            let rules = self.rules(submission.ruleset.tenant().as_str())?;
+            Some((rules.tenant, postback.pcid?))
+        };
+        let pcids: Vec<_> = batch.iter().map(asked).collect();
+        for (waiting, known) in batch.iter_mut().zip(self.reader.known(&pcids)) {
+            waiting.submission.known = known;
+        }
+    }
+
+    /// Hands requests to the writer and returns at once. Each reply is called exactly once: after
     /// the commit, or with the error; [`SubmitError::Busy`] is answered before this returns.
-    pub fn submit(&self, submission: Submission, reply: Reply) {
-        self.shared.queue_depth.fetch_add(1, Ordering::Relaxed);
-        let job = Job::Decide(Waiting { submission, reply });
+    pub fn submit(&self, mut batch: Vec<Waiting>) {
+        let requests = batch.len() as u64;
+        let before = self.shared.queue_depth.fetch_add(requests, Ordering::Relaxed);
+        let room = self.queue_len.saturating_sub(before).min(requests);
+        let refused = batch.split_off(usize::try_from(room).unwrap_or(usize::MAX));
+        self.refuse(refused, SubmitError::Busy);
+        if batch.is_empty() {
+            return;
+        }
         let sent = match &self.jobs {
-            Some(jobs) => jobs.try_send(job),
-            None => Err(TrySendError::Disconnected(job)),
+            Some(jobs) => jobs.try_send(Job::Decide(batch)),
+            None => Err(TrySendError::Disconnected(Job::Decide(batch))),
         };
-        let (job, error) = match sent {
-            Ok(()) => return,
-            Err(TrySendError::Full(job)) => (job, SubmitError::Busy),
-            Err(TrySendError::Disconnected(job)) => (job, SubmitError::Unavailable),
-        };
-        self.shared.taken(1);
-        if let Job::Decide(waiting) = job {
+        match sent {
+            Ok(()) => {}
+            Err(TrySendError::Full(job)) => self.refuse(job.into_waiting(), SubmitError::Busy),
+            Err(TrySendError::Disconnected(job)) => {
+                self.refuse(job.into_waiting(), SubmitError::Unavailable);
+            }
+        }
+    }
+
+    fn refuse(&self, refused: Vec<Waiting>, error: SubmitError) {
+        self.shared.taken(refused.len() as u64);
+        for waiting in refused {
             (waiting.reply)(Err(error));
         }
     }
@@ -258,7 +298,7 @@ impl Store {
             // Nobody waits any more where this fails.
             let _ = reply.send(decided);
         };
-        self.submit(submission, Box::new(reply));
+        self.submit(vec![Waiting { submission, reply: Box::new(reply) }]);
         answer.recv().unwrap_or(Err(SubmitError::Unavailable))
     }
 

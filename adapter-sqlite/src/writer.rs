@@ -12,7 +12,6 @@
 
 use std::{
     collections::VecDeque,
-    mem,
     panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
     sync::{
@@ -35,7 +34,7 @@ use crate::{
     ids::Ids,
     open::{self, Lock, OpenError, Options},
     rules::{self, InstallError, Installed, Rules, RulesFormat},
-    store::{Decided, Reply, Shared, Submission, SubmitError},
+    store::{Decided, Shared, Submission, SubmitError, Waiting},
     under_root::Merge,
 };
 
@@ -46,18 +45,21 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 const PROBE_LEN: i64 = 256 * 1024;
 
 /// What the writer is asked to do.
-#[expect(clippy::large_enum_variant, reason = "the large variant is the one that comes")]
 pub(crate) enum Job {
-    /// Decide about a request.
-    Decide(Waiting),
+    /// Decide about requests.
+    Decide(Vec<Waiting>),
     /// Make rules the ones that decide.
     Install(Box<NewRules>, SyncSender<Result<Installed, InstallError>>),
 }
 
-/// A request and who waits for its answer.
-pub(crate) struct Waiting {
-    pub(crate) submission: Submission,
-    pub(crate) reply: Reply,
+impl Job {
+    /// The requests in it.
+    pub(crate) fn into_waiting(self) -> Vec<Waiting> {
+        match self {
+            Self::Decide(batch) => batch,
+            Self::Install(..) => Vec::new(),
+        }
+    }
 }
 
 /// Checked rules on their way to the writer.
@@ -111,7 +113,6 @@ impl Writer {
 
     /// Works until nobody can send any more, and everyone is answered.
     pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
-        let mut batch = Vec::new();
         let mut next = VecDeque::new();
         loop {
             match next.pop_front().map_or_else(|| self.wait(jobs), Ok) {
@@ -121,11 +122,10 @@ impl Writer {
                     // Nobody waits any more where this fails.
                     let _ = reply.send(self.install(*rules));
                 }
-                Ok(Job::Decide(first)) => {
-                    batch.push(first);
+                Ok(Job::Decide(mut batch)) => {
                     while batch.len() < self.options.batch_max {
                         match jobs.try_recv() {
-                            Ok(Job::Decide(waiting)) => batch.push(waiting),
+                            Ok(Job::Decide(more)) => batch.extend(more),
                             Ok(job) => {
                                 next.push_back(job);
                                 break;
@@ -134,7 +134,7 @@ impl Writer {
                         }
                     }
                     self.shared.taken(batch.len() as u64);
-                    self.decide(mem::take(&mut batch));
+                    self.decide(batch);
                 }
             }
         }

@@ -13,7 +13,7 @@ use counterfoil_core::{
     RootRequest, Source, Timestamp,
 };
 use counterfoil_sqlite::{
-    Decided, Rules, RulesFormat, Store, Submission, SubmitError, Synchronous,
+    Decided, Rules, RulesFormat, Store, Submission, SubmitError, Synchronous, Waiting,
 };
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -226,7 +226,7 @@ impl Filling {
             let sender = sender.clone();
             // Nobody waits for the last answers if the filling has failed.
             let reply = move |answer| drop(sender.send(answer));
-            self.store.submit(submission, Box::new(reply));
+            self.store.submit(vec![Waiting { submission, reply: Box::new(reply) }]);
             if number + 1 - answered >= IN_FLIGHT as u64 {
                 take(&answers, answered, stride, &mut made)?;
                 answered += 1;

@@ -182,6 +182,11 @@ fn what_breaks_for_one_request_breaks_for_no_other() {
         stream.write_all(format!("GET {HEALTH} HTTP/1.1\r\nhost: t\r\n\r\n").as_bytes()).unwrap();
         assert!(Reply::read(&mut stream).is_none(), "no answer is better than a false one");
     }
+    running.store.set_mood(Mood::Breaking);
+    for _ in 0..5 {
+        let reply = running.get(HEALTH);
+        assert_eq!(reply.status, 503, "{}", reply.text());
+    }
     running.store.set_mood(Mood::Well);
     neighbour.write_all(format!("GET {HEALTH} HTTP/1.1\r\nhost: t\r\n\r\n").as_bytes()).unwrap();
     assert_eq!(Reply::read(&mut neighbour).unwrap().status, 200);

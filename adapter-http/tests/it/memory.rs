@@ -35,6 +35,8 @@ pub(crate) enum Mood {
     /// Breaks while it reads.
     Broken,
     /// Breaks while it takes something in.
+    Breaking,
+    /// Breaks as soon as it is asked for rules.
     Panicking,
 }
 
@@ -134,17 +136,8 @@ impl Memory {
         state.latest = Some(decision.clone());
         Decided { request_id, decision }
     }
-}
 
-impl Store for Memory {
-    fn rules(&self, tenant: &str) -> Option<RunningRules> {
-        let state = self.state.lock().unwrap();
-        let ruleset = state.world.ruleset();
-        let rules = || RunningRules { ruleset: Arc::new(ruleset.clone()), version: state.version };
-        (ruleset.tenant().as_str() == tenant).then(rules)
-    }
-
-    fn submit(&self, submission: Submission, reply: Reply) {
+    fn submit_one(&self, submission: Submission, reply: Reply) {
         let mood = {
             let mut state = self.state.lock().unwrap();
             state.submitted += 1;
@@ -162,7 +155,26 @@ impl Store for Memory {
             Mood::Busy => reply(Err(SubmitError::Busy)),
             Mood::Full => reply(Err(SubmitError::Unavailable)),
             Mood::Forgetful => drop(reply),
-            Mood::Panicking => panic!("the store broke while it took something in"),
+            Mood::Breaking => panic!("the store broke while it took something in"),
+            Mood::Panicking => unreachable!("it has broken before"),
+        }
+    }
+}
+
+impl Store for Memory {
+    fn rules(&self, tenant: &str) -> Option<RunningRules> {
+        if self.state.lock().unwrap().mood == Mood::Panicking {
+            panic!("the store broke while it was asked for rules");
+        }
+        let state = self.state.lock().unwrap();
+        let ruleset = state.world.ruleset();
+        let rules = || RunningRules { ruleset: Arc::new(ruleset.clone()), version: state.version };
+        (ruleset.tenant().as_str() == tenant).then(rules)
+    }
+
+    fn submit(&self, batch: Vec<(Submission, Reply)>) {
+        for (submission, reply) in batch {
+            self.submit_one(submission, reply);
         }
     }
 

@@ -6,7 +6,9 @@ use counterfoil_core::{
     Arrival, ConversionId, Incoming, Method, Pairs, Request, RootRequest, Ruleset, TenantName,
     Timestamp, TransactionId, read,
 };
-use counterfoil_sqlite::{Decided, Options, Reader, RulesFormat, Store, Submission, SubmitError};
+use counterfoil_sqlite::{
+    Decided, Options, Reader, RulesFormat, Store, Submission, SubmitError, Waiting,
+};
 use tempfile::TempDir;
 
 /// Rules with a bit of everything that the store treats in a way of its own.
@@ -165,11 +167,20 @@ impl Db {
     }
 }
 
-/// A submission as the server makes it: with what can be looked up beside the writer.
+/// Submits as the server does: with what can be looked up beside the writer.
+pub(crate) fn submit(
+    store: &Store,
+    submission: Submission,
+    reply: impl FnOnce(Result<Decided, SubmitError>) + Send + 'static,
+) {
+    let mut batch = vec![Waiting { submission, reply: Box::new(reply) }];
+    store.look_up(&mut batch);
+    store.submit(batch);
+}
+
 pub(crate) fn submission(store: &Store, arrival: Arrival, received_at: Timestamp) -> Submission {
     let rules = store.rules("acme").unwrap();
-    let known = store.reader().known(&rules, &arrival.request);
-    Submission { ruleset: Arc::clone(rules.ruleset()), arrival, received_at, known }
+    Submission { ruleset: Arc::clone(rules.ruleset()), arrival, received_at, known: None }
 }
 
 pub(crate) fn postback(ruleset: &Ruleset, method: Method, query: &str) -> Arrival {

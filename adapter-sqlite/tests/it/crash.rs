@@ -14,7 +14,7 @@ use std::{
 use counterfoil_core::{Method, RequestId};
 use counterfoil_sqlite::{Options, Reader, Store};
 
-use crate::common::{Db, acme, at, click, postback, submission};
+use crate::common::{Db, acme, at, click, postback, submission, submit};
 
 const VICTIM: &str = "COUNTERFOIL_TEST_VICTIM";
 
@@ -88,11 +88,9 @@ fn victim() {
         let answer = move |decided: Result<counterfoil_sqlite::Decided, _>| {
             reply.send(decided.unwrap().receipt.id).unwrap();
         };
-        store.submit(submission(&store, arrival, at(1)), Box::new(answer));
-        store.submit(
-            submission(&store, click(&ruleset, "shoply-cz", "bo", ""), at(1)),
-            Box::new(|_| {}),
-        );
+        submit(&store, submission(&store, arrival, at(1)), answer);
+        let click = click(&ruleset, "shoply-cz", "bo", "");
+        submit(&store, submission(&store, click, at(1)), |_| {});
         if n % 16 == 15 {
             for id in answers.iter().take(16) {
                 writeln!(out, "{id}").unwrap();

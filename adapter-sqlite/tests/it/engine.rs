@@ -45,12 +45,11 @@ impl SqliteEngine {
         let store = self.store()?;
         let rules = store.all_rules().into_iter().next();
         let rules = rules.ok_or_else(|| EngineError::new("no rules"))?;
-        let known = store.reader().known(&rules, &arrival.request);
         let submission = counterfoil_sqlite::Submission {
             ruleset: rules.ruleset().clone(),
             arrival,
             received_at: at,
-            known,
+            known: None,
         };
         let decided = store.submit_wait(submission).map_err(EngineError::new)?;
         Ok(Answer::of(&decided.decision))

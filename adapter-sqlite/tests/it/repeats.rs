@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::mpsc};
 use counterfoil_core::{Method, Outcome};
 use counterfoil_sqlite::SubmitError;
 
-use crate::common::{Db, at, postback, submission};
+use crate::common::{Db, at, postback, submission, submit};
 
 #[test]
 fn of_a_thousand_simultaneous_creates_one_makes_a_conversion() {
@@ -22,7 +22,7 @@ fn of_a_thousand_simultaneous_creates_one_makes_a_conversion() {
                         let arrival = postback(&db.ruleset(), Method::S2s, query);
                         let reply = reply.clone();
                         let submission = submission(db.store(), arrival, at(1));
-                        db.store().submit(submission, Box::new(move |a| reply.send(a).unwrap()));
+                        submit(db.store(), submission, move |a| reply.send(a).unwrap());
                     }
                     drop(reply);
                     answers.into_iter().map(Result::unwrap).collect::<Vec<_>>()
@@ -57,14 +57,14 @@ fn a_full_queue_answers_at_once_and_keeps_nothing() {
         begun.send(()).unwrap();
         wait.recv().unwrap();
     };
-    db.store().submit(submission(db.store(), arrival(), at(0)), Box::new(blocking));
+    submit(db.store(), submission(db.store(), arrival(), at(0)), blocking);
     begins.recv().unwrap();
     let (reply, answers) = mpsc::channel();
     for n in 0..3 {
         let reply = reply.clone();
         let submission = submission(db.store(), arrival(), at(1));
         let answer = move |a: Result<_, _>| reply.send((n, a.map(drop))).unwrap();
-        db.store().submit(submission, Box::new(answer));
+        submit(db.store(), submission, answer);
     }
     assert_eq!(answers.recv().unwrap(), (1, Err(SubmitError::Busy)));
     assert_eq!(answers.recv().unwrap(), (2, Err(SubmitError::Busy)));
@@ -82,7 +82,7 @@ fn dropping_the_store_answers_what_waits() {
         let reply = reply.clone();
         let arrival = postback(&db.ruleset(), Method::S2s, "type=sale");
         let submission = submission(db.store(), arrival, at(1));
-        db.store().submit(submission, Box::new(move |a| reply.send(a.is_ok()).unwrap()));
+        submit(db.store(), submission, move |a| reply.send(a.is_ok()).unwrap());
     }
     db.store = None;
     drop(reply);

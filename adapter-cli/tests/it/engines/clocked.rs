@@ -22,10 +22,11 @@ pub(super) struct ClockedStore {
 }
 
 impl Store for ClockedStore {
-    fn submit(&self, submission: Submission, reply: Reply) {
-        let received_at = Timestamp::from_ms(self.now_ms.load(Ordering::SeqCst));
-        let submission = Submission { received_at, ..submission };
-        self.store.submit(submission, reply);
+    fn submit(&self, mut batch: Vec<(Submission, Reply)>) {
+        for (submission, _) in &mut batch {
+            submission.received_at = Timestamp::from_ms(self.now_ms.load(Ordering::SeqCst));
+        }
+        self.store.submit(batch);
     }
 
     fn rules(&self, tenant: &str) -> Option<RunningRules> {
