@@ -257,8 +257,7 @@ impl History {
 }
 
 fn submit(store: &Store, rules: &Rules, arrival: Arrival) -> Result<ConversionId> {
-    let submission =
-        Submission { ruleset: rules.ruleset().clone(), arrival, received_at: now()?, known: None };
+    let submission = Submission { ruleset: rules.ruleset().clone(), arrival, received_at: now()? };
     let decision = store.submit_wait(submission)?.decision;
     let made = decision.conversion.filter(|_| decision.outcome == Outcome::Created);
     let conversion = made.ok_or_else(|| format!("not taken: {:?}", decision.refusal))?;

@@ -108,12 +108,8 @@ fn waiting(rules: &Rules, due: &Due, reply: mpsc::Sender<Result<Decided, SubmitE
         query: counterfoil_core::auto_set_text(due.transaction_id),
         remote_addr: None,
     };
-    let submission = Submission {
-        ruleset: rules.ruleset().clone(),
-        arrival,
-        received_at: clock::now(),
-        known: None,
-    };
+    let submission =
+        Submission { ruleset: rules.ruleset().clone(), arrival, received_at: clock::now() };
     // The receiver outlives every sender, so it is there.
     let answered = move |result| drop(reply.send(result));
     Waiting { submission, reply: Box::new(answered) }
@@ -186,7 +182,6 @@ auto_set = { result = "approved", after = "1ms" }
                 ruleset: rules.ruleset().clone(),
                 arrival,
                 received_at: counterfoil_core::Timestamp::from_ms(1_767_225_600_000),
-                known: None,
             };
             store.submit_wait(submission).unwrap().decision.conversion.unwrap().id
         };

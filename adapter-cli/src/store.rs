@@ -1,6 +1,5 @@
 //! The store behind the server: [`counterfoil_http::Store`] over [`counterfoil_sqlite::Store`].
-//! Everything is handed through; what is known of a request's root is looked up on the way, so that
-//! the one writer need not.
+//! Everything is handed through.
 
 use counterfoil_core::{
     Arrival, ConversionId, Issue, RequestId, Severity, TenantName, Timestamp, TransactionId,
@@ -54,16 +53,13 @@ impl http::Store for EmbeddedStore {
                 ruleset: submission.rules.ruleset,
                 arrival: submission.arrival,
                 received_at: submission.received_at,
-                known: None,
             };
             let answered = |result: Result<sqlite::Decided, sqlite::SubmitError>| {
                 reply(result.map(decided).map_err(submit_error));
             };
             sqlite::Waiting { submission, reply: Box::new(answered) }
         };
-        let mut batch: Vec<_> = batch.into_iter().map(waiting).collect();
-        self.store.look_up(&mut batch);
-        self.store.submit(batch);
+        self.store.submit(batch.into_iter().map(waiting).collect());
     }
 
     fn explain(

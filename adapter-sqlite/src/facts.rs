@@ -13,17 +13,11 @@ use crate::{
     fault::{Fault, bad},
     ids,
     rows::{self, one, value},
-    store::Known,
     under_root,
 };
 
-/// Answers a query in the order that [`FactQuery`] states. `known` may hold the root of the pcid.
-pub(crate) fn fetch(
-    db: &Connection,
-    tenant: i64,
-    query: &FactQuery,
-    known: Option<&Known>,
-) -> Result<Facts, Fault> {
+/// Answers a query in the order that [`FactQuery`] states.
+pub(crate) fn fetch(db: &Connection, tenant: i64, query: &FactQuery) -> Result<Facts, Fault> {
     let fetch = Fetch { db, tenant, counters: &query.counters };
     let mut facts = Facts::default();
     if let Some(id) = query.transaction {
@@ -34,7 +28,7 @@ pub(crate) fn fetch(
         facts.first = fetch.holder(key)?;
     }
     if let Some(pcid) = &query.pcid {
-        fetch.by_pcid(pcid, query.target.is_some(), known, &mut facts)?;
+        fetch.by_pcid(pcid, query.target.is_some(), &mut facts)?;
     }
     let pair = fetch.by_pair(query, &mut facts)?;
     let Some(root) = facts.root.clone() else {
@@ -55,7 +49,7 @@ pub(crate) fn fetch(
     Ok(facts)
 }
 
-/// The root of a pcid, where the tenant has it: what [`Known`] keeps.
+/// The root of a pcid, where the tenant has it.
 pub(crate) fn root_of(
     db: &Connection,
     tenant: i64,
@@ -130,13 +124,9 @@ impl Fetch<'_> {
         &self,
         pcid: &ConversionId,
         has_target: bool,
-        known: Option<&Known>,
         facts: &mut Facts,
     ) -> Result<(), Fault> {
-        facts.root = match known.filter(|known| known.pcid == *pcid) {
-            Some(known) => Some(known.root.clone()),
-            None => root_of(self.db, self.tenant, pcid)?,
-        };
+        facts.root = root_of(self.db, self.tenant, pcid)?;
         let names_root = facts.root.as_ref().is_none_or(|root| root.id == *pcid);
         if has_target && !names_root {
             facts.named = self.found(Some(*pcid))?;

@@ -36,7 +36,7 @@ pub use open::{OpenError, Options, Synchronous};
 pub use reader::{Due, Explained, ReadError, Reader};
 pub use replay::{Difference, ReplayReport};
 pub use rules::{InstallError, Installed, Rules, RulesFormat, RulesVersion};
-pub use store::{Decided, Health, Known, Reply, Store, Submission, SubmitError, Waiting};
+pub use store::{Decided, Health, Reply, Store, Submission, SubmitError, Waiting};
 
 /// The examples of the front page compile and run.
 #[cfg(doctest)]

@@ -7,19 +7,18 @@ use std::{
 };
 
 use counterfoil_core::{
-    ConversionId, Decision, Receipt, Request, RequestId, Root, Ruleset, TenantName, Timestamp,
-    TransactionId,
+    Decision, Receipt, Request, RequestId, Root, Ruleset, TenantName, Timestamp, TransactionId,
 };
 use rusqlite::{Connection, params};
 
 use crate::{
-    effects, facts,
+    effects,
     fault::{Fault, bad},
     ids::Ids,
     open::{self, OpenError},
     rows::{self, value},
     rules::{self, InstallError, Rules, RulesVersion},
-    store::{Known, SubmitError},
+    store::SubmitError,
     writer,
 };
 
@@ -93,23 +92,6 @@ impl Reader {
         Ok(Self { path: path.to_owned(), idle: Mutex::new(vec![first]), rules: Mutex::default() })
     }
 
-    /// The roots of pcids, each with its tenant, all of one state. Absent where there is none yet,
-    /// and where the database cannot be read, which is told where it is answered.
-    pub(crate) fn known(&self, pcids: &[Option<(i64, ConversionId)>]) -> Vec<Option<Known>> {
-        let found = self.with(|db| {
-            let snapshot = db.unchecked_transaction()?;
-            let known = |asked: &Option<(i64, ConversionId)>| {
-                let Some((tenant, pcid)) = *asked else {
-                    return Ok(None);
-                };
-                let root = facts::root_of(&snapshot, tenant, &pcid)?;
-                Ok(root.map(|root| Known { pcid, root }))
-            };
-            pcids.iter().map(known).collect()
-        });
-        found.unwrap_or_else(|_| vec![None; pcids.len()])
-    }
-
     /// Decides without writing: what would become of the request now, under `ruleset`, which need
     /// not be installed.
     ///
@@ -130,7 +112,7 @@ impl Reader {
             let newest = effects::newest_id(&snapshot)?.map(RequestId::from_bytes);
             let id = Ids::above(newest).next(at.as_ms()).map_err(Fault::Random)?;
             let receipt = Receipt { id, at };
-            let (decision, facts) = writer::consider(&snapshot, &rules, request, None, receipt)?;
+            let (decision, facts) = writer::consider(&snapshot, &rules, request, receipt)?;
             let root = writer::root_of(&decision, facts.root);
             Ok(Explained { decision, root })
         })

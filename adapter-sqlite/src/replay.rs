@@ -172,7 +172,7 @@ impl Replay<'_> {
         let rules = self.rules(click.tenant, click.ruleset)?;
         let receipt = Receipt { id: click.id, at: click.at };
         let (decision, facts) =
-            writer::consider(self.again, &rules, &click.arrival.request, None, receipt)?;
+            writer::consider(self.again, &rules, &click.arrival.request, receipt)?;
         if decision.outcome != Outcome::Created {
             let decided = decision.outcome.to_string();
             self.report.differs(click.id, "outcome", Outcome::Created.to_string(), decided);
@@ -193,7 +193,7 @@ impl Replay<'_> {
         };
         let request = again::read(&rules.ruleset, &form);
         let receipt = Receipt { id: logged.id, at: logged.received_at };
-        let (decision, facts) = writer::consider(self.again, &rules, &request, None, receipt)?;
+        let (decision, facts) = writer::consider(self.again, &rules, &request, receipt)?;
         let says = |outcome: Outcome, reason: Option<counterfoil_core::Reason>| match reason {
             Some(reason) => format!("{outcome}: {reason}"),
             None => outcome.to_string(),

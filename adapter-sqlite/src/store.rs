@@ -12,9 +12,7 @@ use std::{
     time::Duration,
 };
 
-use counterfoil_core::{
-    Arrival, ConversionId, Decision, Issue, Receipt, Request, Root, Ruleset, TenantName, Timestamp,
-};
+use counterfoil_core::{Arrival, Decision, Issue, Receipt, Root, Ruleset, TenantName, Timestamp};
 
 use crate::{
     measured::{Distribution, Measured},
@@ -67,8 +65,6 @@ pub struct Submission {
     /// When it arrived: [`Receipt::at`], and the time that its ids carry unless later ids are
     /// stored already.
     pub received_at: Timestamp,
-    /// What was looked up already, by [`Store::look_up`].
-    pub known: Option<Known>,
 }
 
 /// A request and who waits for its answer.
@@ -77,13 +73,6 @@ pub struct Waiting {
     pub submission: Submission,
     /// Takes the answer.
     pub reply: Reply,
-}
-
-/// What can never change about a request's pcid: looked up beside the writer, so that it need not.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
-    pub(crate) pcid: ConversionId,
-    pub(crate) root: Root,
 }
 
 /// What became of a submission. What it reports is on stable storage.
@@ -238,23 +227,6 @@ impl Store {
     pub fn all_rules(&self) -> Vec<Rules> {
         let rules = self.shared.rules.read().unwrap_or_else(PoisonError::into_inner);
         rules.values().cloned().collect()
-    }
-
-    /// Looks up what the writer would otherwise have to, all of one state. Where it fails, the
-    /// writer looks.
-    pub fn look_up(&self, batch: &mut [Waiting]) {
-        let asked = |waiting: &Waiting| {
-            let submission = &waiting.submission;
-            let Request::Postback(postback) = &submission.arrival.request else {
-                return None;
-            };
-            let rules = self.rules(submission.ruleset.tenant().as_str())?;
-            Some((rules.tenant, postback.pcid?))
-        };
-        let pcids: Vec<_> = batch.iter().map(asked).collect();
-        for (waiting, known) in batch.iter_mut().zip(self.reader.known(&pcids)) {
-            waiting.submission.known = known;
-        }
     }
 
     /// Hands requests to the writer and returns at once. Each reply is called exactly once: after

@@ -320,19 +320,19 @@ fn decide_one(
     submission: &Submission,
     id: RequestId,
 ) -> Result<Decided, Fault> {
-    let Submission { ruleset, arrival, received_at, known } = submission;
+    let Submission { ruleset, arrival, received_at } = submission;
     let tenant = ruleset.tenant();
     let rules = shared
         .rules(tenant.as_str())
         .ok_or_else(|| Fault::Row(format!("no rules are installed for the tenant `{tenant}`")))?;
     let receipt = Receipt { id, at: *received_at };
     if Arc::ptr_eq(ruleset, &rules.ruleset) {
-        let (decision, facts) = consider(db, &rules, &arrival.request, known.as_ref(), receipt)?;
+        let (decision, facts) = consider(db, &rules, &arrival.request, receipt)?;
         return finish(db, rules, arrival, receipt, decision, facts);
     }
     let mut arrival = arrival.clone();
     arrival.request = again::reread(&rules.ruleset, &arrival);
-    let (decision, facts) = consider(db, &rules, &arrival.request, known.as_ref(), receipt)?;
+    let (decision, facts) = consider(db, &rules, &arrival.request, receipt)?;
     finish(db, rules, &arrival, receipt, decision, facts)
 }
 
@@ -341,11 +341,10 @@ pub(crate) fn consider(
     db: &Connection,
     rules: &Rules,
     request: &Request,
-    known: Option<&crate::Known>,
     receipt: Receipt,
 ) -> Result<(Decision, Facts), Fault> {
     let query = request.query(&rules.ruleset);
-    let facts = facts::fetch(db, rules.tenant, &query, known)?;
+    let facts = facts::fetch(db, rules.tenant, &query)?;
     Ok((request.decide(&rules.ruleset, &facts, receipt), facts))
 }
 

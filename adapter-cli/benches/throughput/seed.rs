@@ -217,12 +217,8 @@ impl Filling {
                 query,
                 remote_addr: Some("203.0.113.7".into()),
             };
-            let submission = Submission {
-                ruleset: self.rules.ruleset().clone(),
-                arrival,
-                received_at: now()?,
-                known: None,
-            };
+            let submission =
+                Submission { ruleset: self.rules.ruleset().clone(), arrival, received_at: now()? };
             let sender = sender.clone();
             // Nobody waits for the last answers if the filling has failed.
             let reply = move |answer| drop(sender.send(answer));

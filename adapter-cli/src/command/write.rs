@@ -32,11 +32,7 @@ pub(super) fn open(
 
 /// Hands an arrival to the store and waits until it is on stable storage.
 pub(super) fn submit(store: &Store, rules: &Rules, arrival: Arrival) -> Result<Decided, Failure> {
-    let submission = Submission {
-        ruleset: Arc::clone(rules.ruleset()),
-        arrival,
-        received_at: clock::now(),
-        known: None,
-    };
+    let submission =
+        Submission { ruleset: Arc::clone(rules.ruleset()), arrival, received_at: clock::now() };
     store.submit_wait(submission).map_err(database::submit_failure)
 }

@@ -99,11 +99,9 @@ CREATE TABLE transactions (
     created_at      INTEGER NOT NULL,
     updated_at      INTEGER NOT NULL,
     revision        INTEGER NOT NULL,
-    PRIMARY KEY (conversion, id)
+    -- The second guard behind the decision: a commission pays once for a conversion.
+    PRIMARY KEY (conversion, commission)
 ) STRICT, WITHOUT ROWID;
-
--- The second guard behind the decision: a commission pays once for a conversion.
-CREATE UNIQUE INDEX transactions_once ON transactions (conversion, commission);
 
 -- A transaction shares its first 14 bytes with the conversion that was made by the same request,
 -- and is found by them; the others are found here.

@@ -167,20 +167,18 @@ impl Db {
     }
 }
 
-/// Submits as the server does: with what can be looked up beside the writer.
+/// Submits as the server does.
 pub(crate) fn submit(
     store: &Store,
     submission: Submission,
     reply: impl FnOnce(Result<Decided, SubmitError>) + Send + 'static,
 ) {
-    let mut batch = vec![Waiting { submission, reply: Box::new(reply) }];
-    store.look_up(&mut batch);
-    store.submit(batch);
+    store.submit(vec![Waiting { submission, reply: Box::new(reply) }]);
 }
 
 pub(crate) fn submission(store: &Store, arrival: Arrival, received_at: Timestamp) -> Submission {
     let rules = store.rules("acme").unwrap();
-    Submission { ruleset: Arc::clone(rules.ruleset()), arrival, received_at, known: None }
+    Submission { ruleset: Arc::clone(rules.ruleset()), arrival, received_at }
 }
 
 pub(crate) fn postback(ruleset: &Ruleset, method: Method, query: &str) -> Arrival {

@@ -49,7 +49,6 @@ impl SqliteEngine {
             ruleset: rules.ruleset().clone(),
             arrival,
             received_at: at,
-            known: None,
         };
         let decided = store.submit_wait(submission).map_err(EngineError::new)?;
         Ok(Answer::of(&decided.decision))

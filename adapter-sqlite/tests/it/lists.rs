@@ -182,7 +182,6 @@ fn tenants_never_see_each_others_rows() {
             ruleset: rival.ruleset().clone(),
             arrival: postback(rival.ruleset(), counterfoil_core::Method::S2s, query),
             received_at: at(2),
-            known: None,
         };
         db.store().submit_wait(submission).unwrap().decision
     };

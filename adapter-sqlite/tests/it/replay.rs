@@ -64,12 +64,8 @@ fn a_request_that_was_read_with_older_rules_is_read_again() {
     let arrival = postback(&before, Method::S2s, &query);
     let rules = RULES.replace("id = \"unkeyed\"", "id = \"renamed\"");
     db.store().install_rules(None, &rules, RulesFormat::Toml, at(1)).unwrap();
-    let submission = counterfoil_sqlite::Submission {
-        ruleset: before,
-        arrival,
-        received_at: at(2),
-        known: None,
-    };
+    let submission =
+        counterfoil_sqlite::Submission { ruleset: before, arrival, received_at: at(2) };
     let decided = db.store().submit_wait(submission).unwrap();
     assert_eq!(decided.rules.version(), 2);
     let reason = decided.decision.refusal.map(|refusal| refusal.reason);

@@ -94,13 +94,13 @@ CREATE TABLE transactions (
     created_at      INTEGER NOT NULL,
     updated_at      INTEGER NOT NULL,
     revision        INTEGER NOT NULL,
-    PRIMARY KEY (conversion, id)
+    -- The second guard behind the decision: a commission pays once for a conversion.
+    PRIMARY KEY (conversion, commission)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX transactions_due ON transactions (tenant, auto_set_at, id)
     WHERE auto_set_at IS NOT NULL;
 CREATE INDEX transactions_made_later ON transactions (id)
     WHERE substr(id, 1, 14) <> substr(conversion, 1, 14);
-CREATE UNIQUE INDEX transactions_once ON transactions (conversion, commission);
 CREATE TABLE under_root (
     root BLOB NOT NULL,
     type TEXT NOT NULL,

@@ -230,12 +230,8 @@ impl Engine for LoopbackEngine {
                 query: auto_set_text(due.transaction_id),
                 remote_addr: None,
             };
-            let submission = sqlite::Submission {
-                ruleset: rules.ruleset().clone(),
-                arrival,
-                received_at: to,
-                known: None,
-            };
+            let submission =
+                sqlite::Submission { ruleset: rules.ruleset().clone(), arrival, received_at: to };
             let decided = store.submit_wait(submission).map_err(EngineError::new)?;
             Ok(Answer::of(&decided.decision))
         };
