@@ -150,6 +150,7 @@ mod tests {
         Call {
             request: RequestTemplate {
                 method: HttpMethod::Get,
+                destination: "https://shoply.example:443".into(),
                 url: crate::Pieces::default(),
                 headers: Vec::new(),
                 body: None,

@@ -70,6 +70,16 @@ impl fmt::Display for Outcome {
     }
 }
 
+impl Decision {
+    /// The messages that it makes, in their order.
+    pub fn messages(&self) -> impl Iterator<Item = &Message> {
+        self.effects.iter().filter_map(|effect| match effect {
+            Effect::InsertMessage(message) => Some(&**message),
+            _ => None,
+        })
+    }
+}
+
 /// One change to what is stored. Everything in it is final.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {

@@ -137,6 +137,16 @@ pub enum AttemptOutcome {
     OurFault,
 }
 
+impl AttemptOutcome {
+    /// The status of the answer, where one came.
+    pub const fn status(self) -> Option<u16> {
+        match self {
+            Self::Answered { status, .. } => Some(status),
+            Self::Unanswered | Self::Forbidden | Self::OurFault => None,
+        }
+    }
+}
+
 /// A `Retry-After` header (RFC 9110).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RetryAfter {

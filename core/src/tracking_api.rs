@@ -172,6 +172,9 @@ pub struct Call {
 pub struct RequestTemplate {
     /// The HTTP method.
     pub method: HttpMethod,
+    /// Scheme, host and port of the URL, as in `https://shoply.example:443`: what has a breaker
+    /// and a share of the connections of its own.
+    pub destination: Box<str>,
     /// The URL; scheme, host and port are literal.
     pub url: Pieces,
     /// Headers, names in lower case.

@@ -1,6 +1,8 @@
 //! The shapes in which answers and rows leave the engine: JSON of the HTTP interface and of the
 //! command line. Amounts are decimal texts, times RFC 3339, ids lower-case hyphenated UUIDs.
 
+mod delivery;
+
 use alloc::{
     boxed::Box,
     collections::BTreeMap,
@@ -16,11 +18,14 @@ use crate::{
     currency::Currency,
     decision::{Decision, Outcome},
     ids::{ConversionId, RequestId, TransactionId},
+    message::{Message, MessageState},
     reason::{Note, Reason},
     ruleset::Ruleset,
     time::Timestamp,
     transaction::{Transaction, TransactionResult},
 };
+
+pub use delivery::{AttemptView, DeliveryView, RequestShown, TrackingApiView};
 
 /// The answer of an inbound postback. It holds no amounts and no rule names but commission ids:
 /// the sender may be anyone who knows the URL.
@@ -370,8 +375,8 @@ pub struct Explanation {
     pub transactions: Vec<TransactionView>,
     /// What happened (R36).
     pub events: Vec<&'static str>,
-    /// What is sent out. Nothing yet: there are no tracking APIs.
-    pub deliveries: Vec<String>,
+    /// What is sent out, or would be: messages as they are made, without attempts.
+    pub deliveries: Vec<DeliveryView>,
     /// How the decision came about, in words.
     pub trace: Vec<String>,
 }
@@ -385,6 +390,7 @@ impl Explanation {
         let view = |conversion: &Conversion| {
             root.map(|root| ConversionView::of(conversion, root, transactions, ruleset.currency()))
         };
+        let told = |message: &Message| DeliveryView::of(message, None, Vec::new());
         let of_root = |root| transactions.iter().map(|t| TransactionView::of(t, root)).collect();
         Self {
             outcome: decision.outcome,
@@ -396,7 +402,7 @@ impl Explanation {
             conversion: decision.conversion.as_deref().and_then(view),
             transactions: root.map(of_root).unwrap_or_default(),
             events: decision.events.iter().map(|event| event.name()).collect(),
-            deliveries: Vec::new(),
+            deliveries: decision.messages().map(told).collect(),
             trace: decision.trace.lines(ruleset),
         }
     }
@@ -433,6 +439,14 @@ pub struct Filter {
     pub offer: Option<String>,
     /// The root's advertiser.
     pub advertiser: Option<String>,
+    /// Whose a tracking API or a message is: `admin` or an affiliate's id.
+    pub owner: Option<String>,
+    /// Where a message stands.
+    pub state: Option<MessageState>,
+    /// The tracking API of a message.
+    pub tracking_api: Option<String>,
+    /// The conversion that a message is about.
+    pub conversion: Option<String>,
     /// Made or received at this moment or later.
     pub since: Option<Timestamp>,
     /// Made or received before this moment.

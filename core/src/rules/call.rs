@@ -120,9 +120,10 @@ fn request(item: &Item<'_>, visibility: Visibility) -> Option<RequestTemplate> {
     let headers = headers.map(|item| headers_of(&item, visibility));
     let body_given = table.get("body").map(|item| body(&item, visibility));
     let default = if body_given.is_some() { HttpMethod::Post } else { HttpMethod::Get };
-    let (url, is_encrypted) = url?;
+    let Target { url, is_encrypted, destination } = url?;
     let request = RequestTemplate {
         method: method_given.unwrap_or(Some(default))?,
+        destination,
         url,
         headers: headers.unwrap_or(Some(Vec::new()))?,
         body: match body_given {
@@ -141,9 +142,16 @@ fn request(item: &Item<'_>, visibility: Visibility) -> Option<RequestTemplate> {
     Some(request)
 }
 
-/// The url in pieces, and whether it is https. Before the question mark values are segments of the
+/// Where a request goes.
+struct Target {
+    url: Pieces,
+    is_encrypted: bool,
+    destination: Box<str>,
+}
+
+/// The url in pieces, and where it leads. Before the question mark values are segments of the
 /// path, after it values of the query.
-fn request_url(item: &Item<'_>, visibility: Visibility) -> Option<(Pieces, bool)> {
+fn request_url(item: &Item<'_>, visibility: Visibility) -> Option<Target> {
     let url = url(item)?;
     if url.authority.contains('@') {
         let hint = "use a header: authorization = \"Basic {secret:NAME}\"";
@@ -167,7 +175,19 @@ fn request_url(item: &Item<'_>, visibility: Visibility) -> Option<(Pieces, bool)
         }
         Part::Macro(name) => built.value(item, name, visibility, place),
     })?;
-    Some((built.finish(), url.is_encrypted))
+    let destination = destination(&url);
+    Some(Target { url: built.finish(), is_encrypted: url.is_encrypted, destination })
+}
+
+/// Scheme, host and port, one spelling for each destination.
+fn destination(url: &super::url::Url<'_>) -> Box<str> {
+    let (scheme, default_port) = if url.is_encrypted { ("https", 443) } else { ("http", 80) };
+    let (host, port) = match url.authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port.parse().unwrap_or(default_port)),
+        _ => (url.authority, default_port),
+    };
+    let host = host.to_ascii_lowercase();
+    format!("{scheme}://{host}:{port}").into()
 }
 
 /// A host that can be looked up, and a port that can be reached.
