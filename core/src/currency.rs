@@ -1,13 +1,16 @@
 //! Currencies (ISO 4217): codes and how many digits their minor unit has.
 
 use alloc::string::String;
-use core::{fmt, str::FromStr};
+use core::{cmp::Ordering, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
 /// A currency that ISO 4217 lists, by its three-letter code.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Currency([u8; 3]);
+pub struct Currency {
+    code: [u8; 3],
+    digits: u8,
+}
 
 /// Why a text is no currency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,33 +32,52 @@ const DIGITS_3: &str = "BHD IQD JOD KWD LYD OMR TND";
 /// Currencies with a minor unit of four digits.
 const DIGITS_4: &str = "CLF UYW";
 
-const TABLE: [(u32, &str); 4] = [(0, DIGITS_0), (2, DIGITS_2), (3, DIGITS_3), (4, DIGITS_4)];
+const TABLE: [(u8, &str); 4] = [(2, DIGITS_2), (0, DIGITS_0), (3, DIGITS_3), (4, DIGITS_4)];
+/// Bytes of a code and of what stands between two.
+const STRIDE: usize = 4;
 
 impl Currency {
     /// The three-letter code, in capitals.
     pub fn code(&self) -> &str {
-        core::str::from_utf8(&self.0).unwrap_or_default()
+        core::str::from_utf8(&self.code).unwrap_or_default()
     }
 
     /// Digits after the dot in the currency's minor unit: 2 for EUR, 0 for JPY, 3 for KWD.
     pub fn digits(&self) -> u32 {
-        digits_of(self.code()).unwrap_or(2)
+        self.digits.into()
     }
 }
 
-fn digits_of(code: &str) -> Option<u32> {
-    let lists = |codes: &str| codes.split_ascii_whitespace().any(|listed| listed == code);
-    TABLE.iter().find(|(_, codes)| lists(codes)).map(|(digits, _)| *digits)
+fn digits_of(code: [u8; 3]) -> Option<u8> {
+    TABLE.iter().find(|(_, codes)| lists(codes.as_bytes(), code)).map(|(digits, _)| *digits)
+}
+
+/// Whether a code is among others, which are in order. Every amount asks, so it is a search.
+fn lists(mut codes: &[u8], code: [u8; 3]) -> bool {
+    while let Some(middle) = codes.get(codes.len() / STRIDE / 2 * STRIDE..) {
+        let Some(listed) = middle.get(..code.len()) else {
+            return false;
+        };
+        match listed.cmp(&code) {
+            Ordering::Equal => return true,
+            Ordering::Less => codes = middle.get(STRIDE..).unwrap_or_default(),
+            Ordering::Greater => {
+                let before = codes.len() - middle.len();
+                codes = codes.get(..before).unwrap_or_default();
+            }
+        }
+    }
+    false
 }
 
 impl FromStr for Currency {
     type Err = CurrencyError;
     /// Reads a code in any case.
     fn from_str(text: &str) -> Result<Self, CurrencyError> {
-        let code: [u8; 3] =
-            text.to_ascii_uppercase().as_bytes().try_into().map_err(|_| CurrencyError)?;
-        let currency = Self(code);
-        digits_of(currency.code()).map(|_| currency).ok_or(CurrencyError)
+        let mut code: [u8; 3] = text.as_bytes().try_into().map_err(|_| CurrencyError)?;
+        code.make_ascii_uppercase();
+        let digits = digits_of(code).ok_or(CurrencyError)?;
+        Ok(Self { code, digits })
     }
 }
 
