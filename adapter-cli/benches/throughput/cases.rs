@@ -96,6 +96,7 @@ pub(crate) fn quick() -> Vec<Case> {
         closed(fresh, Kind::Creates, 64),
         closed(million, Kind::Creates, 32),
         closed(million, Kind::Creates, 64),
+        closed(million, Kind::RandomIds, 64),
         closed(million, Kind::OneClick, 64),
         closed(million, Kind::Repeats, 64),
         closed(million, Kind::Links, 64),
@@ -111,7 +112,7 @@ pub(crate) fn long() -> Vec<Case> {
     plan.extend([
         closed(ten_million, Kind::Creates, 64),
         closed(ten_million, Kind::Links, 64),
-        closed(conversions, Kind::Creates, 64),
+        closed(conversions, Kind::RandomIds, 64),
     ]);
     if slow_disk::is_possible() {
         let slow = Server::SlowDisk(Seed::MILLION_CLICKS);

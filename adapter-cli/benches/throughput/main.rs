@@ -4,7 +4,8 @@
 //! on prepared databases, each in a process of its own, drives all of them with the same loopback
 //! load in turns ([`load`]), and prints medians, their ratios and the targets ([`report`]).
 //! `-- --long` adds large histories, fixed rates, a slow disk and restarts; `-- --check` is one
-//! short run that fails where a create costs too much processor time.
+//! short run that fails where a create costs too much processor time; `-- --only TEXT` leaves out
+//! what the text does not name.
 //!
 //! Rates swing by a fifth from run to run on a shared machine, and mean little on another one: only
 //! ratios are claims. The processor time per request in units of the bare server's is the steadiest
@@ -44,6 +45,9 @@ struct Options {
     /// One short run; exit code 1 if a create costs more than six bare requests.
     #[arg(long, conflicts_with = "long")]
     check: bool,
+    /// Of the cases, only the bare ones and those whose name in the table contains this.
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
     /// Only the bare server: how steady is this machine?
     #[arg(long, conflicts_with_all = ["long", "check"])]
     bare_only: bool,
@@ -85,7 +89,7 @@ fn main() -> ExitCode {
 
 /// Whether the run says what it should: only `--check` can say no.
 fn run(options: &Options) -> Result<bool> {
-    let plan = if options.bare_only {
+    let mut plan = if options.bare_only {
         cases::bare_only()
     } else if options.check {
         cases::check()
@@ -94,13 +98,16 @@ fn run(options: &Options) -> Result<bool> {
     } else {
         cases::quick()
     };
+    if let Some(only) = &options.only {
+        plan.retain(|case| case.server == Server::Bare || cases::name(case).contains(only));
+    }
     let rounds = if options.check { 1 } else { options.rounds };
     let window = Duration::from_secs(options.seconds);
     let seeds = seed::Seeds::open(options.reseed)?;
 
     let mut results = cases::run_interleaved(&plan, rounds, window, &seeds)?;
     let fixed_rate_of = match options {
-        Options { long: true, .. } => Some(Server::Real(Seed::MILLION_CLICKS)),
+        Options { long: true, only: None, .. } => Some(Server::Real(Seed::MILLION_CLICKS)),
         Options { bare_only: true, .. } => Some(Server::Bare),
         _ => None,
     };
@@ -112,7 +119,7 @@ fn run(options: &Options) -> Result<bool> {
         return Ok(true);
     }
     let mut targets = report::targets(&results);
-    if options.long {
+    if options.long && options.only.is_none() {
         targets.extend(restart::targets(&seeds)?);
     }
     report::print_targets(&targets);

@@ -162,7 +162,7 @@ fn prepare(seed: Seed, folder: &Path) -> Result<()> {
     fs::write(folder.join(CLICKS), clicks.concat())?;
 
     let workload = Workload {
-        kind: Kind::Creates,
+        kind: Kind::RandomIds,
         clicks: clicks.into_iter().map(Uuid::from_bytes).collect(),
         series: 0,
     };

@@ -16,9 +16,11 @@ pub(crate) const REPEATED: u64 = 10_000;
 /// The kinds of load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Creates with distinct external ids, spread over all known clicks: each makes a conversion,
-    /// a transaction and a log row.
+    /// Creates with external ids that are numbered in a row, as those of orders are, spread over
+    /// all known clicks: each makes a conversion, a transaction and a log row.
     Creates,
+    /// The same with external ids in random order.
+    RandomIds,
     /// The same, all under one click.
     OneClick,
     /// The first [`REPEATED`] creates, again and again: a log row each.
@@ -33,6 +35,7 @@ impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Creates => "creates",
+            Self::RandomIds => "creates, random ids",
             Self::OneClick => "creates, one click",
             Self::Repeats => "duplicates",
             Self::Again => "creates sent before",
@@ -63,10 +66,10 @@ impl Workload {
         out.extend_from_slice(b"GET ");
         match self.kind {
             Kind::Links => {
-                let click = self.external_id(number);
+                let click = mixed(self.numbered(number));
                 write!(out, "{LINK_PATH}?affs1=summer&affiliate_click_id={click:016x}")?;
             }
-            Kind::Creates | Kind::OneClick | Kind::Repeats | Kind::Again => {
+            _ => {
                 write!(out, "{POSTBACK_PATH}?")?;
                 self.write_query(number, out)?;
             }
@@ -79,11 +82,15 @@ impl Workload {
     pub(crate) fn write_query(&self, number: u64, out: &mut Vec<u8>) -> std::io::Result<()> {
         let number = match self.kind {
             Kind::Repeats => mixed(number) % REPEATED,
-            Kind::Creates | Kind::OneClick | Kind::Again | Kind::Links => number,
+            _ => number,
         };
-        let external_id = self.external_id(number);
-        let click = self.click(external_id);
-        let cents = external_id % 50_000;
+        let random = mixed(self.numbered(number));
+        let external_id = match self.kind {
+            Kind::RandomIds => random,
+            _ => self.numbered(number),
+        };
+        let click = self.click(random);
+        let cents = random % 50_000;
         write!(
             out,
             "pcid={click}&advertiser_id=shoply&external_id=order-{external_id:016x}&type=sale\
@@ -96,7 +103,7 @@ impl Workload {
     /// How the body of every answer begins; empty: it has none.
     pub(crate) fn expected_body(&self) -> &'static [u8] {
         match self.kind {
-            Kind::Creates | Kind::OneClick => br#"{"outcome":"created""#,
+            Kind::Creates | Kind::RandomIds | Kind::OneClick => br#"{"outcome":"created""#,
             Kind::Repeats | Kind::Again => br#"{"outcome":"duplicate""#,
             Kind::Links => b"",
         }
@@ -106,21 +113,19 @@ impl Workload {
     pub(crate) fn expected_status(&self) -> u16 {
         match self.kind {
             Kind::Links => 302,
-            Kind::Creates | Kind::OneClick | Kind::Repeats | Kind::Again => 200,
+            _ => 200,
         }
     }
 
-    /// Distinct for each series and number, and in random order: [`mixed`] is a bijection.
-    fn external_id(&self, number: u64) -> u64 {
-        mixed((u64::from(self.series) << 40) + number)
+    /// Distinct for each series and number; so is [`mixed`] of it, which is a bijection.
+    fn numbered(&self, number: u64) -> u64 {
+        (u64::from(self.series) << 40) + number
     }
 
-    fn click(&self, external_id: u64) -> Uuid {
+    fn click(&self, random: u64) -> Uuid {
         let index = match self.kind {
             Kind::OneClick => 0,
-            Kind::Creates | Kind::Repeats | Kind::Again | Kind::Links => {
-                external_id.rotate_left(32) as usize % self.clicks.len().max(1)
-            }
+            _ => random.rotate_left(32) as usize % self.clicks.len().max(1),
         };
         self.clicks.get(index).copied().unwrap_or_default()
     }
