@@ -27,11 +27,11 @@ pub(crate) fn fetch(
     let fetch = Fetch { db, tenant, counters: &query.counters, tells };
     let mut facts = Facts::default();
     if let Some(id) = query.transaction {
-        facts.of_transaction = fetch.found(conversion_of(db, tenant, &id)?)?;
+        facts.of_transaction = fetch.found(conversion_of(db, tenant, &id)?, None)?;
         facts.transaction = facts.of_transaction.as_ref().map(|_| id);
     }
     if let Some(key) = &query.holder {
-        facts.first = fetch.holder(key)?;
+        facts.first = fetch.holder(key, None)?;
     }
     if let Some(pcid) = &query.pcid {
         fetch.by_pcid(pcid, query.target.is_some(), &mut facts)?;
@@ -44,12 +44,12 @@ pub(crate) fn fetch(
         // No pair means that no type of it holds a key.
         let is_free = key.kind == KeyKind::External && pair == PairFound::None;
         let key = key.key(&root).filter(|_| !is_free);
-        facts.first = key.map(|key| fetch.holder(&key)).transpose()?.flatten();
+        facts.first = key.map(|key| fetch.holder(&key, Some(&root))).transpose()?.flatten();
     }
     if let Some(target) = &query.target {
         let newest = under_root::newest(db, &root.id, target.conversion_type.as_ref())?;
-        facts.newest_under_root = fetch.found(newest)?;
-        facts.root_row = fetch.found(Some(root.id))?;
+        facts.newest_under_root = fetch.found(newest, Some(&root))?;
+        facts.root_row = fetch.found(Some(root.id), Some(&root))?;
     }
     facts.counters = fetch.counters(&root)?;
     Ok(facts)
@@ -74,7 +74,7 @@ pub(crate) fn root_of(
 /// A conversion that a row names, with what was told of it.
 pub(crate) fn found(db: &Connection, tenant: i64, id: &ConversionId) -> Result<Found, Fault> {
     let fetch = Fetch { db, tenant, counters: &[], tells: true };
-    fetch.found(Some(*id))?.ok_or_else(|| bad("conversion", id))
+    fetch.found(Some(*id), None)?.ok_or_else(|| bad("conversion", id))
 }
 
 /// The conversion of a transaction, where the tenant has both.
@@ -143,7 +143,7 @@ impl Fetch<'_> {
         facts.root = root_of(self.db, self.tenant, pcid)?;
         let names_root = facts.root.as_ref().is_none_or(|root| root.id == *pcid);
         if has_target && !names_root {
-            facts.named = self.found(Some(*pcid))?;
+            facts.named = self.found(Some(*pcid), facts.root.as_ref())?;
         }
         Ok(())
     }
@@ -170,7 +170,7 @@ impl Fetch<'_> {
         if let Some(target) = &query.target {
             let under = facts.root.as_ref().filter(|_| asked.under_root).map(|root| &root.id);
             let newest = self.newest_of_pair(&pair, under, target.conversion_type.as_ref())?;
-            facts.newest_of_pair = self.found(newest)?;
+            facts.newest_of_pair = self.found(newest, facts.root.as_ref())?;
         }
         Ok(PairFound::Some)
     }
@@ -178,15 +178,15 @@ impl Fetch<'_> {
     /// The oldest root under which a conversion carries the pair (R16).
     fn oldest_root(&self, pair: &PairKey) -> Result<Option<ConversionId>, Fault> {
         let (from, to) = key_range(pair);
-        let sql = "SELECT min(ifnull(c.root, c.id)) FROM repeat_keys k \
-                   JOIN conversions c ON c.id = k.conversion \
-                   WHERE k.tenant = ?1 AND k.key BETWEEN ?2 AND ?3";
-        let by_key: Option<Option<[u8; 16]>> = value(self.db, sql, params![self.tenant, from, to])?;
-        let sql = "SELECT ifnull(root, id) FROM conversions \
-                   WHERE tenant = ?1 AND pair = ?2 ORDER BY ifnull(root, id) LIMIT 1";
-        let by_row: Option<[u8; 16]> = value(self.db, sql, params![self.tenant, pair.as_bytes()])?;
-        let oldest = [by_key.flatten(), by_row].into_iter().flatten().min();
-        Ok(oldest.map(ConversionId::from_bytes))
+        let sql = "SELECT min(id) FROM (\
+                     SELECT ifnull(c.root, c.id) AS id FROM repeat_keys k \
+                     JOIN conversions c ON c.id = k.conversion \
+                     WHERE k.tenant = ?1 AND k.key BETWEEN ?2 AND ?3 \
+                     UNION ALL SELECT * FROM (SELECT ifnull(root, id) FROM conversions \
+                     WHERE tenant = ?1 AND pair = ?4 ORDER BY ifnull(root, id) LIMIT 1))";
+        let given = params![self.tenant, from, to, pair.as_bytes()];
+        let oldest: Option<Option<[u8; 16]>> = value(self.db, sql, given)?;
+        Ok(oldest.flatten().map(ConversionId::from_bytes))
     }
 
     /// The newest conversion that carries the pair, under the root and of the type where these are
@@ -229,20 +229,26 @@ impl Fetch<'_> {
     }
 
     /// Who holds a repeat key (R20, R47).
-    fn holder(&self, key: &DedupKey) -> Result<Option<Found>, Fault> {
+    fn holder(&self, key: &DedupKey, known: Option<&Root>) -> Result<Option<Found>, Fault> {
         let sql = "SELECT conversion FROM repeat_keys WHERE tenant = ?1 AND key = ?2";
         let holder = value(self.db, sql, params![self.tenant, key.as_bytes()])?;
-        self.found(holder.map(ConversionId::from_bytes))
+        self.found(holder.map(ConversionId::from_bytes), known)
     }
 
-    fn found(&self, id: Option<ConversionId>) -> Result<Option<Found>, Fault> {
+    /// A conversion that a row names. `known`: a root that was read already, often its own.
+    fn found(
+        &self,
+        id: Option<ConversionId>,
+        known: Option<&Root>,
+    ) -> Result<Option<Found>, Fault> {
         let Some(id) = id else {
             return Ok(None);
         };
         let conversion = self.conversion(&id)?;
-        let root = match conversion.as_root() {
-            Some(root) => root,
-            None => self.root(&conversion.root_id)?,
+        let root = match (conversion.as_root(), known) {
+            (Some(root), _) => root,
+            (None, Some(known)) if known.id == conversion.root_id => known.clone(),
+            (None, _) => self.root(&conversion.root_id)?,
         };
         let transactions = rows::transactions(self.db, &id)?;
         let counters = self.counters(&root)?;
