@@ -48,6 +48,10 @@
 //! | `counterfoil_batches_total` | commits of the writer |
 //! | `counterfoil_batched_requests_total` | requests in these commits |
 //! | `counterfoil_batch_len_max` | requests in the largest commit so far |
+//! | `counterfoil_deliveries_due` | messages that could be attempted now |
+//! | `counterfoil_deliveries_due_age_seconds` | since when the oldest of them could be |
+//! | `counterfoil_deliveries_held` | messages that wait for something to happen |
+//! | `counterfoil_deliveries_dead` | messages that ended undelivered |
 #![forbid(unsafe_code)]
 
 mod answer;
@@ -69,6 +73,6 @@ mod table;
 pub use config::{Config, Limits, Secret, SecretLookup};
 pub use server::{BindError, Server, ServerHandle, Stopped};
 pub use store::{
-    Decided, Distribution, Health, PutRulesError, ReadError, Reply, RulesAccepted, RulesFormat,
-    RulesText, RunningRules, Store, Submission, SubmitError,
+    Backlog, Decided, Distribution, Health, PutRulesError, ReadError, Reply, Retried,
+    RulesAccepted, RulesFormat, RulesText, RunningRules, Store, Submission, SubmitError,
 };

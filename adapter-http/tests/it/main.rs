@@ -9,6 +9,8 @@
 
 mod access;
 mod admin;
+mod affiliates;
+mod deliveries;
 mod engine;
 mod harness;
 mod hostile;
