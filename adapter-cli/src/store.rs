@@ -2,8 +2,9 @@
 //! Everything is handed through.
 
 use counterfoil_core::{
-    Arrival, ConversionId, Issue, RequestId, Severity, TenantName, Timestamp, TransactionId,
-    view::{ConversionView, Explanation, Filter, Page, RequestView, TransactionView},
+    Arrival, ConversionId, Issue, MessageId, RequestId, Severity, TenantName, Timestamp,
+    TransactionId,
+    view::{ConversionView, DeliveryView, Explanation, Filter, Page, RequestView, TransactionView},
 };
 use counterfoil_http as http;
 use counterfoil_sqlite as sqlite;
@@ -121,6 +122,55 @@ impl http::Store for EmbeddedStore {
     fn request(&self, tenant: &str, id: RequestId) -> Result<Option<RequestView>, http::ReadError> {
         let find = |tenant| self.reader().request(&tenant, id);
         self.tenant(tenant).map_or(Ok(None), find).map_err(read_error)
+    }
+
+    fn deliveries(
+        &self,
+        tenant: &str,
+        filter: &Filter,
+    ) -> Result<Page<DeliveryView>, http::ReadError> {
+        let list = |tenant| self.reader().deliveries(&tenant, filter);
+        self.tenant(tenant).map_or_else(empty, list).map_err(read_error)
+    }
+
+    fn delivery(
+        &self,
+        tenant: &str,
+        id: MessageId,
+    ) -> Result<Option<DeliveryView>, http::ReadError> {
+        let find = |tenant| self.reader().delivery(&tenant, id);
+        self.tenant(tenant).map_or(Ok(None), find).map_err(read_error)
+    }
+
+    fn retry_delivery(
+        &self,
+        tenant: &str,
+        id: MessageId,
+    ) -> Result<http::Retried, http::SubmitError> {
+        let Some(tenant) = self.tenant(tenant) else {
+            return Ok(http::Retried::NotFound);
+        };
+        let retried = self.store.retry(&tenant, id, clock::now()).map_err(submit_error)?;
+        Ok(match retried {
+            sqlite::Retried::Due => http::Retried::Due,
+            sqlite::Retried::NotFound => http::Retried::NotFound,
+            sqlite::Retried::InHand => http::Retried::InHand,
+        })
+    }
+
+    fn retry_deliveries(&self, tenant: &str, filter: &Filter) -> Result<u64, http::SubmitError> {
+        let retry = |tenant| self.store.retry_all(&tenant, filter, clock::now());
+        self.tenant(tenant).map_or(Ok(0), retry).map_err(submit_error)
+    }
+
+    fn backlog(&self) -> Result<http::Backlog, http::ReadError> {
+        let outbox = self.reader().outbox().map_err(read_error)?;
+        Ok(http::Backlog {
+            due: outbox.due,
+            oldest_due_at: outbox.oldest_due_at,
+            held: outbox.held,
+            dead: outbox.dead,
+        })
     }
 
     fn rules_text(&self, tenant: &str) -> Result<Option<http::RulesText>, http::ReadError> {

@@ -88,7 +88,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         false => rules_files::load(&settings.rules)?,
     };
     refuse_taken_ports(&settings)?;
-    let role = format!("counterfoil serve on {}", settings.listen);
+    let role = database::serving_role(settings.listen, settings.admin_listen);
     let store = EmbeddedStore::new(database::own(&settings.db, role)?);
     let store = Arc::new(store);
     reload::start_rules(store.store(), &files, &secrets)?;
@@ -97,7 +97,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 }
 
 /// Reads an address to listen on.
-fn address(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         let port: Option<u16> = text.trim_start_matches(':').parse().ok();
         format!("write it as 127.0.0.1:{}", port.unwrap_or(8080))
