@@ -13,6 +13,7 @@ mod auto_sets;
 mod clock;
 mod command;
 mod database;
+mod destinations;
 mod exit_code;
 mod explained;
 mod failure;

@@ -1,9 +1,9 @@
-//! The store behind the server: [`counterfoil_http::Store`] over [`counterfoil_sqlite::Store`].
-//! Everything is handed through.
+//! The store behind the server and the dispatcher: [`counterfoil_http::Store`] and
+//! [`counterfoil_http::Outbox`] over [`counterfoil_sqlite::Store`]. Everything is handed through.
 
 use counterfoil_core::{
-    Arrival, ConversionId, Issue, MessageId, RequestId, Severity, TenantName, Timestamp,
-    TransactionId,
+    Arrival, ConversionId, Issue, MessageId, Report, RequestId, Severity, TenantName, Timestamp,
+    TransactionId, Wanted,
     view::{ConversionView, DeliveryView, Explanation, Filter, Page, RequestView, TransactionView},
 };
 use counterfoil_http as http;
@@ -223,6 +223,27 @@ impl http::Store for EmbeddedStore {
             commit_seconds: distribution(&health.commit_us, 1e6),
             batch_requests: distribution(&health.batch_requests, 1.0),
         }
+    }
+}
+
+impl http::Outbox for EmbeddedStore {
+    fn claim(&self, wanted: Wanted, reply: http::ClaimReply) {
+        self.store.claim(wanted, Box::new(|claimed| reply(claimed.map_err(submit_error))));
+    }
+
+    fn report(&self, reports: Vec<Report>, reply: http::ReportReply) {
+        let reported = |reported: Result<sqlite::Reported, sqlite::SubmitError>| {
+            reply(reported.map(|reported| reported.stale).map_err(submit_error));
+        };
+        self.store.report(reports, Box::new(reported));
+    }
+
+    fn next_due(&self) -> Result<Option<Timestamp>, http::ReadError> {
+        self.reader().next_due().map_err(read_error)
+    }
+
+    fn on_due(&self, wake: Box<dyn Fn() + Send + Sync>) {
+        self.store.on_due(wake);
     }
 }
 

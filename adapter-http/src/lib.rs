@@ -48,8 +48,8 @@
 //! | `counterfoil_batches_total` | commits of the writer |
 //! | `counterfoil_batched_requests_total` | requests in these commits |
 //! | `counterfoil_batch_len_max` | requests in the largest commit so far |
-//! | `counterfoil_deliveries_due` | messages that could be attempted now |
-//! | `counterfoil_deliveries_due_age_seconds` | since when the oldest of them could be |
+//! | `counterfoil_deliveries_due` | messages that wait for their time or their turn |
+//! | `counterfoil_deliveries_due_age_seconds` | how long the oldest of them has been due |
 //! | `counterfoil_deliveries_held` | messages that wait for something to happen |
 //! | `counterfoil_deliveries_dead` | messages that ended undelivered |
 #![forbid(unsafe_code)]

@@ -154,9 +154,9 @@ impl Metrics {
 
 impl Deliveries {
     fn register(&self, registry: &mut Registry) {
-        let due = "Messages that could be attempted now";
+        let due = "Messages that wait for their time or their turn";
         registry.register("deliveries_due", due, self.due.clone());
-        let age = "Since when the oldest message that is due could be attempted";
+        let age = "How long the message has been due that is due the longest";
         let seconds = Unit::Seconds;
         registry.register_with_unit("deliveries_due_age", age, seconds, self.due_age.clone());
         let held = "Messages that wait for something to happen";

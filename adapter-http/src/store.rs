@@ -126,9 +126,9 @@ pub enum Retried {
 /// How much waits to be sent, or ended unsent, of all tenants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// Messages that could be attempted now.
+    /// Messages that wait for their time or their turn.
     pub due: u64,
-    /// Since when the oldest of them could be.
+    /// When the first of them became due, or becomes it.
     pub oldest_due_at: Option<Timestamp>,
     /// Messages that wait for something to happen.
     pub held: u64,
