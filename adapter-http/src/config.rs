@@ -15,6 +15,11 @@ impl Secret {
         Self(value.into())
     }
 
+    /// The value, for the moment of sending it.
+    pub(crate) fn value(&self) -> &str {
+        &self.0
+    }
+
     /// Whether `given` is the value, in a time that does not depend on where they differ.
     pub(crate) fn matches(&self, given: &str) -> Choice {
         let filled = Choice::from(u8::from(!self.0.is_empty()));

@@ -59,10 +59,12 @@ mod app;
 mod auth;
 mod body;
 mod config;
+mod dispatch;
 mod handover;
 mod listener;
 mod metrics;
 mod openapi;
+mod outbox;
 mod problem;
 mod routes;
 mod server;
@@ -71,6 +73,12 @@ mod store;
 mod table;
 
 pub use config::{Config, Limits, Secret, SecretLookup};
+pub use dispatch::{
+    Clock, DispatchConfig, DispatchError, DispatchMetrics, Dispatcher, Dispatching, Draws,
+    Resolver, Resolving,
+};
+pub use ipnet::IpNet;
+pub use outbox::{ClaimReply, Outbox, ReportReply};
 pub use server::{BindError, Server, ServerHandle, Stopped};
 pub use store::{
     Backlog, Decided, Distribution, Health, PutRulesError, ReadError, Reply, Retried,
