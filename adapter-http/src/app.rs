@@ -56,7 +56,7 @@ impl App {
             store,
             limits: config.limits,
             guard: Guard::new(&config),
-            metrics: Metrics::new(),
+            metrics: Metrics::new(config.dispatch),
             public: Table::of(Listener::Public),
             admin: Table::of(Listener::Admin),
         }

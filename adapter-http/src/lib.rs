@@ -52,6 +52,9 @@
 //! | `counterfoil_deliveries_due_age_seconds` | how long the oldest of them has been due |
 //! | `counterfoil_deliveries_held` | messages that wait for something to happen |
 //! | `counterfoil_deliveries_dead` | messages that ended undelivered |
+//! | `counterfoil_attempts_total` | attempts to deliver messages by `outcome` |
+//! | `counterfoil_messages_in_flight` | messages that are under way |
+//! | `counterfoil_breakers` | destinations whose breaker is not closed, by `state` |
 #![forbid(unsafe_code)]
 
 mod answer;
@@ -75,7 +78,7 @@ mod table;
 pub use config::{Config, Limits, Secret, SecretLookup};
 pub use dispatch::{
     Clock, DispatchConfig, DispatchError, DispatchMetrics, Dispatcher, Dispatching, Draws,
-    Resolver, Resolving,
+    Resolver, Resolving, forbidden,
 };
 pub use ipnet::IpNet;
 pub use outbox::{ClaimReply, Outbox, ReportReply};

@@ -18,6 +18,7 @@ use prometheus_client::{
 };
 
 use crate::{
+    dispatch::DispatchMetrics,
     store::{Backlog, Distribution, Health},
     table::Listener,
 };
@@ -44,6 +45,8 @@ pub(crate) struct Metrics {
     commits: Told,
     batch_requests: Told,
     deliveries: Deliveries,
+    /// The dispatcher's own, where one runs.
+    dispatch: Option<DispatchMetrics>,
 }
 
 /// What waits to be sent, as the store told last.
@@ -56,7 +59,7 @@ struct Deliveries {
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(dispatch: Option<DispatchMetrics>) -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("counterfoil"),
             requests: Family::default(),
@@ -72,6 +75,7 @@ impl Metrics {
             commits: Told::default(),
             batch_requests: Told::default(),
             deliveries: Deliveries::default(),
+            dispatch,
         };
         metrics.register();
         metrics
@@ -144,7 +148,7 @@ impl Metrics {
         self.batched_requests.inner().store(health.batched_requests, Ordering::Relaxed);
         self.commits.set(&health.commit_seconds);
         self.batch_requests.set(&health.batch_requests);
-        let mut text = String::new();
+        let mut text = self.dispatch.as_ref().map(DispatchMetrics::text).unwrap_or_default();
         if encode(&mut text, &self.registry).is_err() {
             tracing::error!("failed to write the metrics");
         }

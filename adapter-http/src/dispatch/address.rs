@@ -78,8 +78,9 @@ fn within_v6((net, len): (Ipv6Addr, u8), address: Ipv6Addr) -> bool {
     Ipv6Net::new(net, len).is_ok_and(|network| network.contains(&address))
 }
 
-/// What an address is for which it must not be reached; none: it may be.
-pub(super) fn forbidden(address: IpAddr, allowed: &[IpNet]) -> Option<&'static str> {
+/// What an address is for which messages must not reach it, where no network in `allowed` has it;
+/// none: they may (P6).
+pub fn forbidden(address: IpAddr, allowed: &[IpNet]) -> Option<&'static str> {
     let canonical = address.to_canonical();
     let is_allowed = allowed.iter().any(|network| network.contains(&canonical));
     special(canonical).filter(|_| !is_allowed)

@@ -34,12 +34,13 @@ use std::{
 
 use tokio::{runtime, sync::watch};
 
-use self::{attempt::Sender, resolve::LOOKUPS_MAX, run::Run};
 pub use self::{
+    address::forbidden,
     config::{Clock, DispatchConfig, DispatchError, Draws},
     metrics::DispatchMetrics,
     resolve::{Resolver, Resolving},
 };
+use self::{attempt::Sender, resolve::LOOKUPS_MAX, run::Run};
 use crate::outbox::Outbox;
 
 /// How long threads are waited for that look something up when everything else has ended.
