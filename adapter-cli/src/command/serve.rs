@@ -1,4 +1,5 @@
-//! `counterfoil serve`: both listeners and the dispatcher on one database, until it is told to stop.
+//! `counterfoil serve`: both listeners and the dispatcher on one database, until it is told to
+//! stop.
 
 mod config;
 mod logging;

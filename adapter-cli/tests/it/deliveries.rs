@@ -1,8 +1,12 @@
-//! Messages to other systems from the command line: lists, one of them, sending again.
+//! Messages to other systems: from the command line, and sent by a server to a receiver.
+
+use hyper::Method;
 
 use crate::{
-    sandbox::{RULES, Ran, Sandbox},
-    server::Server,
+    client::{Client, Content, block_on},
+    listen::Listening,
+    sandbox::{ADMIN_TOKEN, RULES, Ran, Sandbox},
+    server::{Server, wait_until},
 };
 
 const TOLD: &str = r#"
@@ -143,4 +147,133 @@ fn where_a_server_holds_the_database_it_is_named_with_what_asks_it() {
         .stderr_has(&format!("/api/acme/deliveries/{id}/retry'"));
     let ran = sandbox.run("deliveries retry --db acme.db --tracking-api bo-sales").code(1);
     ran.stderr_has("/api/acme/deliveries/retry?state=dead&tracking_api=bo-sales'");
+}
+
+/// Rules that tell a receiver of each sale, and a server with them.
+fn told_to(listening: &Listening, arguments: &[&str]) -> (Sandbox, Server) {
+    let told = format!(
+        "[[tracking_api]]\nid = \"told\"\nretry.max = 0\nretry.every = \"1s\"\n\
+         sign = \"{{secret:signing}}\"\nrequest.method = \"POST\"\n\
+         request.url = \"http://{}/pb?order={{external_id}}&status={{result}}\"\n",
+        listening.address
+    );
+    let sandbox = Sandbox::new()
+        .file("rules.toml", &format!("{RULES}{told}"))
+        .file("signing", &format!("{SIGNING}\n"));
+    let mut command = sandbox.command();
+    command.args(Server::ARGUMENTS).args(["--secrets", "."]).args(arguments);
+    let server = Server::spawn(command);
+    (sandbox, server)
+}
+
+const SIGNING: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+fn sell(server: &Server, order: &str) {
+    let pcid = server.click();
+    let sale = format!("pcid={pcid}&type=sale&value=100&external_id={order}");
+    assert_eq!(server.get(&format!("/api/acme/postbacks/handle?{sale}")).status, 200);
+}
+
+fn listed(sandbox: &Sandbox, filter: &str) -> Vec<serde_json::Value> {
+    let list = format!("deliveries --db acme.db --format json {filter}");
+    sandbox.run(&list).code(0).json()["items"].as_array().expect("items").clone()
+}
+
+#[test]
+fn a_sale_is_told_signed_to_where_it_is_allowed_and_to_nobody_twice() {
+    let keys = Sandbox::new().file("signing", SIGNING);
+    let listening = Listening::start(&keys, &["--secrets", ".", "--secret-name", "signing"]);
+    let (sandbox, mut server) = told_to(&listening, &["--allow-destination", "127.0.0.1/32"]);
+    sell(&server, "A-1");
+    let told = listening.wait_for("answered 200");
+    for part in ["POST /pb\n", "order = A-1\n", "status = pending\n", "the signature is right"] {
+        assert!(told.contains(part), "no `{part}` in {told}");
+    }
+    let approve = "advertiser_id=shoply&external_id=A-1&result=approved";
+    server.get(&format!("/api/acme/postbacks/handle?{approve}"));
+    assert!(listening.wait_for("answered 200").contains("status = approved"));
+    wait_until("both are delivered", || listed(&sandbox, "--state delivered").len() == 2);
+    let newest = listed(&sandbox, "--limit 1").remove(0);
+    assert_eq!((&newest["sequence"], &newest["attempts"][0]["status"]), (&2.into(), &200.into()));
+    let id = newest["id"].as_str().expect("an id");
+    let shown = sandbox.run(&format!("deliveries show --db acme.db {id}")).code(0);
+    assert!(!shown.stdout_has("200 after ").stdout.contains("whsec_"));
+    let metrics = server.admin("/metrics").body;
+    for line in [
+        "counterfoil_attempts_total{outcome=\"2xx\"} 2",
+        "counterfoil_deliveries_due 0",
+        "counterfoil_deliveries_dead 0",
+    ] {
+        assert!(metrics.contains(line), "no `{line}` in {metrics}");
+    }
+    assert_eq!(metrics.matches("# EOF").count(), 1);
+    let json = server.admin(&format!("/api/acme/deliveries/{id}")).json();
+    assert_eq!(json, newest);
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+    sandbox.run("replay --db acme.db").code(0);
+}
+
+#[test]
+fn what_must_not_be_reached_is_dead_with_what_to_do_and_is_sent_again_when_it_may() {
+    let listening = Listening::start(&Sandbox::new(), &[]);
+    let (sandbox, mut server) = told_to(&listening, &[]);
+    sell(&server, "A-1");
+    wait_until("it is dead", || listed(&sandbox, "--state dead").len() == 1);
+    let dead = listed(&sandbox, "").remove(0);
+    assert_eq!(dead["reason"], "forbidden");
+    let id = dead["id"].as_str().expect("an id");
+    sandbox
+        .run(&format!("deliveries show --db acme.db {id}"))
+        .code(0)
+        .stdout_has("dead: the destination must not be reached")
+        .stdout_has("--allow-destination 127.0.0.1")
+        .stdout_has(&format!("`counterfoil deliveries retry {id}`"));
+    assert!(server.admin("/metrics").body.contains("counterfoil_deliveries_dead 1"));
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+    let retry = sandbox.run("deliveries retry --db acme.db --tracking-api told").code(0);
+    retry.stderr_has("due now: 1");
+    let mut command = sandbox.command();
+    command.args(Server::ARGUMENTS).args(["--secrets", "."]);
+    command.env("COUNTERFOIL_ALLOW_DESTINATION", "10.0.0.0/8,127.0.0.1");
+    let server = Server::spawn(command);
+    assert!(listening.wait_for("answered 200").contains("order = A-1"));
+    wait_until("it is delivered", || listed(&sandbox, "--state delivered").len() == 1);
+    let delivered = listed(&sandbox, "").remove(0);
+    assert_eq!((&delivered["id"], &delivered["reason"]), (&dead["id"], &serde_json::Value::Null));
+    // Asked over HTTP, it is sent once more, under the same id.
+    let again = block_on(async {
+        let mut client = Client::connect(server.admin).await?;
+        let target = format!("/api/acme/deliveries/{id}/retry");
+        client.ask(Method::POST, &target, Some(ADMIN_TOKEN), Content::None).await
+    });
+    assert_eq!(again.expect("an answer").status, 200);
+    listening.wait_for("answered 200");
+}
+
+#[test]
+fn check_warns_of_what_a_server_refuses_to_reach() {
+    let told = "[[tracking_api]]\nid = \"x\"\nrequest.url = \"http://127.0.0.1:9000/\"\n";
+    let sandbox = Sandbox::new().file("rules.toml", &format!("{RULES}{told}"));
+    let ran = sandbox.run("check rules.toml").code(0);
+    ran.stdout_has("`127.0.0.1` is loopback").stdout_has("`--allow-destination 127.0.0.1/32`");
+    let ran = sandbox.run("check rules.toml --allow-destination 127.0.0.0/8").code(0);
+    assert!(!ran.stdout.contains("127.0.0.1"), "{ran:?}");
+}
+
+#[test]
+fn what_the_dispatcher_cannot_use_is_told_at_the_start() {
+    let sandbox = Sandbox::with_rules().file("empty.pem", "").file(
+        "counterfoil.toml",
+        "rules = [\"rules.toml\"]\ndb = \"acme.db\"\nallow-destination = [\"10.0.0.0/99\"]\n",
+    );
+    let serve = "serve --rules rules.toml --db acme.db --listen 127.0.0.1:0 \
+                 --admin-listen 127.0.0.1:0";
+    let ran = sandbox.run(&format!("{serve} --ca-file nope.pem")).code(1);
+    ran.stderr_has("cannot read certificates from `nope.pem`").stderr_has("--ca-file");
+    sandbox.run(&format!("{serve} --ca-file empty.pem")).code(1).stderr_has("no certificate");
+    sandbox.run(&format!("{serve} --allow-destination x")).code(2).stderr_has("10.0.0.0/8");
+    let ran = sandbox.run("serve --config counterfoil.toml").code(1);
+    ran.stderr_has("`10.0.0.0/99` of allow-destination").stderr_has("10.0.0.0/8");
 }
