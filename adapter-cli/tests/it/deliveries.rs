@@ -1,5 +1,10 @@
 //! Messages to other systems: from the command line, and sent by a server to a receiver.
 
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
+};
+
 use hyper::Method;
 
 use crate::{
@@ -180,7 +185,7 @@ fn listed(sandbox: &Sandbox, filter: &str) -> Vec<serde_json::Value> {
 }
 
 #[test]
-fn a_sale_is_told_signed_to_where_it_is_allowed_and_to_nobody_twice() {
+fn a_sale_and_its_approval_are_told_signed_and_in_their_order() {
     let keys = Sandbox::new().file("signing", SIGNING);
     let listening = Listening::start(&keys, &["--secrets", ".", "--secret-name", "signing"]);
     let (sandbox, mut server) = told_to(&listening, &["--allow-destination", "127.0.0.1/32"]);
@@ -276,4 +281,58 @@ fn what_the_dispatcher_cannot_use_is_told_at_the_start() {
     sandbox.run(&format!("{serve} --allow-destination x")).code(2).stderr_has("10.0.0.0/8");
     let ran = sandbox.run("serve --config counterfoil.toml").code(1);
     ran.stderr_has("`10.0.0.0/99` of allow-destination").stderr_has("10.0.0.0/8");
+}
+
+/// P4: what was decided is sent, however the process ended that decided it.
+#[test]
+fn what_was_decided_while_nobody_sent_is_sent_after_the_next_start() {
+    let listening = Listening::start(&Sandbox::new(), &[]);
+    let allow = ["--allow-destination", "127.0.0.1/32"];
+    let (sandbox, mut server) = told_to(&listening, &allow);
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+    let click = sandbox.run("click --db acme.db shoply-cz/bo").code(0);
+    let sale = format!("pcid={}&type=sale&value=100&external_id=A-1", click.stdout.trim());
+    sandbox.run(&format!("send --db acme.db {sale}")).code(0);
+    assert_eq!(listed(&sandbox, "--state due").len(), 1);
+    let mut command = sandbox.command();
+    command.args(Server::ARGUMENTS).args(["--secrets", "."]).args(allow);
+    let _server = Server::spawn(command);
+    assert!(listening.wait_for("answered 200").contains("order = A-1"));
+    wait_until("it is delivered", || listed(&sandbox, "--state delivered").len() == 1);
+}
+
+/// P4, P5: an attempt that was cut off is made again, at once after a start, under the same id.
+#[test]
+fn a_server_that_is_killed_while_it_sends_sends_again_under_the_same_id() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = silent.local_addr().expect("an address");
+    let told = format!(
+        "[[tracking_api]]\nid = \"told\"\nrequest.url = \"http://{address}/{{message_id}}\"\n"
+    );
+    let sandbox = Sandbox::new().file("rules.toml", &format!("{RULES}{told}"));
+    let start = || {
+        let mut command = sandbox.command();
+        command.args(Server::ARGUMENTS).args(["--allow-destination", "127.0.0.1"]);
+        Server::spawn(command)
+    };
+    let head = || {
+        let (stream, _) = silent.accept().expect("a connection");
+        let mut lines = BufReader::new(stream);
+        let mut first = String::new();
+        lines.read_line(&mut first).expect("a head");
+        (first, lines.into_inner())
+    };
+    let server = start();
+    sell(&server, "A-1");
+    let (first, _unanswered) = head();
+    assert_eq!(listed(&sandbox, "--state sending").len(), 1);
+    server.kill();
+    let _server = start();
+    let (again, mut stream) = head();
+    assert_eq!(again, first);
+    let id = listed(&sandbox, "")[0]["id"].as_str().expect("an id").to_owned();
+    assert!(first.starts_with(&format!("GET /{id} ")), "{first}");
+    stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").expect("an answer");
+    wait_until("it is delivered", || listed(&sandbox, "--state delivered").len() == 1);
 }
