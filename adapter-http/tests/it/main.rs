@@ -9,6 +9,7 @@
 
 mod access;
 mod admin;
+mod dispatch;
 mod engine;
 mod harness;
 mod hostile;
