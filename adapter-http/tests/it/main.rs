@@ -11,6 +11,7 @@ mod access;
 mod admin;
 mod affiliates;
 mod deliveries;
+mod dispatch;
 mod engine;
 mod harness;
 mod hostile;

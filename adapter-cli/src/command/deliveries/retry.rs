@@ -42,7 +42,7 @@ pub(super) struct Arguments {
 /// What is to be sent again.
 enum Wanted {
     One(MessageId),
-    Matching(Filter),
+    Matching(Box<Filter>),
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
@@ -95,7 +95,7 @@ fn wanted(arguments: &Arguments) -> Result<Wanted, Failure> {
             state.name()
         ))
         .hint("one of dead, delivered, due, polling")),
-        _ => Ok(Wanted::Matching(filter)),
+        _ => Ok(Wanted::Matching(Box::new(filter))),
     }
 }
 
