@@ -26,6 +26,10 @@
 //!   2xx is told only after [`Store::submit`] has said that it is on stable storage (P1).
 //! * Everything that a client may hold is limited ([`Limits`]), and each listener counts for
 //!   itself, so that a flood of the public one leaves the admin one alone (P9).
+//! * Beside it a [`Dispatcher`] sends messages to other systems, out of an [`Outbox`]; its numbers
+//!   stand among the metrics where [`Config::dispatch`] has them.
+//! * Affiliates with a token of their own read on the admin listener what is their own, of the
+//!   money the payout alone (R39); anything else is 403, code `not_for_affiliates`.
 //! * It knows routes from one table; the OpenAPI document at `/openapi.json` is made of the same.
 //! * It speaks HTTP/1.1 in clear text; TLS is for the proxy before it. What is no HTTP at all, a
 //!   head that is too large, and a target that holds `"`, `<` or `>` are answered by the protocol

@@ -103,7 +103,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let role = database::serving_role(settings.listen, settings.admin_listen);
     let store = EmbeddedStore::new(database::own(&settings.db, role)?);
     let store = Arc::new(store);
-    reload::start_rules(store.store(), &files, &secrets)?;
+    reload::start_rules(store.store(), &files, &settings, &secrets)?;
     let dispatcher = dispatcher(&settings, &secrets, &store)?;
     let server = bind(&settings, &secrets, &store, dispatcher.metrics())?;
     serve(server, dispatcher, &store, &settings, &secrets)

@@ -15,6 +15,7 @@ mod engines;
 mod faults;
 mod listen;
 mod sandbox;
+mod sending;
 mod serve;
 mod server;
 mod workspace;

@@ -116,9 +116,7 @@ impl Story {
     fn informed(&self, client: &Client) -> Result<(), Failure> {
         chapter(7, "Bo was told of the sale meanwhile, by a postback of his own")?;
         self.show_told(client, 1)?;
-        say(
-            "   Once, although the shop told of it twice; revenue and price are none of his affair.",
-        )
+        say("   Once, although the shop told of it twice. Of the money he learns his own share.")
     }
 
     fn asked(&self, client: &Client) -> Result<(), Failure> {
