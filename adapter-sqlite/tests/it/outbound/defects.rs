@@ -72,13 +72,13 @@ fn a_request_that_fails_leaves_what_shares_its_batch() {
 /// A full disk answers everyone who waits, and nothing of what was asked has happened.
 #[test]
 fn a_full_disk_is_told_and_passes() {
-    let options = counterfoil_sqlite::Options { pages_max: Some(90), ..Default::default() };
+    let options = counterfoil_sqlite::Options { pages_max: Some(120), ..Default::default() };
     let db = Db::with(options);
     let click = db.click(at(0));
     install(&db, &tells("x", "a.example", ""), 0);
     let mut claimed = Vec::new();
     for n in 0.. {
-        let query = format!("pcid={click}&type=sale&external_id={n}&value=1&pad={n:0>3000}");
+        let query = format!("pcid={click}&type=sale&external_id={n}&value=1&pad={n:0>1500}");
         let ruleset = db.ruleset();
         let arrival = crate::common::postback(&ruleset, counterfoil_core::Method::S2s, &query);
         if db.try_take(arrival, at(1)).is_err() {
