@@ -12,7 +12,7 @@ fn a_request_is_sent_as_it_was_rendered() {
     let receiver = Receiver::constant("200", "", "thanks");
     let sending = Sending::start();
     let attempted = sending.send(&format!(
-        "request = {{ url = 'HTTP://{}/a/../{{pcid}}/%7e/%7E/./?q={{type}}&Q=%2f+\"{{secret:key}}', \
+        "request = {{ url = 'HTTP://{}/a/../{{pcid}}/%7e/%7E/./?q={{type}}&Q=%2f+!{{secret:key}}', \
          headers = {{ x-one = 'v {{pcid}}', authorization = 'Bearer {{secret:key}}' }}, \
          body.json = {{ id = '{{pcid}}', key = '{{secret:key}}' }} }}",
         receiver.address
@@ -21,7 +21,7 @@ fn a_request_is_sent_as_it_was_rendered() {
     assert_eq!((attempted.started_at, attempted.error), (START, None));
     assert_eq!(attempted.response.as_deref(), Some("thanks"));
     let [asked] = &receiver.asked()[..] else { panic!("one request") };
-    assert_eq!(asked.target(), "/a/../..pcid/%7e/%7E/./?q=..type&Q=%2f+\"canary%26key");
+    assert_eq!(asked.target(), "/a/../..pcid/%7e/%7E/./?q=..type&Q=%2f+!canary%26key");
     assert!(asked.head.starts_with("POST /"), "{asked:?}");
     let agent = concat!("counterfoil/", env!("CARGO_PKG_VERSION"));
     for (name, want) in [

@@ -56,15 +56,10 @@ impl Sending {
         Timestamp::from_ms(self.clock.load(Ordering::SeqCst))
     }
 
-    /// Lets time pass, and has everything looked at anew.
+    /// Lets time pass.
     pub(crate) fn set_clock(&self, now: Timestamp) {
-        self.pass_to(now);
-        self.mail.wake();
-    }
-
-    /// Lets time pass, and tells nobody.
-    pub(crate) fn pass_to(&self, now: Timestamp) {
         self.clock.store(now.as_ms(), Ordering::SeqCst);
+        self.mail.wake();
     }
 
     /// Puts in a message of a tracking API.
