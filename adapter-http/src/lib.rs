@@ -1,5 +1,5 @@
 //! The HTTP face of Counterfoil: a public listener for senders and visitors, an admin listener
-//! for those who run it.
+//! for those who run it, and a dispatcher that sends messages to other systems.
 //!
 //! A [`Server`] is bound with a [`Config`] and a [`Store`], and runs until it is stopped:
 //!
@@ -34,6 +34,33 @@
 //! * Log lines (`tracing`) name tenant, ids, outcome and reason at level `debug`, and what failed
 //!   at `warn` and `error`; never a parameter or a secret (P10).
 //!
+//! # Sending
+//!
+//! A [`Dispatcher`] is made of a [`DispatchConfig`] and an [`Outbox`], and runs on a thread of its
+//! own until it is stopped:
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let outbox: std::sync::Arc<dyn counterfoil_http::Outbox> = todo!();
+//! use counterfoil_http::{DispatchConfig, Dispatcher};
+//!
+//! let config = DispatchConfig::new(std::sync::Arc::new(|_name| None));
+//! let dispatching = Dispatcher::new(config, outbox)?.start()?;
+//! dispatching.join(); // stops it first
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! * It decides nothing either: what is due, what follows an attempt and what an answer means is
+//!   the core's and the outbox's.
+//! * It reaches public addresses only, and those that are allowed; it follows no redirect, keeps no
+//!   cookie, unpacks nothing, and knows no proxy (P6). Names are looked up as the system does it,
+//!   and what they lead to is vetted before each connection, which is made to that very address.
+//! * One deadline holds over looking up, connecting, TLS, and the whole answer (R41). Of an answer
+//!   64 KiB are read and 4 KiB kept, without the secrets that were sent.
+//! * A connection that its receiver has closed is not used; one that is closed in the very moment
+//!   of sending is an attempt without an answer, because the message may have arrived.
+//!
 //! # Metrics
 //!
 //! | name | what |
@@ -48,6 +75,14 @@
 //! | `counterfoil_batches_total` | commits of the writer |
 //! | `counterfoil_batched_requests_total` | requests in these commits |
 //! | `counterfoil_batch_len_max` | requests in the largest commit so far |
+//!
+//! Of a dispatcher ([`DispatchMetrics`]):
+//!
+//! | name | what |
+//! | --- | --- |
+//! | `counterfoil_attempts_total` | attempts by `outcome`: 2xx, 3xx, 4xx, 5xx, other, unanswered, forbidden, our_fault |
+//! | `counterfoil_messages_in_flight` | messages that are under way |
+//! | `counterfoil_breakers` | destinations by `state` of their breaker: open, half_open |
 #![forbid(unsafe_code)]
 
 mod answer;

@@ -6,7 +6,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use counterfoil_core::{Next, Period, Timestamp};
+use counterfoil_core::{AttemptOutcome, Next, Period, Timestamp};
 
 use super::{
     mail::rules,
@@ -161,6 +161,22 @@ fn who_has_nothing_to_do_asks_for_nothing() {
         assert!(mail.claims <= 2 + 5 * 4, "{}", mail.claims);
         Some(())
     });
+}
+
+#[test]
+fn an_attempt_that_breaks_holds_no_slot() {
+    let receiver = Receiver::constant("200", "", "");
+    let sending = Sending::with(|config| {
+        config.most = 1;
+        config.secrets = Arc::new(|_| panic!("a lookup that breaks"));
+    });
+    let api = format!("request = {{ url = 'http://{}/?{{secret:key}}' }}", receiver.address);
+    for _ in 0..3 {
+        let attempted = sending.send(&api);
+        assert_eq!(attempted.outcome, AttemptOutcome::OurFault);
+        assert_eq!(attempted.error.as_deref(), Some("the attempt broke: a defect, see the log"));
+    }
+    assert_eq!(sending.send(&receiver.api()).next, Next::Delivered);
 }
 
 #[test]
