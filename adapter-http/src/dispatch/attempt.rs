@@ -14,7 +14,10 @@ use hyper_util::{
     client::legacy::Client,
     rt::{TokioExecutor, TokioTimer},
 };
-use tokio::time::{Instant, timeout};
+use tokio::{
+    task::yield_now,
+    time::{Instant, timeout},
+};
 
 use super::{
     answer::{Answer, BODY_LEN_MAX, read, retry_after},
@@ -114,6 +117,8 @@ impl Sender {
         &self,
         request: Request<Full<Bytes>>,
     ) -> Result<Answer, Box<dyn Error + Send + Sync>> {
+        // Lets connections see first what has arrived: one that its receiver has closed is not used.
+        yield_now().await;
         let (head, body) = self.client.request(request).await?.into_parts();
         let (body, is_cut) = read(body).await?;
         let retry_after = retry_after(&head.headers);

@@ -177,7 +177,7 @@ fn a_long_answer_is_cut_off_and_its_connection_closed() {
     }
 }
 
-const MAPPED: &str = "set = { result = '/state', value = '/value' }\n\
+const MAPPED: &str = "set = { result = { path = '/state' }, value = { path = '/value' } }\n\
     poll = { pending = { path = '/state', in = ['processing'] }, every = '10m', max = 2 }";
 
 /// What is read of a body.

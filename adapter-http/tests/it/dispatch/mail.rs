@@ -130,7 +130,9 @@ impl Mail {
             }
             let left = until.saturating_duration_since(Instant::now());
             assert!(left > Duration::ZERO, "waited for {what}");
-            (state, _) = self.changed.wait_timeout(state, left).unwrap();
+            // What is looked at may be elsewhere than here.
+            let turn = left.min(Duration::from_millis(10));
+            (state, _) = self.changed.wait_timeout(state, turn).unwrap();
         }
     }
 

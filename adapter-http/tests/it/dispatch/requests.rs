@@ -4,7 +4,7 @@ use counterfoil_core::{AttemptOutcome, Next, Period, RetryKind, SignedMessage, S
 
 use super::{
     receiver::Receiver,
-    sending::{SIGNING_KEY, START, Sending},
+    sending::{NEW_SIGNING_KEY, SIGNING_KEY, START, Sending},
 };
 
 #[test]
@@ -12,7 +12,7 @@ fn a_request_is_sent_as_it_was_rendered() {
     let receiver = Receiver::constant("200", "", "thanks");
     let sending = Sending::start();
     let attempted = sending.send(&format!(
-        "request = {{ url = 'HTTP://{}/a/../{{pcid}}/%7e/%7E/./?q={{type}}&Q=%2f+\"{{secret:key}}', \
+        "request = {{ url = 'HTTP://{}/a/../{{pcid}}/%7e/%7E/./?q={{type}}&Q=%2f+!{{secret:key}}', \
          headers = {{ x-one = 'v {{pcid}}', authorization = 'Bearer {{secret:key}}' }}, \
          body.json = {{ id = '{{pcid}}', key = '{{secret:key}}' }} }}",
         receiver.address
@@ -21,7 +21,7 @@ fn a_request_is_sent_as_it_was_rendered() {
     assert_eq!((attempted.started_at, attempted.error), (START, None));
     assert_eq!(attempted.response.as_deref(), Some("thanks"));
     let [asked] = &receiver.asked()[..] else { panic!("one request") };
-    assert_eq!(asked.target(), "/a/../..pcid/%7e/%7E/./?q=..type&Q=%2f+\"canary%26key");
+    assert_eq!(asked.target(), "/a/../..pcid/%7e/%7E/./?q=..type&Q=%2f+!canary%26key");
     assert!(asked.head.starts_with("POST /"), "{asked:?}");
     let agent = concat!("counterfoil/", env!("CARGO_PKG_VERSION"));
     for (name, want) in [
@@ -46,6 +46,30 @@ fn dots_alone_do_not_climb_the_path() {
     // What stands for a value of two dots in rendered parts (R40).
     sending.send(&format!("request = {{ url = 'http://{}/a/%2E%2E/b' }}", receiver.address));
     assert_eq!(receiver.asked()[0].target(), "/a/%2E%2E/b");
+}
+
+#[test]
+fn a_url_without_a_path_asks_for_the_root() {
+    let receiver = Receiver::constant("200", "", "");
+    let sending = Sending::start();
+    for (rest, want) in [("", "/"), ("?a=1", "/?a=1"), ("//a//b?", "//a//b?")] {
+        let api = format!("request = {{ url = 'http://{}{rest}' }}", receiver.address);
+        assert_eq!(sending.send(&api).next, Next::Delivered, "{rest}");
+        assert_eq!(receiver.asked().last().unwrap().target(), want);
+    }
+}
+
+#[test]
+fn the_newest_key_signs_first() {
+    let receiver = Receiver::constant("200", "", "");
+    let sending = Sending::start();
+    sending.send(&format!("{}\nsign = ['{{secret:new}}', '{{secret:sign}}']", receiver.api()));
+    let asked = &receiver.asked()[0];
+    let [id, signed] = ["webhook-id", "webhook-signature"].map(|name| asked.header(name).unwrap());
+    let seconds = START.as_ms() / 1000;
+    let signatures = [NEW_SIGNING_KEY, SIGNING_KEY]
+        .map(|key| SigningKey::parse(key).unwrap().sign(id, seconds, b""));
+    assert_eq!(signed, signatures.join(" "));
 }
 
 #[test]

@@ -14,6 +14,8 @@ use super::mail::{Mail, rules};
 pub(crate) const START: Timestamp = Timestamp::from_ms(1_700_000_000_000);
 /// A signing key.
 pub(crate) const SIGNING_KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+/// The one that replaces it.
+pub(crate) const NEW_SIGNING_KEY: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// A dispatcher that may reach loopback, with a clock that stands still.
 pub(crate) struct Sending {
@@ -33,6 +35,7 @@ impl Sending {
         let mut config = DispatchConfig::new(Arc::new(|name| {
             let value = match name.as_str() {
                 "key" => "canary&key",
+                "new" => NEW_SIGNING_KEY,
                 "sign" => SIGNING_KEY,
                 "odd" => "canary-no-signing-key",
                 _ => return None,
@@ -56,15 +59,10 @@ impl Sending {
         Timestamp::from_ms(self.clock.load(Ordering::SeqCst))
     }
 
-    /// Lets time pass, and has everything looked at anew.
+    /// Lets time pass.
     pub(crate) fn set_clock(&self, now: Timestamp) {
-        self.pass_to(now);
-        self.mail.wake();
-    }
-
-    /// Lets time pass, and tells nobody.
-    pub(crate) fn pass_to(&self, now: Timestamp) {
         self.clock.store(now.as_ms(), Ordering::SeqCst);
+        self.mail.wake();
     }
 
     /// Puts in a message of a tracking API.

@@ -3,9 +3,10 @@
 use std::{
     io::Write,
     sync::{Arc, Condvar, Mutex},
+    time::{Instant, SystemTime},
 };
 
-use counterfoil_core::{Next, Period};
+use counterfoil_core::{AttemptOutcome, Next, Period, Timestamp};
 
 use super::{
     mail::rules,
@@ -74,31 +75,38 @@ fn a_destination_has_its_share_and_holds_up_no_other() {
     for _ in 0..20 {
         sending.put(&slow.receiver.api());
     }
-    slow.wait(4);
+    slow.wait(3);
     // Others go on, even those that become due while the slow one has its share.
     let quick = Receiver::constant("200", "", "");
     for _ in 0..20 {
         assert_eq!(sending.send(&quick.api()).next, Next::Delivered);
     }
-    assert_eq!(slow.most(), 4);
     slow.open();
     sending.mail.wait_for_ends(40);
-    assert_eq!(slow.most(), 4);
+    assert!(slow.most() <= 4, "{}", slow.most());
 }
 
 #[test]
 fn what_becomes_due_by_time_is_not_hidden_by_a_busy_destination() {
     let slow = Gate::new();
-    let sending = Sending::with(|config| config.most_of_one = 1);
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let began = Instant::now();
+    let now = move || {
+        let since = since + began.elapsed();
+        Timestamp::from_ms(i64::try_from(since.as_millis()).unwrap())
+    };
+    let sending = Sending::with(|config| {
+        config.most_of_one = 1;
+        config.clock = Arc::new(now);
+    });
     let quick = rules(&Receiver::constant("200", "", "").api());
-    let later = START.plus(Period::from_ms(10_000));
+    let later = now().plus(Period::from_ms(300));
     let id = sending.mail.put(&quick, later);
     for _ in 0..3 {
         sending.put(&slow.receiver.api());
     }
     slow.wait(1);
-    // Nobody says that it is due now: the clock alone.
-    sending.pass_to(later);
+    // Nobody says when it is due: the clock alone.
     assert_eq!(sending.mail.attempt(id, 1).next, Next::Delivered);
     slow.open();
 }
@@ -129,7 +137,7 @@ fn attempts_that_end_together_are_reported_together() {
         sending.mail.put(&rules(&gate.receiver.api()), START);
     }
     sending.mail.wake();
-    gate.wait(64);
+    gate.wait(32);
     gate.open();
     sending.mail.wait_for_ends(64);
     let mail = sending.stop();
@@ -153,6 +161,22 @@ fn who_has_nothing_to_do_asks_for_nothing() {
         assert!(mail.claims <= 2 + 5 * 4, "{}", mail.claims);
         Some(())
     });
+}
+
+#[test]
+fn an_attempt_that_breaks_holds_no_slot() {
+    let receiver = Receiver::constant("200", "", "");
+    let sending = Sending::with(|config| {
+        config.most = 1;
+        config.secrets = Arc::new(|_| panic!("a lookup that breaks"));
+    });
+    let api = format!("request = {{ url = 'http://{}/?{{secret:key}}' }}", receiver.address);
+    for _ in 0..3 {
+        let attempted = sending.send(&api);
+        assert_eq!(attempted.outcome, AttemptOutcome::OurFault);
+        assert_eq!(attempted.error.as_deref(), Some("the attempt broke: a defect, see the log"));
+    }
+    assert_eq!(sending.send(&receiver.api()).next, Next::Delivered);
 }
 
 #[test]
