@@ -3,7 +3,9 @@
 
 use serde_json::Value;
 
-use crate::harness::{ADMIN_TOKEN, RULES, Reply, Running, TENANT_TOKEN, bearer, document, send};
+use crate::harness::{
+    ADMIN_TOKEN, RULES, Reply, Running, TENANT_TOKEN, assert_is_of_schema, bearer, document, send,
+};
 
 const BO: &str = "canary-bo-token";
 const EVE: &str = "canary-eve-token";
@@ -203,6 +205,8 @@ fn of_the_money_an_affiliate_sees_the_payout_alone() {
     let row = story.get(&format!("conversions/{}", story.sale_of_bo), BO);
     assert_eq!(row["transactions"][0]["payout"], "5.00");
     assert_eq!(row["value"], "100.00");
+    assert_is_of_schema(&row, "OwnConversion");
+    assert_is_of_schema(&row["transactions"][0], "OwnTransaction");
     let all = [
         row.to_string(),
         story.get("conversions", BO).to_string(),
@@ -218,6 +222,7 @@ fn of_the_money_an_affiliate_sees_the_payout_alone() {
     let whole = story.get(&format!("conversions/{}", story.sale_of_bo), ADMIN_TOKEN);
     assert_eq!(whole["transactions"][0]["revenue"], "10.00");
     assert_eq!(whole["price"], "77.77");
+    assert_is_of_schema(&whole, "Conversion");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use counterfoil_core::MessageState;
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{RULES, Reply, Running, send},
+    harness::{RULES, Reply, Running, assert_is_of_schema, send},
     memory::Mood,
 };
 
@@ -86,6 +86,8 @@ fn a_message_shows_its_request_with_secrets_by_name() {
     assert_eq!((&row["state"], &row["sequence"]), (&json!("due"), &json!(1)));
     assert_eq!(row["event"], "transaction.created");
     assert_eq!(row["attempts"], json!([]));
+    assert_is_of_schema(&row, "Delivery");
+    assert_is_of_schema(&row["request"], "OutboundRequest");
 }
 
 #[test]
@@ -183,6 +185,7 @@ fn tracking_apis_are_listed_in_the_order_of_the_rules() {
     });
     assert_eq!(list["items"][0]["id"], "told");
     assert_eq!(list["items"][1], expected);
+    assert_is_of_schema(&expected, "TrackingApi");
     assert!(!list.to_string().contains("secret"));
     let problem =
         running.admin_get("/api/acme/tracking-apis?id=x").assert_problem(400, "bad_filter");

@@ -296,6 +296,19 @@ pub(crate) fn document() -> &'static Value {
     })
 }
 
+/// Checks that a row has the members of a schema of the document: none is missing, none is more.
+#[track_caller]
+pub(crate) fn assert_is_of_schema(row: &Value, schema: &str) {
+    let schema = &document()["components"]["schemas"][schema];
+    let row = row.as_object().expect("an object");
+    for name in row.keys() {
+        assert!(schema["properties"][name].is_object(), "`{name}` is documented nowhere");
+    }
+    for name in schema["required"].as_array().expect("what is required") {
+        assert!(row.contains_key(name.as_str().unwrap()), "{name} is missing");
+    }
+}
+
 /// What a path and method may answer is in the document; what is not in it is answered 404 or 405.
 #[track_caller]
 fn assert_documented(method: &str, path: &str, reply: &Reply) {
