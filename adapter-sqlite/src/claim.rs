@@ -186,11 +186,12 @@ fn render(
             row.message.request = Some(request);
             Ok(!waits)
         }
-        Due::Hold => {
+        // What was dropped and is retried by hand is not held: nothing would wake it.
+        Due::Hold if !row.is_settled => {
             messages::stand(desk.db, &id, Standing::Held, now)?;
             Ok(false)
         }
-        Due::Drop(_) => {
+        Due::Hold | Due::Drop(_) => {
             messages::end_dead(desk.db, &id, DeadReason::ConditionsNotMet)?;
             settle(desk, &id)?;
             Ok(false)
@@ -223,7 +224,7 @@ fn store_rendered(
             row.message.sequence,
             standing.stored()
         ])?;
-    if row.is_delayed { settle(desk, &id) } else { Ok(()) }
+    settle(desk, &id)
 }
 
 /// Keeps when in the history of decisions a delayed message was rendered or dropped.
@@ -231,7 +232,8 @@ fn settle(desk: &Desk<'_>, id: &MessageId) -> Result<(), Fault> {
     let newest = desk.ids.newest();
     desk.db
         .prepare_cached(
-            "UPDATE messages SET settled_after = ?2 WHERE id = ?1 AND settled_after IS NULL",
+            "UPDATE messages SET settled_after = ?2 \
+             WHERE id = ?1 AND is_delayed = 1 AND settled_after IS NULL",
         )?
         .execute(params![id.as_bytes(), newest.as_bytes()])?;
     Ok(())

@@ -206,6 +206,25 @@ mod tests {
             TransactionResult::name,
             "0 pending, 1 approved, 2 rejected",
         );
+        let standings = STANDINGS.map(|(standing, _)| standing);
+        check(
+            &standings,
+            |standing| standing.state().name(),
+            "0 due, 1 held, 2 delivered, 3 polling, 4 dead, 5 due",
+        );
+        let reasons = DEAD_REASONS.map(|(reason, _)| reason);
+        let names = [
+            "RetriesExhausted",
+            "StillPending",
+            "Gone",
+            "Forbidden",
+            "PreviousStepFailed",
+            "ConditionsNotMet",
+        ];
+        for ((code, reason), name) in (0..).zip(reasons).zip(names) {
+            assert_eq!((reason.stored(), format!("{reason:?}")), (code, name.to_owned()));
+            assert_eq!(DeadReason::of_stored(code), Some(reason));
+        }
         check(
             &Note::ALL,
             Note::code,

@@ -22,8 +22,8 @@ use crate::{
 
 /// The columns of a message, in the order in which [`read`] takes them.
 pub(crate) const MESSAGE: &str = "id, tenant, ruleset, tracking_api, postback, step, owner, event, \
-     conversion, transaction_id, sequence, standing, reason, due_at, request, depth, is_delayed, \
-     fence, lease_until, attempts, delivery_retries, polls";
+     conversion, transaction_id, sequence, standing, reason, due_at, request, depth, \
+     settled_after IS NOT NULL, fence, lease_until, attempts, delivery_retries, polls";
 
 /// The condition of what can be claimed, as the index has it.
 pub(crate) const IS_CLAIMABLE: &str = "(standing = 0 OR standing = 3)";
@@ -69,7 +69,8 @@ pub(crate) struct MessageRow {
     pub(crate) owner: Option<Box<str>>,
     pub(crate) standing: Standing,
     pub(crate) reason: Option<DeadReason>,
-    pub(crate) is_delayed: bool,
+    /// Whether it is a delayed one that was rendered or dropped before.
+    pub(crate) is_settled: bool,
     pub(crate) fence: u64,
     pub(crate) lease_until: Option<Timestamp>,
     pub(crate) attempts: u32,
@@ -160,11 +161,15 @@ pub(crate) fn numbered(
     tracking_api: &TrackingApiId,
     number: u32,
 ) -> Result<Option<(MessageId, Standing)>, Fault> {
-    let sql = "SELECT id, standing FROM messages \
-               WHERE conversion = ?1 AND tracking_api = ?2 AND sequence = ?3";
     let given = params![conversion.as_bytes(), tracking_api.as_str(), number];
-    one(db, sql, given, |row| Ok((MessageId::from_bytes(row.get(0)?), coded(row, 1, "standing")?)))
+    one(db, NUMBERED, given, |row| {
+        Ok((MessageId::from_bytes(row.get(0)?), coded(row, 1, "standing")?))
+    })
 }
+
+/// The query of [`numbered`].
+const NUMBERED: &str = "SELECT id, standing FROM messages \
+     WHERE conversion = ?1 AND tracking_api = ?2 AND sequence = ?3";
 
 /// A message by its id.
 pub(crate) fn get(db: &Connection, id: &MessageId) -> Result<Option<MessageRow>, Fault> {
@@ -216,7 +221,7 @@ pub(crate) fn told(db: &Connection, conversion: &ConversionId, tells: bool) -> R
 const ABOVE_TOKENS: &str = "\u{7f}";
 
 /// The query of [`sequences`]: the last tracking API below one, with its last number.
-pub(crate) const LAST_NUMBER: &str = "SELECT tracking_api, sequence FROM messages \
+const LAST_NUMBER: &str = "SELECT tracking_api, sequence FROM messages \
      WHERE conversion = ?1 AND tracking_api < ?2 \
      ORDER BY tracking_api DESC, sequence DESC LIMIT 1";
 
@@ -241,7 +246,7 @@ fn sequences(
 
 /// The query of [`delayed`]: the last tracking API and transaction below some, with the newest
 /// message.
-pub(crate) const NEWEST_DELAYED: &str = "SELECT tracking_api, transaction_id, id, standing, \
+const NEWEST_DELAYED: &str = "SELECT tracking_api, transaction_id, id, standing, \
      settled_after IS NOT NULL FROM messages WHERE is_delayed = 1 AND conversion = ?1 \
      AND (tracking_api, transaction_id) < (?2, ?3) \
      ORDER BY tracking_api DESC, transaction_id DESC, id DESC LIMIT 1";
@@ -299,7 +304,7 @@ pub(crate) fn read(row: &Row<'_>) -> Result<MessageRow, Fault> {
         owner: row.get(6)?,
         standing,
         reason: reason.map(|_| coded(row, 12, "reason")).transpose()?,
-        is_delayed: row.get(16)?,
+        is_settled: row.get(16)?,
         fence: row.get::<_, i64>(17)?.unsigned_abs(),
         lease_until: lease_until.map(Timestamp::from_ms),
         attempts: row.get(19)?,
@@ -345,4 +350,63 @@ fn read_event(row: &Row<'_>) -> Result<Option<Event>, Fault> {
 pub(crate) fn last_version(db: &Connection, tenant: i64) -> Result<u32, Fault> {
     let version = rows::value(db, "SELECT ruleset FROM tenants WHERE id = ?1", params![tenant])?;
     version.ok_or_else(|| bad("tenant", tenant))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How SQLite goes about a query.
+    fn plan(sql: &str) -> String {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(include_str!("schema/v1.sql")).unwrap();
+        let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let mut rows = statement.raw_query();
+        let mut lines = Vec::new();
+        while let Some(row) = rows.next().unwrap() {
+            lines.push(row.get::<_, String>(3).unwrap());
+        }
+        lines.join("; ")
+    }
+
+    /// However much was told before, these are seeks.
+    #[test]
+    fn nothing_that_the_writer_asks_looks_at_history() {
+        let of_conversion = "SEARCH messages USING COVERING INDEX messages_of_conversion";
+        let table = [
+            (
+                crate::claim::NEXT_DESTINATION,
+                "SEARCH messages USING COVERING INDEX messages_due (destination>?)".to_owned(),
+            ),
+            (
+                crate::claim::OLDEST,
+                "SEARCH messages USING COVERING INDEX messages_due (destination=? AND <expr><?)"
+                    .to_owned(),
+            ),
+            (LAST_NUMBER, format!("{of_conversion} (conversion=? AND tracking_api<?)")),
+            (
+                NEWEST_DELAYED,
+                "SEARCH messages USING INDEX messages_delayed (conversion=? AND \
+                 (tracking_api,transaction_id)<(?,?))"
+                    .to_owned(),
+            ),
+            (
+                NUMBERED,
+                "SEARCH messages USING INDEX messages_of_conversion (conversion=? AND \
+                 tracking_api=? AND sequence=?)"
+                    .to_owned(),
+            ),
+        ];
+        for (sql, expected) in table {
+            assert_eq!(plan(sql), expected, "{sql}");
+        }
+        // What is counted is counted in indexes that hold nothing else.
+        for (condition, index) in [
+            (IS_CLAIMABLE, "SCAN messages USING COVERING INDEX messages_due"),
+            ("lease_until IS NOT NULL", "SCAN messages USING INDEX messages_leased"),
+            ("standing = 4", "SEARCH messages USING COVERING INDEX messages_standing (standing=?)"),
+        ] {
+            assert_eq!(plan(&format!("SELECT count(*) FROM messages WHERE {condition}")), index);
+        }
+    }
 }

@@ -3,13 +3,19 @@
 //!
 //! Inputs are log rows, clicks of affiliate links (which are their own record) and the versions of
 //! the rules. They are taken in the order of their ids, which is the order of the decisions.
+//!
+//! Messages are output: they are compared by what a decision alone makes of them, not by what
+//! became of them later. Sending has one effect on later decisions: a delayed message that was
+//! rendered or dropped makes room for the next one about its transaction (R43). When that was is
+//! not decided but a matter of time, so it is an input too: each such message keeps the newest
+//! request of that moment, and replaying settles it between the same two requests.
 
 use std::collections::BTreeMap;
 
 use counterfoil_core::{
-    Arrival, ConversionId, Method, Outcome, Receipt, Request, RequestId, RootRequest,
+    Arrival, ConversionId, MessageId, Method, Outcome, Receipt, Request, RequestId, RootRequest,
 };
-use rusqlite::{Connection, Row, Rows, types::Value};
+use rusqlite::{Connection, Row, Rows, params, types::Value};
 
 use crate::{
     ReadError, Reader,
@@ -40,7 +46,7 @@ pub struct ReplayReport {
 /// One thing that came out differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// The request, conversion or transaction.
+    /// The request, conversion, transaction or message.
     pub id: String,
     /// What differs, such as `outcome` or `transaction`.
     pub what: &'static str,
@@ -148,9 +154,18 @@ impl Replay<'_> {
             Method::Link.stored()
         ))?;
         let mut clicks = clicks.query([])?;
+        let mut settled = self.stored.prepare(SETTLED)?;
+        let mut settled = settled.query([])?;
         let mut request = next_request(&mut requests)?;
         let mut click = next_click(&mut clicks)?;
+        let mut settling = next_settled(&mut settled)?;
         loop {
+            let next = [click.as_ref().map(|c| c.id), request.as_ref().map(|r| r.id)];
+            let next = next.into_iter().flatten().min();
+            while let Some((id, after)) = settling.filter(|(_, after)| Some(*after) < next) {
+                self.settle(&id, &after)?;
+                settling = next_settled(&mut settled)?;
+            }
             let click_is_first = match (&click, &request) {
                 (Some(click), Some(request)) => click.id < request.id,
                 (click, _) => click.is_some(),
@@ -165,6 +180,14 @@ impl Replay<'_> {
                 return Ok(());
             }
         }
+    }
+
+    /// A delayed message was rendered or dropped.
+    fn settle(&self, id: &MessageId, after: &RequestId) -> Result<(), Fault> {
+        self.again
+            .prepare_cached("UPDATE messages SET settled_after = ?2 WHERE id = ?1")?
+            .execute(params![id.as_bytes(), after.as_bytes()])?;
+        Ok(())
     }
 
     fn make(&mut self, click: &Click) -> Result<(), Fault> {
@@ -263,6 +286,12 @@ impl Replay<'_> {
             "repeat key",
             "SELECT tenant, key, conversion FROM repeat_keys ORDER BY tenant, key",
             2,
+        )?;
+        self.compare_table(
+            "message",
+            "SELECT id, tenant, ruleset, tracking_api, postback, step, owner, event, conversion, \
+             transaction_id, destination, depth, is_delayed FROM messages ORDER BY id",
+            1,
         )
     }
 
@@ -309,6 +338,18 @@ impl Replay<'_> {
 
 fn next_request(rows: &mut Rows<'_>) -> Result<Option<LogRow>, Fault> {
     rows.next()?.map(log::read_request).transpose()
+}
+
+/// Delayed messages that were rendered or dropped, in the order of that.
+const SETTLED: &str = "SELECT id, settled_after FROM messages WHERE settled_after IS NOT NULL \
+     ORDER BY settled_after, id";
+
+fn next_settled(rows: &mut Rows<'_>) -> Result<Option<(MessageId, RequestId)>, Fault> {
+    let settled = |row: &Row<'_>| {
+        let (id, after) = (row.get(0)?, row.get(1)?);
+        Ok((MessageId::from_bytes(id), RequestId::from_bytes(after)))
+    };
+    rows.next()?.map(settled).transpose()
 }
 
 fn next_click(rows: &mut Rows<'_>) -> Result<Option<Click>, Fault> {

@@ -219,6 +219,12 @@ pub(crate) fn load(
 pub(crate) struct Versions(Mutex<BTreeMap<(i64, u32), Option<Rules>>>);
 
 impl Versions {
+    /// Keeps a version that was read already.
+    pub(crate) fn keep(&self, rules: &Rules) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert((rules.tenant, rules.version), Some(rules.clone()));
+    }
+
     /// A stored version; none: there is none, or this build finds mistakes in it.
     pub(crate) fn get(
         &self,

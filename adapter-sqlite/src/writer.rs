@@ -338,6 +338,7 @@ impl Writer {
             }
         };
         let rules = Rules { tenant: stored.tenant, version: stored.version, ruleset };
+        self.versions.keep(&rules);
         self.shared.set_rules(rules.clone());
         let replaced = stored.before.filter(|before| *before != stored.version);
         Ok(Installed { rules, replaced, is_new: stored.is_new, warnings })

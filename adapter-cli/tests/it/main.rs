@@ -9,10 +9,13 @@
 
 mod client;
 mod command_line;
+mod deliveries;
 mod demo;
 mod engines;
 mod faults;
+mod listen;
 mod sandbox;
+mod sending;
 mod serve;
 mod server;
 mod workspace;

@@ -19,6 +19,13 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) const ADMIN_TOKEN: &str = "canary-admin-token";
 pub(crate) const TENANT_TOKEN: &str = "canary-tenant-token";
+/// The secrets of rules, by name.
+const SECRETS: [(&str, &str); 4] = [
+    ("acme_api", TENANT_TOKEN),
+    ("bo_api", "canary-bo-token"),
+    ("eve_api", "canary-eve-token"),
+    ("shared_api", "canary-shared-token"),
+];
 
 pub(crate) const RULES: &str = r#"
 tenant = "acme"
@@ -81,8 +88,10 @@ impl Running {
         let mut config = Config::new(Secret::new(ADMIN_TOKEN));
         config.listen.set_port(0);
         config.admin_listen.set_port(0);
-        config.secrets =
-            Arc::new(|name| (name.as_str() == "acme_api").then(|| Secret::new(TENANT_TOKEN)));
+        config.secrets = Arc::new(|name| {
+            let found = SECRETS.iter().find(|(known, _)| *known == name.as_str());
+            found.map(|(_, value)| Secret::new(value))
+        });
         configure(&mut config);
         let server = Server::bind(config, Arc::new(store.clone())).unwrap();
         let (public, admin) = (server.public_addr().unwrap(), server.admin_addr().unwrap());
@@ -285,6 +294,19 @@ pub(crate) fn document() -> &'static Value {
         stream.write_all(head.as_bytes()).unwrap();
         Reply::read(&mut stream).unwrap().json()
     })
+}
+
+/// Checks that a row has the members of a schema of the document: none is missing, none is more.
+#[track_caller]
+pub(crate) fn assert_is_of_schema(row: &Value, schema: &str) {
+    let schema = &document()["components"]["schemas"][schema];
+    let row = row.as_object().expect("an object");
+    for name in row.keys() {
+        assert!(schema["properties"][name].is_object(), "`{name}` is documented nowhere");
+    }
+    for name in schema["required"].as_array().expect("what is required") {
+        assert!(row.contains_key(name.as_str().unwrap()), "{name} is missing");
+    }
 }
 
 /// What a path and method may answer is in the document; what is not in it is answered 404 or 405.

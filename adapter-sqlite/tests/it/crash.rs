@@ -1,26 +1,44 @@
 //! P1: what was acknowledged survives `kill -9`, with everything that belongs to it.
 //!
-//! The test starts its own binary again as the victim, which submits without pause and writes each
-//! acknowledged id to its output.
+//! The test starts its own binary again as the victim, which submits without pause, has messages
+//! sent beside it, and writes each acknowledged id to its output.
 
 use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
     process::{Command, Stdio},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     time::Duration,
 };
 
-use counterfoil_core::{Method, RequestId};
-use counterfoil_sqlite::{Options, Reader, Store};
+use counterfoil_core::{
+    AttemptOutcome, Attempted, MessageState, Method, Next, Period, Report, RequestId, Wanted,
+    view::Filter,
+};
+use counterfoil_sqlite::{Options, Reader, RulesFormat, Store};
 
-use crate::common::{Db, acme, at, click, postback, submission, submit};
+use crate::common::{Db, RULES, acme, at, click, postback, submission, submit};
 
 const VICTIM: &str = "COUNTERFOIL_TEST_VICTIM";
+
+/// Tells each sale to two destinations.
+const TELLS: &str = "
+[[tracking_api]]
+id = 'first'
+trigger = 'conversion.created'
+types = ['sale']
+request.url = 'https://a.example/?id={conversion_id}'
+[[tracking_api]]
+id = 'second'
+types = ['sale']
+request.url = 'https://b.example/?id={transaction_id}'
+";
 
 #[test]
 fn acknowledged_requests_survive_kill_9() {
     let mut db = Db::new();
+    let rules = format!("{RULES}{TELLS}");
+    db.store().install_rules(None, &rules, RulesFormat::Toml, at(0)).unwrap();
     let pcid = db.click(at(0));
     db.store = None;
     let mut acknowledged = Vec::new();
@@ -38,10 +56,62 @@ fn acknowledged_requests_survive_kill_9() {
         assert_eq!(conversion.transactions.len(), 1);
         assert_eq!(logged.transaction_ids, [conversion.transactions[0].id]);
     }
+    every_sale_is_told(&db);
     // Nothing is half applied: all that is there follows from what came in.
     let report = db.reader().replay().unwrap();
     assert_eq!(report.differences, []);
     assert!(report.requests >= acknowledged.len() as u64);
+}
+
+/// Every event that a tracking API fires on has its message, and no attempt is in the air.
+fn every_sale_is_told(db: &Db) {
+    let sales = db.number("SELECT count(*) FROM conversions WHERE type = 'sale'");
+    assert_eq!(db.number("SELECT count(*) FROM messages"), 2 * sales);
+    let untold = db.number(
+        "SELECT count(*) FROM conversions c WHERE type = 'sale' AND 2 <> (SELECT count(*) \
+         FROM messages m WHERE m.conversion = c.id AND m.request IS NOT NULL)",
+    );
+    assert_eq!(untold, 0);
+    let states = |state| Filter { state: Some(state), ..Filter::default() };
+    let found = |state| db.reader().deliveries(&acme(), &states(state)).unwrap().items;
+    assert_eq!(found(MessageState::Sending), []);
+    // Each that is delivered has its attempt, and some were.
+    let delivered = db.number("SELECT count(*) FROM messages WHERE standing = 2");
+    assert!(delivered > 0);
+    assert_eq!(db.number("SELECT count(*) FROM attempts"), delivered);
+}
+
+/// Claims what is due and reports it delivered, as long as the store is there.
+fn send_all(store: &Arc<Store>) {
+    let next = Arc::clone(store);
+    let (most, slack) = (16, Period::from_ms(1_000));
+    let wanted = Wanted { now: at(9), slack, most, most_of_one: 9, except: Vec::new() };
+    let claimed = move |claims: Result<Vec<counterfoil_core::Claim>, _>| {
+        let reports = claims.unwrap().into_iter().map(|claim| {
+            Report::Attempted(Attempted {
+                message: claim.message.id,
+                fence: claim.fence,
+                started_at: at(9),
+                took: Period::from_ms(1),
+                outcome: AttemptOutcome::Answered {
+                    status: 200,
+                    pending: false,
+                    retry_after: None,
+                },
+                error: None,
+                response: None,
+                answer: None,
+                next: Next::Delivered,
+            })
+        });
+        let again = Arc::clone(&next);
+        let reported = move |reported: Result<counterfoil_sqlite::Reported, _>| {
+            assert_eq!(reported.unwrap().stale, 0);
+            send_all(&again);
+        };
+        next.report(reports.collect(), Box::new(reported));
+    };
+    store.claim(wanted, Box::new(claimed));
 }
 
 /// Starts a victim, kills it after a while, and gives the ids that it acknowledged.
@@ -74,8 +144,9 @@ fn victim() {
         return;
     };
     let pcid = std::env::var("COUNTERFOIL_TEST_PCID").unwrap();
-    let store = Store::open(Path::new(&path), Options::default()).unwrap();
+    let store = Arc::new(Store::open(Path::new(&path), Options::default()).unwrap());
     store.use_stored_rules().unwrap();
+    send_all(&store);
     let ruleset = store.rules("acme").unwrap().ruleset().clone();
     let (reply, answers) = mpsc::channel::<RequestId>();
     let mut out = std::io::stdout();

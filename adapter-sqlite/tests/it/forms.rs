@@ -1,7 +1,9 @@
 //! Stored forms: what was written once is read for ever. A row whose bytes change here needs a new
 //! version byte (blobs.rs) or a step of the schema.
 
-use crate::common::{Db, at};
+use counterfoil_sqlite::RulesFormat;
+
+use crate::common::{Db, RULES, at};
 
 fn hex(db: &Db, sql: &str) -> Option<String> {
     let raw = rusqlite::Connection::open(db.path()).unwrap();
@@ -25,6 +27,30 @@ fn the_blobs_of_a_conversion_a_transaction_and_a_request() {
     assert_eq!(decided.transactions[0].revenue.to_string(), "0.14");
     let more = hex(&db, "SELECT more FROM conversions WHERE root IS NULL").unwrap();
     assert_eq!(more, "", "a plain click is in its columns alone");
+}
+
+#[test]
+fn the_request_of_a_message() {
+    let db = Db::new();
+    let pcid = db.click(at(0));
+    let api = "[[tracking_api]]\nid = 'x'\nrequest.url = 'https://a/?k={secret:key}&v={value}'\n\
+               request.body = { form = { a = 'b' } }\nrequest.headers = { x-a = 'c' }\n";
+    let rules = format!("{RULES}{api}");
+    db.store().install_rules(None, &rules, RulesFormat::Toml, at(0)).unwrap();
+    db.send(&format!("pcid={pcid}&type=sale&value=2"), at(1));
+    let request = hex(&db, "SELECT request FROM messages").unwrap();
+    // POST; the URL in three parts, the second a secret in a query; one header;
+    // the body's type and text.
+    let url = "0300\
+        0d68747470733a2f2f612f3f6b3d\
+        01036b657901\
+        000726763d322e3030";
+    let body = "01216170706c69636174696f6e2f782d7777772d666f726d2d75726c656e636f646564\
+        010003613d62";
+    assert_eq!(request, format!("0101{url}0103782d6101000163{body}"));
+    let row = hex(&db, "SELECT event || ',' || standing || ',' || destination FROM messages");
+    let text: String = "2,0,https://a:443".bytes().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(row, Some(text));
 }
 
 /// P7: sums are exact, whatever the order.

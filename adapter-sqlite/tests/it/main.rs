@@ -15,6 +15,7 @@ mod forms;
 mod full;
 mod lists;
 mod opening;
+mod outbound;
 mod repeats;
 mod replay;
 mod rules;

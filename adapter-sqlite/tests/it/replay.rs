@@ -34,6 +34,9 @@ fn a_history_with_changed_rules_changed_clicks_and_refusals_replays() {
 #[test]
 fn replay_finds_what_was_touched() {
     let mut db = Db::new();
+    let api = "[[tracking_api]]\nid = 'x'\nrequest.url = 'https://a.example/'\n";
+    let rules = format!("{RULES}{api}");
+    db.store().install_rules(None, &rules, RulesFormat::Toml, at(0)).unwrap();
     let pcid = db.click(at(0));
     for n in 0..3 {
         db.send(&format!("pcid={pcid}&type=sale&external_id=o{n}&value=10"), at(n));
@@ -44,6 +47,8 @@ fn replay_finds_what_was_touched() {
         ("UPDATE conversions SET value = 7000000 WHERE external_id = 'o1'", "conversion"),
         ("UPDATE requests SET outcome = 3 WHERE id = (SELECT min(id) FROM requests)", "outcome"),
         ("DELETE FROM repeat_keys", "repeat key"),
+        ("UPDATE messages SET depth = 3", "message"),
+        ("DELETE FROM messages WHERE sequence = 1", "message"),
     ] {
         let raw = rusqlite::Connection::open(db.path()).unwrap();
         raw.execute_batch(&format!("SAVEPOINT x; {sql};")).unwrap();

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use counterfoil_core::SecretName;
+use counterfoil_core::{Ruleset, SecretName};
 use counterfoil_sqlite::{Installed, Rules, Store};
 
 use super::config::Settings;
 use crate::{
-    database,
+    database, destinations,
     failure::Failure,
     rules_files::{self, RulesFile},
     secrets::Secrets,
@@ -21,9 +21,11 @@ use crate::{
 pub(super) fn start_rules(
     store: &Store,
     files: &[RulesFile],
+    settings: &Settings,
     secrets: &Secrets,
 ) -> Result<(), Failure> {
     require_secrets(files.iter().filter_map(RulesFile::rules), secrets)?;
+    warn_of_refused(files.iter().filter_map(RulesFile::rules), settings);
     if files.is_empty() {
         let stored = database::install_all(store, &[])?;
         if stored.is_empty() {
@@ -31,6 +33,7 @@ pub(super) fn start_rules(
                 .hint("name rules files with --rules"));
         }
         require_secrets(stored.iter().map(|rules| &**rules.ruleset()), secrets)?;
+        warn_of_refused(stored.iter().map(|rules| &**rules.ruleset()), settings);
     }
     database::check_all(store, files)?;
     for file in files {
@@ -63,6 +66,7 @@ fn read_again(
 ) -> Result<Vec<String>, Failure> {
     let files = rules_files::load(&settings.rules)?;
     require_secrets(files.iter().filter_map(RulesFile::rules), secrets)?;
+    warn_of_refused(files.iter().filter_map(RulesFile::rules), settings);
     database::check_all(store, &files)?;
     let mut versions = Vec::new();
     for file in &files {
@@ -105,8 +109,18 @@ fn warn_of_idle_tenants(store: &Store) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Destinations that are going to be refused are told before the first message dies of it.
+fn warn_of_refused<'a>(rulesets: impl Iterator<Item = &'a Ruleset>, settings: &Settings) {
+    for ruleset in rulesets {
+        for issue in destinations::warnings(ruleset, &settings.allowed) {
+            let (tenant, path, message) = (ruleset.tenant(), &issue.path, &issue.message);
+            tracing::warn!(%tenant, path, hint = issue.hint, "{message}");
+        }
+    }
+}
+
 fn require_secrets<'a>(
-    rulesets: impl Iterator<Item = &'a counterfoil_core::Ruleset>,
+    rulesets: impl Iterator<Item = &'a Ruleset>,
     secrets: &Secrets,
 ) -> Result<(), Failure> {
     let names: BTreeSet<&SecretName> = rulesets.flat_map(|rules| rules.secrets()).collect();

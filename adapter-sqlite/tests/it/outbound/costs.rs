@@ -1,0 +1,82 @@
+//! What messages cost: a message shares its pages with others, and where nothing is told nothing is
+//! paid.
+
+use counterfoil_core::Method;
+use counterfoil_sqlite::Waiting;
+
+use super::*;
+use crate::common::{postback, submission};
+
+const PAGE: u64 = 4096;
+
+/// Pages that were written since the last call.
+struct Pages<'a> {
+    db: &'a Db,
+    before: u64,
+}
+
+impl<'a> Pages<'a> {
+    fn of(db: &'a Db) -> Self {
+        let mut pages = Self { db, before: 0 };
+        pages.written();
+        pages
+    }
+
+    fn written(&mut self) -> u64 {
+        let log = format!("{}-wal", self.db.path().display());
+        let frames = std::fs::metadata(log).unwrap().len() / (PAGE + 24);
+        frames - std::mem::replace(&mut self.before, frames)
+    }
+}
+
+/// So many sales in one commit.
+fn sell(db: &Db, click: ConversionId, from: u64, sales: u64) {
+    let (reply, answers) = mpsc::channel();
+    let waiting = |n| {
+        let query = format!("pcid={click}&type=sale&external_id={n:06}&value=10");
+        let arrival = postback(&db.ruleset(), Method::S2s, &query);
+        let reply = reply.clone();
+        let reply = Box::new(move |decided: Result<_, _>| reply.send(decided.is_ok()).unwrap());
+        Waiting { submission: submission(db.store(), arrival, at(1)), reply }
+    };
+    db.store().submit((from..from + sales).map(waiting).collect());
+    assert!(answers.iter().take(usize::try_from(sales).unwrap()).all(|is_ok| is_ok));
+}
+
+/// Pages written by 20 sales, each alone in its commit, and by 200 in one commit.
+fn pages_of_sales(rules: &str) -> (u64, u64) {
+    let (db, click) = begin(rules);
+    sell(&db, click, 0, 300);
+    let mut pages = Pages::of(&db);
+    (300..320).for_each(|n| sell(&db, click, n, 1));
+    let alone = pages.written();
+    sell(&db, click, 320, 200);
+    (alone, pages.written())
+}
+
+#[test]
+fn a_message_dirties_few_pages() {
+    let (plain, plain_200) = pages_of_sales("");
+    let (silent, silent_200) = pages_of_sales(&tells("x", "a.example", "types = ['lead']"));
+    let (told, told_200) = pages_of_sales(&tells("x", "a.example", ""));
+    // The row and its places in two indexes, and now and then a page that was split.
+    assert!(told > plain + 40 && told <= plain + 90, "{plain}, {told}");
+    assert!(told_200 > plain_200 && told_200 <= plain_200 + 50, "{plain_200}, {told_200}");
+    // Random keys split pages now and then.
+    assert!(silent <= plain + 10, "{plain}, {silent}");
+    assert!(silent_200 <= plain_200 + 10, "{plain_200}, {silent_200}");
+}
+
+#[test]
+fn the_life_of_messages_that_share_commits_dirties_few_pages() {
+    let (db, click) = begin(&tells("x", "a.example", ""));
+    sell(&db, click, 0, 500);
+    let mut pages = Pages::of(&db);
+    let claims = try_claim(&db, wanted(2, 200)).unwrap();
+    let claiming = pages.written();
+    assert!(claiming <= 60, "{claiming}");
+    let ends = claims.iter().map(|claim| Report::Attempted(attempted(claim, 3, Next::Delivered)));
+    assert_eq!(report(&db, ends.collect()), 0);
+    let reporting = pages.written();
+    assert!(reporting <= 60, "{reporting}");
+}
