@@ -10,8 +10,8 @@
 //! When a batch fails and the machine is not at fault, all that is in it is done one by one, so
 //! that one defect does not hit the others. When the disk is full or fails, everyone is told so,
 //! the connection is given up (a failed sync may have lost pages that a second sync would not
-//! write), and recovery means: open again, copy the whole write-ahead log into the database, and write
-//! something.
+//! write), and recovery means: open again, copy the whole write-ahead log into the database, and
+//! write something.
 
 use std::{
     collections::VecDeque,
