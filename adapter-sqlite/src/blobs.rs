@@ -1,6 +1,6 @@
-//! What columns do not hold: the blobs `more`, `terms`, `request` and `unmapped`. Each begins with the byte of its
-//! version, then comes postcard. A stored form: the structs below never change; another version
-//! gets another byte and another struct.
+//! What columns do not hold: the blobs `more`, `terms`, `request` and `unmapped`. Each begins with
+//! the byte of its version, then comes postcard. A stored form: the structs below never change;
+//! another version gets another byte and another struct.
 
 use std::borrow::Cow;
 

@@ -7,8 +7,7 @@
 use std::panic::{self, AssertUnwindSafe};
 
 use counterfoil_core::{
-    Claim, DeadReason, Due, Found, MessageId, MessageState, Period, Rendered, Timestamp, Wanted,
-    due,
+    Claim, DeadReason, Due, Found, MessageId, MessageState, Rendered, Timestamp, Wanted, due,
 };
 use rusqlite::{Connection, params};
 
@@ -18,7 +17,7 @@ use crate::{
     facts,
     fault::{Fault, bad},
     messages::{self, MessageRow, Standing},
-    outbox::Desk,
+    outbox::{Desk, REST},
     rows::one,
     rules::Rules,
 };
@@ -26,8 +25,6 @@ use crate::{
 /// For each message that is wanted, how many may be looked at: those that are held, dropped or
 /// kept back by their order give no claim.
 const LOOKED_AT_PER_WANTED: usize = 4;
-/// How long a message rests that cannot be read or rendered, a defect.
-const REST: Period = Period::from_ms(10 * 60_000);
 
 /// Where the next claim begins: behind the destination that was served last, so that none waits
 /// for ever behind the others.

@@ -14,7 +14,8 @@ use std::{
 };
 
 use counterfoil_core::{
-    Claim, MessageId, MessageState, Report, TenantName, Timestamp, Wanted, view::Filter,
+    Claim, MessageId, MessageState, Next, Period, Report, RetryKind, TenantName, Timestamp, Wanted,
+    view::Filter,
 };
 use rusqlite::Connection;
 
@@ -31,6 +32,9 @@ use crate::{
 
 /// Messages that one commit retries at most, so that requests do not wait for long.
 const RETRIED_AT_ONCE: usize = 256;
+
+/// How long a message rests after a defect.
+pub(crate) const REST: Period = Period::from_ms(10 * 60_000);
 
 /// Takes the claims; called on the writer's thread after the commit, so it must not block.
 pub type ClaimReply = Box<dyn FnOnce(Result<Vec<Claim>, SubmitError>) + Send>;
@@ -71,7 +75,8 @@ impl Store {
     /// Takes what became of claims: attempts, what follows them, what their answers set (R45).
     /// Returns at once; the reply is called after the commit. On [`SubmitError::Busy`] and
     /// [`SubmitError::Unavailable`] nothing is stored, and the same reports may be handed in
-    /// again; on [`SubmitError::Internal`] those without a defect are stored.
+    /// again; on [`SubmitError::Internal`] those without a defect are stored. A report whose answer
+    /// cannot be applied through a defect counts as an attempt that failed through our fault.
     pub fn report(&self, reports: Vec<Report>, reply: ReportReply) {
         self.hand_over(Outbound::reporting(reports, reply));
     }
@@ -209,6 +214,25 @@ impl Outbound {
             }
         }
         Ok(())
+    }
+
+    /// Makes of a report whose answer cannot be applied, through a defect, one of an attempt that
+    /// failed through a fault of ours: it is seen, nothing is lost, and the destination is not
+    /// asked again at once. Whether there was such a report.
+    pub(crate) fn leave_out_answer(&mut self) -> bool {
+        let Self::Report(Reporting { reports, .. }) = self else {
+            return false;
+        };
+        let [Report::Attempted(attempted)] = &mut **reports else {
+            return false;
+        };
+        if attempted.answer.take().is_none_or(|answer| answer.set.is_empty()) {
+            return false;
+        }
+        let at = attempted.started_at.plus(attempted.took).plus(REST);
+        attempted.next = Next::Retry { at, kind: RetryKind::Ours };
+        attempted.error = Some("the answer could not be applied; see the log".into());
+        true
     }
 
     /// Answers whoever waits.

@@ -7,11 +7,11 @@
 //! Claims, reports and retries of messages (outbox.rs) share the transaction of the requests that
 //! wait with them.
 //!
-//! When a batch fails and the machine is not at fault, all that is in it is done one by one, so that
-//! one defect does not hit the others. When the disk is full or fails, everyone is told so, the
-//! connection is given up (a failed sync may have lost pages that a second sync would not write),
-//! and recovery means: open again, copy the whole write-ahead log into the database, and write
-//! something.
+//! When a batch fails and the machine is not at fault, all that is in it is done one by one, so
+//! that one defect does not hit the others. When the disk is full or fails, everyone is told so,
+//! the connection is given up (a failed sync may have lost pages that a second sync would not
+//! write), and recovery means: open again, copy the whole write-ahead log into the database, and
+//! write something.
 
 use std::{
     collections::VecDeque,
@@ -241,8 +241,11 @@ impl Writer {
                 let result = self.report_one_by_one(reporting);
                 batch.outbound.into_iter().for_each(|outbound| outbound.answer(result));
             }
-            ([], [_]) => {
+            ([], [outbound]) => {
                 tracing::error!(error = %fault, "messages could not be stored: a defect");
+                if outbound.leave_out_answer() {
+                    return self.work(batch);
+                }
                 batch.answer_all(SubmitError::Internal);
             }
             _ => batch.split().for_each(|one| self.work(one)),

@@ -162,10 +162,12 @@ fn a_defect_in_one_report_leaves_the_others() {
     let sql = "UPDATE conversions SET currency = 'none' WHERE id = ?1";
     raw.execute(sql, [broken.as_bytes()]).unwrap();
     let reports = claims.iter().map(|claim| answered(claim, 10, &[("value", "5")])).collect();
-    let (reply, answer) = mpsc::channel();
-    db.store().report(reports, Box::new(move |reported| reply.send(reported).unwrap()));
-    assert_eq!(answer.recv().unwrap(), Err(SubmitError::Internal));
-    assert_eq!(states(&db), "delivered sending delivered");
+    assert_eq!(report(&db, reports), 0);
+    assert_eq!(states(&db), "delivered due delivered");
+    // It rests, and tells why.
+    let attempt = delivery(&db, claims[1].message.id).attempts.remove(0);
+    assert!(attempt.error.unwrap().contains("could not be applied"));
+    assert_eq!(next_due(&db), Some(at(30 + 600_000)));
     assert_eq!(log(&db).len(), 5);
     assert_eq!(db.store().health().not_ready, None);
 }

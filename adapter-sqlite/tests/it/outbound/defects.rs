@@ -13,8 +13,8 @@ fn a_message_that_cannot_be_read_rests_and_the_others_are_claimed() {
         db.send(&format!("pcid={click}&type=sale&external_id={n}&value=1"), at(n));
     }
     let broken = all(&db)[1].id;
-    let sql = "UPDATE messages SET request = x'ff00' WHERE id = (SELECT id FROM messages LIMIT 1 OFFSET 1)";
-    raw(&db, sql);
+    let second = "SELECT id FROM messages ORDER BY id LIMIT 1 OFFSET 1";
+    raw(&db, &format!("UPDATE messages SET request = x'ff00' WHERE id = ({second})"));
     let claims = claim(&db, 10);
     assert_eq!(claims.len(), 2);
     assert!(claims.iter().all(|claim| claim.message.id != broken));
