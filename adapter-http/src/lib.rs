@@ -86,7 +86,7 @@
 //!
 //! | name | what |
 //! | --- | --- |
-//! | `counterfoil_attempts_total` | attempts by `outcome`: 2xx, unanswered, forbidden ... |
+//! | `counterfoil_attempts_total` | by `outcome`: `2xx` to `5xx`, `other`, or why none came |
 //! | `counterfoil_messages_in_flight` | messages that are under way |
 //! | `counterfoil_breakers` | destinations by `state` of their breaker: open, half_open |
 #![forbid(unsafe_code)]

@@ -117,7 +117,7 @@ impl Sender {
         &self,
         request: Request<Full<Bytes>>,
     ) -> Result<Answer, Box<dyn Error + Send + Sync>> {
-        // Lets connections see first what has arrived: one that its receiver has closed is not used.
+        // Connections see first what has arrived: one that its receiver has closed is not used.
         yield_now().await;
         let (head, body) = self.client.request(request).await?.into_parts();
         let (body, is_cut) = read(body).await?;

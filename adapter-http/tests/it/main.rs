@@ -17,6 +17,7 @@ mod harness;
 mod hostile;
 mod limits;
 mod link;
+mod logged;
 mod memory;
 mod postbacks;
 mod process;

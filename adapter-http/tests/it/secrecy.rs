@@ -1,39 +1,10 @@
 //! No secret reaches a log line, an answer or a metric (P10).
 
-use std::{
-    io,
-    sync::{Arc, Mutex},
-};
-
-use tracing_subscriber::{filter::LevelFilter, fmt::MakeWriter};
-
 use crate::{
     harness::{ADMIN_TOKEN, Reply, Running, TENANT_TOKEN, bearer, send},
+    logged::logged,
     memory::Mood,
 };
-
-/// Every log line of this process, whichever test it came from.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
 
 /// Requests that carry secrets wherever a secret can stand; what was answered.
 fn ask_everything(running: &Running) -> Vec<Reply> {
@@ -62,13 +33,7 @@ fn ask_everything(running: &Running) -> Vec<Reply> {
 
 #[test]
 fn secrets_stand_in_no_log_line_and_no_answer() {
-    let lines = Lines::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::TRACE)
-        .with_ansi(false)
-        .with_writer(lines.clone())
-        .finish();
-    tracing::subscriber::set_global_default(subscriber).unwrap();
+    logged();
     let running = Running::start();
     for reply in ask_everything(&running) {
         let text = String::from_utf8_lossy(&reply.body);
@@ -79,7 +44,7 @@ fn secrets_stand_in_no_log_line_and_no_answer() {
         assert!(!kept.iter().any(|secret| row.query.contains(secret)), "{}", row.query);
     }
     drop(running);
-    let lines = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let lines = logged();
     for expected in ["decided", "answered", "outcome=\"created\"", "failed to store a request"] {
         assert!(lines.contains(expected), "no `{expected}` in:\n{lines}");
     }
