@@ -1,4 +1,4 @@
-//! What columns do not hold: the `more` and `terms` blobs. Each begins with the byte of its
+//! What columns do not hold: the blobs `more`, `terms`, `request` and `unmapped`. Each begins with the byte of its
 //! version, then comes postcard. A stored form: the structs below never change; another version
 //! gets another byte and another struct.
 
@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use counterfoil_core::{
     Amount, CommissionId, Conversion, Currency, Decision, Effect, Note, Params, Rate, Received,
-    Refusal, Terms, Trace, TransactionId,
+    Refusal, Rendered, Terms, Trace, TransactionId,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -148,4 +148,22 @@ pub(crate) fn encode_terms(terms: &Terms) -> Result<Vec<u8>, BlobError> {
 
 pub(crate) fn decode_terms(blob: &[u8]) -> Result<Terms, BlobError> {
     decode(blob)
+}
+
+/// The blob of a request that is final but for its secrets.
+pub(crate) fn encode_rendered(request: &Rendered) -> Result<Vec<u8>, BlobError> {
+    encode(request)
+}
+
+pub(crate) fn decode_rendered(blob: &[u8]) -> Result<Rendered, BlobError> {
+    decode(blob)
+}
+
+/// The blob of the parameters that an answer left out; absent where it left out none.
+pub(crate) fn encode_unmapped(names: &[Box<str>]) -> Result<Option<Vec<u8>>, BlobError> {
+    if names.is_empty() { Ok(None) } else { encode(&names).map(Some) }
+}
+
+pub(crate) fn decode_unmapped(blob: Option<&[u8]>) -> Result<Vec<Box<str>>, BlobError> {
+    blob.map_or_else(|| Ok(Vec::new()), decode)
 }

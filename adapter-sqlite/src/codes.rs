@@ -2,9 +2,11 @@
 //! changed and never used again, whatever becomes of the order in which the core declares the
 //! words.
 
-use counterfoil_core::{Method, Note, Outcome, Reason, Source, TransactionResult};
+use counterfoil_core::{
+    AttemptOutcome, DeadReason, Method, Note, Outcome, Reason, Source, TransactionResult,
+};
 
-use crate::rules::RulesFormat;
+use crate::{messages::Standing, rules::RulesFormat};
 
 const OUTCOMES: [(Outcome, i64); 5] = [
     (Outcome::Created, 0),
@@ -85,6 +87,35 @@ const NOTES: [(Note, i64); 12] = [
     (Note::UnmappedStatus, 11),
 ];
 
+/// Written out in schema/v1.sql too, in the conditions of indexes.
+const STANDINGS: [(Standing, i64); 6] = [
+    (Standing::Due, 0),
+    (Standing::Held, 1),
+    (Standing::Delivered, 2),
+    (Standing::Polling, 3),
+    (Standing::Dead, 4),
+    (Standing::Waits, 5),
+];
+
+const DEAD_REASONS: [(DeadReason, i64); 6] = [
+    (DeadReason::RetriesExhausted, 0),
+    (DeadReason::StillPending, 1),
+    (DeadReason::Gone, 2),
+    (DeadReason::Forbidden, 3),
+    (DeadReason::PreviousStepFailed, 4),
+    (DeadReason::ConditionsNotMet, 5),
+];
+
+/// The code of what happened in an attempt; the status of an answer has a column.
+pub(crate) fn attempt_code(outcome: &AttemptOutcome) -> i64 {
+    match outcome {
+        AttemptOutcome::Answered { .. } => 0,
+        AttemptOutcome::Unanswered => 1,
+        AttemptOutcome::Forbidden => 2,
+        AttemptOutcome::OurFault => 3,
+    }
+}
+
 /// A word that is stored as a small integer.
 pub(crate) trait Coded: Copy + PartialEq + 'static {
     /// Every word with its code.
@@ -128,6 +159,14 @@ impl Coded for Reason {
 
 impl Coded for Note {
     const CODES: &'static [(Self, i64)] = &NOTES;
+}
+
+impl Coded for Standing {
+    const CODES: &'static [(Self, i64)] = &STANDINGS;
+}
+
+impl Coded for DeadReason {
+    const CODES: &'static [(Self, i64)] = &DEAD_REASONS;
 }
 
 #[cfg(test)]

@@ -1,28 +1,33 @@
 //! Effects: applies a decision, and writes its log row. What is stored is what the decision says;
 //! nothing is decided here.
 
-use counterfoil_core::{Arrival, ConversionId, Decision, Effect, Method, Outcome, Receipt, Stored};
+use counterfoil_core::{
+    Arrival, ConversionId, Decision, Effect, Method, Outcome, Receipt, Ruleset, Stored,
+};
 use rusqlite::{Connection, params};
 
 use crate::{
     blobs::{self, RequestMore},
     codes::Coded,
     fault::{Fault, bad},
+    messages,
     rows::{self, value},
     under_root,
 };
 
 /// Where the rows of a decision belong.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
+pub(crate) struct Place<'a> {
     pub(crate) tenant: i64,
-    pub(crate) ruleset: u32,
+    /// The rules that decided.
+    pub(crate) version: u32,
+    pub(crate) ruleset: &'a Ruleset,
 }
 
 /// Applies a decision and logs the request. A click of an affiliate link is its own record.
 pub(crate) fn apply(
     db: &Connection,
-    place: Place,
+    place: Place<'_>,
     arrival: &Arrival,
     receipt: Receipt,
     decision: &Decision,
@@ -39,28 +44,26 @@ pub(crate) fn apply(
                 }
             }
             Effect::InsertMessage(message) => {
-                return Err(bad("a message, which is not stored yet", message.id));
+                messages::insert(db, place.tenant, (place.version, place.ruleset), message)?;
             }
-            Effect::WakeMessage(id) => {
-                return Err(bad("a message, which is not stored yet", id));
-            }
+            Effect::WakeMessage(id) => messages::wake(db, id, receipt.at)?,
         }
     }
     let is_own_record = arrival.method == Method::Link && decision.outcome == Outcome::Created;
     if is_own_record { Ok(()) } else { log(db, place, arrival, receipt, decision) }
 }
 
-fn insert_conversion(db: &Connection, place: Place, stored: &Stored) -> Result<(), Fault> {
-    let Place { tenant, ruleset } = place;
+fn insert_conversion(db: &Connection, place: Place<'_>, stored: &Stored) -> Result<(), Fault> {
+    let Place { tenant, version, .. } = place;
     let conversion = &stored.conversion;
-    rows::insert_conversion(db, tenant, ruleset, conversion, stored.pair.as_ref())?;
+    rows::insert_conversion(db, tenant, version, conversion, stored.pair.as_ref())?;
     if !conversion.is_root() {
         under_root::insert(db, conversion)?;
     }
     hold_key(db, place, stored)
 }
 
-fn update_conversion(db: &Connection, place: Place, stored: &Stored) -> Result<(), Fault> {
+fn update_conversion(db: &Connection, place: Place<'_>, stored: &Stored) -> Result<(), Fault> {
     if !stored.conversion.is_root() {
         under_root::retype(db, &stored.conversion)?;
     }
@@ -70,7 +73,7 @@ fn update_conversion(db: &Connection, place: Place, stored: &Stored) -> Result<(
 
 /// The unique key is the second guard behind the decision: that another conversion holds it is a
 /// defect.
-fn hold_key(db: &Connection, place: Place, stored: &Stored) -> Result<(), Fault> {
+fn hold_key(db: &Connection, place: Place<'_>, stored: &Stored) -> Result<(), Fault> {
     let Some(key) = &stored.key else {
         return Ok(());
     };
@@ -95,7 +98,7 @@ fn count(db: &Connection, tenant: i64, root: &ConversionId, commission: &str) ->
 
 fn log(
     db: &Connection,
-    place: Place,
+    place: Place<'_>,
     arrival: &Arrival,
     receipt: Receipt,
     decision: &Decision,
@@ -113,7 +116,7 @@ fn log(
         arrival.dialect.as_deref(),
         arrival.remote_addr.as_deref(),
         arrival.query,
-        place.ruleset,
+        place.version,
         decision.outcome.stored(),
         decision.refusal.as_ref().map(|refusal| refusal.reason.stored()),
         decision.conversion.as_ref().map(|conversion| conversion.id.as_bytes()),

@@ -5,20 +5,26 @@ use std::collections::BTreeMap;
 
 use counterfoil_core::{
     AdvertiserId, CommissionId, Conversion, ConversionId, ConversionType, DedupKey, FactQuery,
-    Facts, Found, KeyKind, PairKey, PairQuery, Root, Told, TransactionId,
+    Facts, Found, KeyKind, PairKey, PairQuery, Root, TransactionId,
 };
 use rusqlite::{Connection, params};
 
 use crate::{
     fault::{Fault, bad},
-    ids,
+    ids, messages,
     rows::{self, one, value},
     under_root,
 };
 
-/// Answers a query in the order that [`FactQuery`] states.
-pub(crate) fn fetch(db: &Connection, tenant: i64, query: &FactQuery) -> Result<Facts, Fault> {
-    let fetch = Fetch { db, tenant, counters: &query.counters };
+/// Answers a query in the order that [`FactQuery`] states. `tells`: the rules that decide have
+/// tracking APIs.
+pub(crate) fn fetch(
+    db: &Connection,
+    tenant: i64,
+    query: &FactQuery,
+    tells: bool,
+) -> Result<Facts, Fault> {
+    let fetch = Fetch { db, tenant, counters: &query.counters, tells };
     let mut facts = Facts::default();
     if let Some(id) = query.transaction {
         facts.of_transaction = fetch.found(conversion_of(db, tenant, &id)?)?;
@@ -55,7 +61,7 @@ pub(crate) fn root_of(
     tenant: i64,
     pcid: &ConversionId,
 ) -> Result<Option<Root>, Fault> {
-    let fetch = Fetch { db, tenant, counters: &[] };
+    let fetch = Fetch { db, tenant, counters: &[], tells: false };
     let Some(named) = rows::conversion(db, tenant, pcid)? else {
         return Ok(None);
     };
@@ -63,6 +69,12 @@ pub(crate) fn root_of(
         Some(root) => Ok(Some(root)),
         None => fetch.root(&named.root_id).map(Some),
     }
+}
+
+/// A conversion that a row names, with what was told of it.
+pub(crate) fn found(db: &Connection, tenant: i64, id: &ConversionId) -> Result<Found, Fault> {
+    let fetch = Fetch { db, tenant, counters: &[], tells: true };
+    fetch.found(Some(*id))?.ok_or_else(|| bad("conversion", id))
 }
 
 /// The conversion of a transaction, where the tenant has both.
@@ -116,6 +128,8 @@ struct Fetch<'a> {
     tenant: i64,
     /// Commissions whose transactions are counted under the root of whatever is found.
     counters: &'a [CommissionId],
+    /// Whether what was told of whatever is found matters.
+    tells: bool,
 }
 
 impl Fetch<'_> {
@@ -232,7 +246,8 @@ impl Fetch<'_> {
         };
         let transactions = rows::transactions(self.db, &id)?;
         let counters = self.counters(&root)?;
-        Ok(Some(Found { root, conversion, transactions, counters, told: Told::default() }))
+        let told = messages::told(self.db, &id, self.tells)?;
+        Ok(Some(Found { root, conversion, transactions, counters, told }))
     }
 
     /// Transactions that each asked commission has made under a root (R27).

@@ -4,7 +4,7 @@
 //! What core derives keeps the first 112 bits, so these rise from one id to the next, and the last
 //! 16 are zero: from the id of anything that a request made, the id of the request follows.
 
-use counterfoil_core::{ConversionId, RequestId, TransactionId};
+use counterfoil_core::{ConversionId, MessageId, RequestId, TransactionId};
 
 /// Random bits after the time: 12 beside the version, 46 beside the variant.
 const RANDOM_BITS: u32 = 58;
@@ -79,6 +79,11 @@ pub(crate) fn maker_of(id: &ConversionId) -> RequestId {
 /// The conversion that the request which made a transaction would have made.
 pub(crate) fn twin_of(id: &TransactionId) -> ConversionId {
     RequestId::from_bytes(*id.as_bytes()).conversion_id()
+}
+
+/// The greatest id that a message of the same request can have.
+pub(crate) fn last_sibling(id: &MessageId) -> MessageId {
+    RequestId::from_bytes(*id.as_bytes()).message_id(u16::MAX)
 }
 
 fn with_tail(bytes: &[u8; 16], tail: u128) -> [u8; 16] {

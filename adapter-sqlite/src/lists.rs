@@ -35,7 +35,7 @@ impl Reader {
         filter: &Filter,
     ) -> Result<Page<ConversionView>, ReadError> {
         let range = Range::of(filter)?;
-        let has_column = filter.result.is_none() && has_no_request_column(filter);
+        let has_column = filter.result.is_none() && has_no_column_of_others(filter);
         self.list(tenant, has_column, |list| {
             if let Some(external_id) = &filter.external_id {
                 let ids = self.with_external_id(list, external_id, filter)?;
@@ -84,7 +84,7 @@ impl Reader {
         filter: &Filter,
     ) -> Result<Page<TransactionView>, ReadError> {
         let range = Range::of(filter)?;
-        let has_column = filter.external_id.is_none() && has_no_request_column(filter);
+        let has_column = filter.external_id.is_none() && has_no_column_of_others(filter);
         self.list(tenant, has_column, |list| {
             // Two runs that are in order: what was made together with its conversion stands in
             // the order of the conversions, what was made later in an index of its own.
@@ -217,13 +217,29 @@ impl Range {
         Ok(Self { before: before.to_be_bytes(), from: from.to_be_bytes() })
     }
 
+    /// Leaves only ids that carry an earlier time.
+    pub(crate) fn end_before(&mut self, until: Option<Timestamp>) {
+        if let Some(until) = until {
+            let end = u128::from(u64::try_from(until.as_ms()).unwrap_or(0)) << 80;
+            self.before = self.before.min(end.to_be_bytes());
+        }
+    }
+
     fn holds(&self, id: &ConversionId) -> bool {
         (self.from..self.before).contains(id.as_bytes())
     }
 }
 
-fn has_no_request_column(filter: &Filter) -> bool {
-    filter.outcome.is_none() && filter.reason.is_none()
+fn has_no_column_of_others(filter: &Filter) -> bool {
+    filter.outcome.is_none() && filter.reason.is_none() && has_no_message_column(filter)
+}
+
+/// Whether a filter names nothing that only messages have.
+pub(crate) fn has_no_message_column(filter: &Filter) -> bool {
+    filter.owner.is_none()
+        && filter.state.is_none()
+        && filter.tracking_api.is_none()
+        && filter.conversion.is_none()
 }
 
 /// The next transaction, with its tenant.

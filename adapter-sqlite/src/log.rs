@@ -10,7 +10,7 @@ use crate::{
     ReadError, Reader,
     blobs::{self, RequestMore},
     fault::Fault,
-    lists::{List, Range},
+    lists::{List, Range, has_no_message_column},
     rows,
 };
 
@@ -34,7 +34,8 @@ impl Reader {
             && filter.r#type.is_none()
             && filter.affiliate.is_none()
             && filter.offer.is_none()
-            && filter.advertiser.is_none();
+            && filter.advertiser.is_none()
+            && has_no_message_column(filter);
         self.list(tenant, has_column, |list| {
             let sql = format!(
                 "SELECT {REQUEST} FROM requests WHERE id < ?1 AND id >= ?2 ORDER BY id DESC"

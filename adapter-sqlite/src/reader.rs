@@ -1,7 +1,6 @@
 //! Reading beside the writer: a few connections that cannot write. Lists are in lists.rs.
 
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -17,7 +16,7 @@ use crate::{
     ids::Ids,
     open::{self, OpenError},
     rows::{self, value},
-    rules::{self, InstallError, Rules, RulesVersion},
+    rules::{self, InstallError, Rules, RulesVersion, Versions},
     store::SubmitError,
     writer,
 };
@@ -30,9 +29,7 @@ const CONNECTIONS_KEPT: usize = 4;
 pub struct Reader {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
-    /// Versions of rules that were read before, by tenant and version; absent where this build
-    /// cannot read one.
-    rules: Mutex<BTreeMap<(i64, u32), Option<Rules>>>,
+    rules: Versions,
 }
 
 /// Why something could not be read.
@@ -89,7 +86,11 @@ impl Reader {
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         open::check_library()?;
         let first = open::for_reading(path)?;
-        Ok(Self { path: path.to_owned(), idle: Mutex::new(vec![first]), rules: Mutex::default() })
+        Ok(Self {
+            path: path.to_owned(),
+            idle: Mutex::new(vec![first]),
+            rules: Versions::default(),
+        })
     }
 
     /// Decides without writing: what would become of the request now, under `ruleset`, which need
@@ -188,17 +189,7 @@ impl Reader {
         tenant: i64,
         version: u32,
     ) -> Result<Option<Rules>, Fault> {
-        let cache = || self.rules.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = cache().get(&(tenant, version)) {
-            return Ok(known.clone());
-        }
-        if rules::text_of(db, tenant, Some(version))?.is_none() {
-            return Ok(None);
-        }
-        let loaded = rules::load(db, tenant, version)?.ok();
-        let loaded = loaded.map(|ruleset| Rules { tenant, version, ruleset });
-        cache().insert((tenant, version), loaded.clone());
-        Ok(loaded)
+        self.rules.get(db, tenant, version)
     }
 
     /// Auto-sets of a tenant that are due by `now`, the earliest first (R35); also of transactions

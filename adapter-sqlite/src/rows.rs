@@ -283,7 +283,8 @@ fn read_currency(row: &Row<'_>, index: usize) -> Result<Currency, Fault> {
     text(row, index, "currency", |t| t.parse().ok())?.ok_or_else(|| bad("currency", "NULL"))
 }
 
-fn text<T>(
+/// A text that is read as something.
+pub(crate) fn text<T>(
     row: &Row<'_>,
     index: usize,
     column: &str,

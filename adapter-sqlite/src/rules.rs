@@ -1,7 +1,10 @@
 //! Versions of rules: every text that was ever installed is kept, and each stored decision names
 //! the version that made it.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use counterfoil_core::{
     CommissionId, Currency, Issue, Ruleset, RulesetSpec, TenantName, Timestamp,
@@ -208,6 +211,33 @@ pub(crate) fn load(
     let stored = text_of(db, tenant, Some(version))?;
     let stored = stored.ok_or_else(|| bad("ruleset", version))?;
     Ok(parse(&stored.text, stored.format).map(|(ruleset, _)| Arc::new(ruleset)))
+}
+
+/// Versions of rules that were read before, by tenant and version; absent where this build cannot
+/// read one.
+#[derive(Debug, Default)]
+pub(crate) struct Versions(Mutex<BTreeMap<(i64, u32), Option<Rules>>>);
+
+impl Versions {
+    /// A stored version; none: there is none, or this build finds mistakes in it.
+    pub(crate) fn get(
+        &self,
+        db: &Connection,
+        tenant: i64,
+        version: u32,
+    ) -> Result<Option<Rules>, Fault> {
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(rules) = known().get(&(tenant, version)) {
+            return Ok(rules.clone());
+        }
+        if text_of(db, tenant, Some(version))?.is_none() {
+            return Ok(None);
+        }
+        let loaded = load(db, tenant, version)?.ok();
+        let loaded = loaded.map(|ruleset| Rules { tenant, version, ruleset });
+        known().insert((tenant, version), loaded.clone());
+        Ok(loaded)
+    }
 }
 
 /// The currency that the tenant's rows have made final (R34).

@@ -17,6 +17,7 @@ use counterfoil_core::{Arrival, Decision, Issue, Receipt, Root, Ruleset, TenantN
 use crate::{
     measured::{Distribution, Measured},
     open::{self, Lock, OpenError, Options},
+    outbox::DueBell,
     reader::Reader,
     rules::{self, InstallError, Installed, Rules, RulesFormat},
     writer::{Job, NewRules, Writer},
@@ -46,8 +47,13 @@ pub(crate) struct Shared {
     batch_len_max: AtomicU64,
     commit_us: Measured,
     batch_requests: Measured,
+    /// Rings when something became due.
+    pub(crate) due: DueBell,
 }
 
+/// Places in the writer's queue beside those of requests: what is sent and reported finds room
+/// however many requests wait.
+const OUTBOUND_QUEUE_LEN: usize = 64;
 /// Upper bounds of the time that a commit takes, in microseconds.
 const COMMIT_US: [u64; 12] =
     [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 2_500_000];
@@ -138,7 +144,7 @@ impl Store {
         let lock = Lock::take(path, &options.role)?;
         let db = open::for_writing(path, &options)?;
         let shared = Arc::<Shared>::default();
-        let (jobs, waiting) = mpsc::sync_channel(options.queue_len.max(1));
+        let (jobs, waiting) = mpsc::sync_channel(options.queue_len + OUTBOUND_QUEUE_LEN);
         let queue_len = options.queue_len as u64;
         let writer = Writer::new(path, options, db, lock, Arc::clone(&shared))?;
         let failed = |source| OpenError::Io { path: path.to_owned(), source };
@@ -240,17 +246,25 @@ impl Store {
         if batch.is_empty() {
             return;
         }
-        let sent = match &self.jobs {
-            Some(jobs) => jobs.try_send(Job::Decide(batch)),
-            None => Err(TrySendError::Disconnected(Job::Decide(batch))),
-        };
-        match sent {
-            Ok(()) => {}
-            Err(TrySendError::Full(job)) => self.refuse(job.into_waiting(), SubmitError::Busy),
-            Err(TrySendError::Disconnected(job)) => {
-                self.refuse(job.into_waiting(), SubmitError::Unavailable);
-            }
+        if let Err((job, error)) = self.send(Job::Decide(batch)) {
+            self.refuse(job.into_waiting(), error);
         }
+    }
+
+    /// Hands a job to the writer, or gives it back.
+    pub(crate) fn send(&self, job: Job) -> Result<(), (Job, SubmitError)> {
+        let sent = match &self.jobs {
+            Some(jobs) => jobs.try_send(job),
+            None => Err(TrySendError::Disconnected(job)),
+        };
+        sent.map_err(|error| match error {
+            TrySendError::Full(job) => (job, SubmitError::Busy),
+            TrySendError::Disconnected(job) => (job, SubmitError::Unavailable),
+        })
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     fn refuse(&self, refused: Vec<Waiting>, error: SubmitError) {
@@ -316,6 +330,7 @@ impl Default for Shared {
             batch_len_max: AtomicU64::default(),
             commit_us: Measured::new(&COMMIT_US),
             batch_requests: Measured::new(&BATCH_REQUESTS),
+            due: DueBell::default(),
         }
     }
 }
@@ -323,6 +338,12 @@ impl Default for Shared {
 impl Shared {
     pub(crate) fn rules(&self, tenant: &str) -> Option<Rules> {
         self.rules.read().unwrap_or_else(PoisonError::into_inner).get(tenant).cloned()
+    }
+
+    /// The rules that decide about the tenant of an id.
+    pub(crate) fn rules_of(&self, tenant: i64) -> Option<Rules> {
+        let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
+        rules.values().find(|rules| rules.tenant == tenant).cloned()
     }
 
     pub(crate) fn set_rules(&self, rules: Rules) {
@@ -342,7 +363,9 @@ impl Shared {
     /// So many requests were committed, and the commit took so long.
     pub(crate) fn committed(&self, requests: u64, took: Duration) {
         self.commit_us.add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
-        self.batch_requests.add(requests);
+        if requests > 0 {
+            self.batch_requests.add(requests);
+        }
         self.batches.fetch_add(1, Ordering::Relaxed);
         self.batched_requests.fetch_add(requests, Ordering::Relaxed);
         self.batch_len_max.fetch_max(requests, Ordering::Relaxed);

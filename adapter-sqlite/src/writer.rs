@@ -4,7 +4,10 @@
 //! then answers. While a commit waits for the disk the next batch gathers by itself, so a lone
 //! request waits for nothing.
 //!
-//! When a batch fails and the machine is not at fault, its requests are decided one by one, so that
+//! Claims, reports and retries of messages (outbox.rs) share the transaction of the requests that
+//! wait with them.
+//!
+//! When a batch fails and the machine is not at fault, all that is in it is done one by one, so that
 //! one defect does not hit the others. When the disk is full or fails, everyone is told so, the
 //! connection is given up (a failed sync may have lost pages that a second sync would not write),
 //! and recovery means: open again, copy the whole write-ahead log into the database, and write
@@ -16,24 +19,26 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        mpsc::{Receiver, RecvTimeoutError, SyncSender},
+        mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
     },
     time::{Duration, Instant},
 };
 
 use counterfoil_core::{
-    Decision, Facts, Issue, Receipt, Request, RequestId, Root, Ruleset, Timestamp,
+    Decision, Effect, Facts, Issue, Receipt, Request, RequestId, Root, Ruleset, Timestamp,
 };
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::{
     again,
+    claim::Turn,
     effects::{self, Place},
     facts,
     fault::Fault,
     ids::Ids,
     open::{self, Lock, OpenError, Options},
-    rules::{self, InstallError, Installed, Rules, RulesFormat},
+    outbox::{Desk, Outbound, Reporting},
+    rules::{self, InstallError, Installed, Rules, RulesFormat, Versions},
     store::{Decided, Shared, Submission, SubmitError, Waiting},
     under_root::Merge,
 };
@@ -48,6 +53,8 @@ const PROBE_LEN: i64 = 256 * 1024;
 pub(crate) enum Job {
     /// Decide about requests.
     Decide(Vec<Waiting>),
+    /// Claim messages, or take what became of some.
+    Outbound(Outbound),
     /// Make rules the ones that decide.
     Install(Box<NewRules>, SyncSender<Result<Installed, InstallError>>),
 }
@@ -57,7 +64,45 @@ impl Job {
     pub(crate) fn into_waiting(self) -> Vec<Waiting> {
         match self {
             Self::Decide(batch) => batch,
-            Self::Install(..) => Vec::new(),
+            Self::Outbound(_) | Self::Install(..) => Vec::new(),
+        }
+    }
+}
+
+/// What shares a transaction.
+#[derive(Default)]
+struct Batch {
+    requests: Vec<Waiting>,
+    outbound: Vec<Outbound>,
+}
+
+impl Batch {
+    fn add(&mut self, job: Job) -> Result<(), Job> {
+        match job {
+            Job::Decide(more) => self.requests.extend(more),
+            Job::Outbound(outbound) => self.outbound.push(outbound),
+            job @ Job::Install(..) => return Err(job),
+        }
+        Ok(())
+    }
+
+    fn len(&self) -> usize {
+        self.requests.len() + self.outbound.len()
+    }
+
+    /// Batches of one.
+    fn split(self) -> impl Iterator<Item = Self> {
+        let request = |one| Self { requests: vec![one], outbound: Vec::new() };
+        let outbound = |one| Self { requests: Vec::new(), outbound: vec![one] };
+        self.requests.into_iter().map(request).chain(self.outbound.into_iter().map(outbound))
+    }
+
+    fn answer_all(self, error: SubmitError) {
+        for waiting in self.requests {
+            (waiting.reply)(Err(error));
+        }
+        for outbound in self.outbound {
+            outbound.answer(Err(error));
         }
     }
 }
@@ -79,6 +124,8 @@ pub(crate) struct Writer {
     failed_at: Option<Instant>,
     ids: Ids,
     merge: Merge,
+    versions: Versions,
+    turn: Turn,
     shared: Arc<Shared>,
     _lock: Lock,
 }
@@ -98,6 +145,9 @@ impl Writer {
                 return Err(OpenError::NotADatabase { path: path.to_owned() });
             }
         };
+        // Whoever was sending is gone: what was being sent is due again.
+        db.execute("UPDATE messages SET lease_until = NULL WHERE lease_until IS NOT NULL", [])
+            .map_err(OpenError::sqlite(path))?;
         let merge = Merge::new(options.unmoved_max);
         Ok(Self {
             path: path.to_owned(),
@@ -106,6 +156,8 @@ impl Writer {
             failed_at: None,
             ids: Ids::above(newest),
             merge,
+            versions: Versions::default(),
+            turn: Turn::default(),
             shared,
             _lock: lock,
         })
@@ -122,19 +174,18 @@ impl Writer {
                     // Nobody waits any more where this fails.
                     let _ = reply.send(self.install(*rules));
                 }
-                Ok(Job::Decide(mut batch)) => {
-                    while batch.len() < self.options.batch_max {
+                Ok(job) => {
+                    let mut batch = Batch::default();
+                    let mut rest = batch.add(job).err();
+                    while rest.is_none() && batch.len() < self.options.batch_max {
                         match jobs.try_recv() {
-                            Ok(Job::Decide(more)) => batch.extend(more),
-                            Ok(job) => {
-                                next.push_back(job);
-                                break;
-                            }
+                            Ok(job) => rest = batch.add(job).err(),
                             Err(_) => break,
                         }
                     }
-                    self.shared.taken(batch.len() as u64);
-                    self.decide(batch);
+                    next.extend(rest);
+                    self.shared.taken(batch.requests.len() as u64);
+                    self.work(batch);
                 }
             }
         }
@@ -156,16 +207,22 @@ impl Writer {
         }
     }
 
-    /// Decides a batch and answers it.
-    fn decide(&mut self, mut batch: Vec<Waiting>) {
+    /// Does what a batch asks for, and answers it.
+    fn work(&mut self, mut batch: Batch) {
         let just_failed = self.failed_at.is_some_and(|at| at.elapsed() < RETRY_AFTER);
         if just_failed {
-            return answer_all(batch, SubmitError::Unavailable);
+            return batch.answer_all(SubmitError::Unavailable);
         }
-        let fault = match self.commit(&batch) {
-            Ok(decided) => {
-                for (waiting, decided) in batch.into_iter().zip(decided) {
+        let fault = match self.commit(&mut batch) {
+            Ok((decided, made_due)) => {
+                if made_due {
+                    self.shared.due.ring();
+                }
+                for (waiting, decided) in batch.requests.into_iter().zip(decided) {
                     (waiting.reply)(Ok(decided));
+                }
+                for outbound in batch.outbound {
+                    outbound.answer(Ok(()));
                 }
                 return;
             }
@@ -173,28 +230,68 @@ impl Writer {
         };
         if fault.is_of_the_machine() {
             self.give_up(&fault);
-            return answer_all(batch, SubmitError::Unavailable);
+            return batch.answer_all(SubmitError::Unavailable);
         }
-        if let [waiting] = &*batch {
-            // Not the query: it is the sender's, and it is not known here what stands in it.
-            let Submission { ruleset, arrival, .. } = &waiting.submission;
-            let (tenant, method) = (ruleset.tenant(), arrival.method.name());
-            let request_id = self.ids.newest();
-            tracing::error!(
-                error = %fault, %request_id, %tenant, method,
-                "a request could not be stored: a defect"
-            );
-            return answer_all(batch, SubmitError::Internal);
-        }
-        for waiting in batch.drain(..) {
-            self.decide(vec![waiting]);
+        match (&*batch.requests, &mut *batch.outbound) {
+            ([waiting], []) => {
+                self.tell_defect(&fault, waiting);
+                batch.answer_all(SubmitError::Internal);
+            }
+            ([], [Outbound::Report(reporting)]) if reporting.reports.len() > 1 => {
+                let result = self.report_one_by_one(reporting);
+                batch.outbound.into_iter().for_each(|outbound| outbound.answer(result));
+            }
+            ([], [_]) => {
+                tracing::error!(error = %fault, "messages could not be stored: a defect");
+                batch.answer_all(SubmitError::Internal);
+            }
+            _ => batch.split().for_each(|one| self.work(one)),
         }
     }
 
-    /// Decides a batch in one transaction.
-    fn commit(&mut self, batch: &[Waiting]) -> Result<Vec<Decided>, Fault> {
+    /// Takes reports of which one has a defect: the others are stored.
+    fn report_one_by_one(&mut self, reporting: &mut Reporting) -> Result<(), SubmitError> {
+        let mut result = Ok(());
+        let mut stale = 0;
+        for report in std::mem::take(&mut reporting.reports) {
+            let (id, _) = report.claim();
+            let (reply, answer) = mpsc::sync_channel(1);
+            let reply = Box::new(move |reported| {
+                // It is waited for below.
+                let _ = reply.send(reported);
+            });
+            self.work(Batch {
+                requests: Vec::new(),
+                outbound: vec![Outbound::reporting(vec![report], reply)],
+            });
+            match answer.recv().unwrap_or(Err(SubmitError::Internal)) {
+                Ok(reported) => stale += reported.stale,
+                Err(error) => {
+                    tracing::error!(message = %id, "a report could not be stored");
+                    result = Err(error);
+                }
+            }
+        }
+        reporting.reported.stale = stale;
+        result
+    }
+
+    /// Not the query: it is the sender's, and it is not known here what stands in it.
+    fn tell_defect(&self, fault: &Fault, waiting: &Waiting) {
+        let Submission { ruleset, arrival, .. } = &waiting.submission;
+        let (tenant, method) = (ruleset.tenant(), arrival.method.name());
+        let request_id = self.ids.newest();
+        tracing::error!(
+            error = %fault, %request_id, %tenant, method,
+            "a request could not be stored: a defect"
+        );
+    }
+
+    /// Does a batch in one transaction; tells whether it made something due.
+    fn commit(&mut self, batch: &mut Batch) -> Result<(Vec<Decided>, bool), Fault> {
         let shared = Arc::clone(&self.shared);
-        let (db, ids, merge) = self.connection()?;
+        let Self { path, options, db, ids, merge, versions, turn, .. } = self;
+        let db = connected(db, path, options)?;
         // A panic drops the transaction, which rolls it back.
         panic::catch_unwind(AssertUnwindSafe(|| {
             let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -203,12 +300,19 @@ impl Writer {
                 let id = ids.next(submission.received_at.as_ms()).map_err(Fault::Random)?;
                 decide_one(&transaction, &shared, submission, id)
             };
-            let decided = batch.iter().map(decide).collect::<Result<Vec<_>, _>>()?;
+            let decided = batch.requests.iter().map(decide).collect::<Result<Vec<_>, _>>()?;
+            let made_due = decided.iter().any(|decided| makes_due(&decided.decision));
+            let (db, shared) = (&*transaction, &*shared);
+            let mut desk = Desk { db, shared, ids, versions, turn, made_due };
+            for outbound in &mut batch.outbound {
+                outbound.work(&mut desk)?;
+            }
+            let made_due = desk.made_due;
             merge.step(&transaction, batch.len())?;
             let began = Instant::now();
             transaction.commit()?;
-            shared.committed(batch.len() as u64, began.elapsed());
-            Ok(decided)
+            shared.committed(batch.requests.len() as u64, began.elapsed());
+            Ok((decided, made_due))
         }))
         .unwrap_or(Err(Fault::Panic))
         .inspect(|_| self.is_well())
@@ -243,7 +347,7 @@ impl Writer {
         &mut self,
         new: &rules::Text<'_>,
     ) -> Result<Result<rules::Stored, counterfoil_core::Currency>, Fault> {
-        let (db, ..) = self.connection()?;
+        let db = self.connection()?;
         let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let stored = rules::store(&transaction, new)?;
         if stored.is_ok() {
@@ -256,12 +360,8 @@ impl Writer {
     }
 
     /// The connection, opened again where the disk has failed.
-    fn connection(&mut self) -> Result<(&mut Connection, &mut Ids, &mut Merge), Fault> {
-        let db = match self.db.take() {
-            Some(db) => db,
-            None => reopen(&self.path, &self.options)?,
-        };
-        Ok((self.db.insert(db), &mut self.ids, &mut self.merge))
+    fn connection(&mut self) -> Result<&mut Connection, Fault> {
+        connected(&mut self.db, &self.path, &self.options)
     }
 
     fn give_up(&mut self, fault: &Fault) {
@@ -280,7 +380,7 @@ impl Writer {
 
     /// Tries to recover while nobody asks for anything.
     fn probe(&mut self) {
-        let probed = self.connection().and_then(|(db, ..)| {
+        let probed = self.connection().and_then(|db| {
             db.execute("INSERT INTO probe (filler) VALUES (zeroblob(?1))", [PROBE_LEN])?;
             db.execute("DELETE FROM probe", [])?;
             Ok(())
@@ -292,10 +392,16 @@ impl Writer {
     }
 }
 
-fn answer_all(batch: Vec<Waiting>, error: SubmitError) {
-    for waiting in batch {
-        (waiting.reply)(Err(error));
-    }
+fn connected<'a>(
+    db: &'a mut Option<Connection>,
+    path: &Path,
+    options: &Options,
+) -> Result<&'a mut Connection, Fault> {
+    let connection = match db.take() {
+        Some(connection) => connection,
+        None => reopen(path, options)?,
+    };
+    Ok(db.insert(connection))
 }
 
 /// Opens the database after its disk has failed. What the write-ahead log holds is written anew:
@@ -344,7 +450,8 @@ pub(crate) fn consider(
     receipt: Receipt,
 ) -> Result<(Decision, Facts), Fault> {
     let query = request.query(&rules.ruleset);
-    let facts = facts::fetch(db, rules.tenant, &query)?;
+    let tells = !rules.ruleset.tracking_apis().is_empty();
+    let facts = facts::fetch(db, rules.tenant, &query, tells)?;
     Ok((request.decide(&rules.ruleset, &facts, receipt), facts))
 }
 
@@ -357,10 +464,17 @@ pub(crate) fn finish(
     decision: Decision,
     facts: Facts,
 ) -> Result<Decided, Fault> {
-    let place = Place { tenant: rules.tenant, ruleset: rules.version };
+    let place = Place { tenant: rules.tenant, version: rules.version, ruleset: &rules.ruleset };
     effects::apply(db, place, arrival, receipt, &decision)?;
     let root = root_of(&decision, facts.root);
     Ok(Decided { receipt, decision, rules, root })
+}
+
+/// Whether a decision leaves something to send, at once or later.
+pub(crate) fn makes_due(decision: &Decision) -> bool {
+    let tells =
+        |effect: &Effect| matches!(effect, Effect::InsertMessage(_) | Effect::WakeMessage(_));
+    decision.effects.iter().any(tells)
 }
 
 /// The root of the conversion that a decision is about.

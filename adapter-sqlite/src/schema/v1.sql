@@ -3,7 +3,7 @@
 -- Ids are the 16 bytes of a UUIDv7, so that tables grow at their right edge; the repeat key and
 -- the root in `under_root` are the only values that come in random order.
 -- Amounts are micro-units (1.00 is 1000000), times are milliseconds since 1970 in UTC, small
--- enumerations are the codes of codes.rs, `more` and `terms` are the forms of blobs.rs.
+-- enumerations are the codes of codes.rs, blobs other than ids and keys are the forms of blobs.rs.
 
 CREATE TABLE tenants (
     id       INTEGER PRIMARY KEY,
@@ -134,6 +134,79 @@ CREATE TABLE requests (
     reason      INTEGER,
     conversion  BLOB,
     more        BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What is told to other systems (R40 to R46), and of what standing it is. That one is being sent is
+-- told by its lease alone: when the lease ends it stands as before.
+CREATE TABLE messages (
+    id            BLOB PRIMARY KEY NOT NULL,
+    tenant        INTEGER NOT NULL,
+    -- The version of the rules of its event.
+    ruleset       INTEGER NOT NULL,
+    -- What makes it: a tracking API, or a step of a postback definition.
+    tracking_api  TEXT,
+    postback      TEXT,
+    step          INTEGER,
+    -- The affiliate whose tracking API it is; NULL: the tenant's own.
+    owner         TEXT,
+    event         INTEGER,
+    conversion    BLOB NOT NULL,
+    transaction_id BLOB,
+    -- NULL: steps, and what is not rendered yet.
+    sequence      INTEGER,
+    standing      INTEGER NOT NULL,
+    -- Why it is dead.
+    reason        INTEGER,
+    due_at        INTEGER NOT NULL,
+    destination   TEXT NOT NULL,
+    request       BLOB,
+    depth         INTEGER NOT NULL,
+    -- 1: made without a request, for a delayed tracking API (R43).
+    is_delayed    INTEGER NOT NULL,
+    -- Of a delayed one, once it was rendered or dropped: the newest request by then. It places the
+    -- moment in the history of decisions, as `replay` needs it.
+    settled_after BLOB,
+    fence         INTEGER NOT NULL,
+    lease_until   INTEGER,
+    attempts      INTEGER NOT NULL,
+    delivery_retries INTEGER NOT NULL,
+    polls         INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What can be claimed, by destination: a claim takes the oldest of each. What is held, waits for
+-- another, or has ended is not in it, so that it is as long as the backlog. The standing is there
+-- for counting without the rows.
+CREATE INDEX messages_due ON messages (destination, ifnull(lease_until, due_at), id, standing)
+    WHERE standing = 0 OR standing = 3;
+
+-- What is being sent: few at any time. All of it is due again when the database is opened.
+CREATE INDEX messages_leased ON messages (id) WHERE lease_until IS NOT NULL;
+
+-- What was told of a conversion before, the order of its messages (R44), and lists of them.
+CREATE INDEX messages_of_conversion ON messages (conversion, tracking_api, sequence);
+
+-- The newest delayed message about a transaction (R43). Others have no row in it.
+CREATE INDEX messages_delayed ON messages (conversion, tracking_api, transaction_id, id)
+    WHERE is_delayed = 1;
+
+-- What waits for something other than its time, and what is dead: lists and numbers of them. What
+-- is delivered at once never has a row in it.
+CREATE INDEX messages_standing ON messages (standing, id)
+    WHERE standing = 1 OR standing = 4 OR standing = 5;
+
+CREATE TABLE attempts (
+    message    BLOB NOT NULL,
+    number     INTEGER NOT NULL,
+    started_at INTEGER NOT NULL,
+    -- Milliseconds.
+    took       INTEGER NOT NULL,
+    outcome    INTEGER NOT NULL,
+    status     INTEGER,
+    error      TEXT,
+    response   TEXT,
+    -- Parameters that the answer should have set and did not; NULL: none.
+    unmapped   BLOB,
+    PRIMARY KEY (message, number)
 ) STRICT, WITHOUT ROWID;
 
 -- Written and emptied again to see whether the disk takes writes.

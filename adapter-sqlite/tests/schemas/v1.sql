@@ -1,3 +1,17 @@
+CREATE TABLE attempts (
+    message    BLOB NOT NULL,
+    number     INTEGER NOT NULL,
+    started_at INTEGER NOT NULL,
+    -- Milliseconds.
+    took       INTEGER NOT NULL,
+    outcome    INTEGER NOT NULL,
+    status     INTEGER,
+    error      TEXT,
+    response   TEXT,
+    -- Parameters that the answer should have set and did not; NULL: none.
+    unmapped   BLOB,
+    PRIMARY KEY (message, number)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE conversions (
     id          BLOB PRIMARY KEY NOT NULL,
     tenant      INTEGER NOT NULL,
@@ -38,6 +52,48 @@ CREATE TABLE counters (
     made       INTEGER NOT NULL,
     PRIMARY KEY (root, commission)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE messages (
+    id            BLOB PRIMARY KEY NOT NULL,
+    tenant        INTEGER NOT NULL,
+    -- The version of the rules of its event.
+    ruleset       INTEGER NOT NULL,
+    -- What makes it: a tracking API, or a step of a postback definition.
+    tracking_api  TEXT,
+    postback      TEXT,
+    step          INTEGER,
+    -- The affiliate whose tracking API it is; NULL: the tenant's own.
+    owner         TEXT,
+    event         INTEGER,
+    conversion    BLOB NOT NULL,
+    transaction_id BLOB,
+    -- NULL: steps, and what is not rendered yet.
+    sequence      INTEGER,
+    standing      INTEGER NOT NULL,
+    -- Why it is dead.
+    reason        INTEGER,
+    due_at        INTEGER NOT NULL,
+    destination   TEXT NOT NULL,
+    request       BLOB,
+    depth         INTEGER NOT NULL,
+    -- 1: made without a request, for a delayed tracking API (R43).
+    is_delayed    INTEGER NOT NULL,
+    -- Of a delayed one, once it was rendered or dropped: the newest request by then. It places the
+    -- moment in the history of decisions, as `replay` needs it.
+    settled_after BLOB,
+    fence         INTEGER NOT NULL,
+    lease_until   INTEGER,
+    attempts      INTEGER NOT NULL,
+    delivery_retries INTEGER NOT NULL,
+    polls         INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX messages_delayed ON messages (conversion, tracking_api, transaction_id, id)
+    WHERE is_delayed = 1;
+CREATE INDEX messages_due ON messages (destination, ifnull(lease_until, due_at), id, standing)
+    WHERE standing = 0 OR standing = 3;
+CREATE INDEX messages_leased ON messages (id) WHERE lease_until IS NOT NULL;
+CREATE INDEX messages_of_conversion ON messages (conversion, tracking_api, sequence);
+CREATE INDEX messages_standing ON messages (standing, id)
+    WHERE standing = 1 OR standing = 4 OR standing = 5;
 CREATE TABLE probe (filler BLOB NOT NULL) STRICT;
 CREATE TABLE repeat_keys (
     tenant     INTEGER NOT NULL,

@@ -1,0 +1,210 @@
+//! Reports: the attempt is kept, what follows it is applied, what the answer sets becomes a request
+//! of its own (R45), and what waited for the message goes on (R44, R46).
+
+use counterfoil_core::{
+    Arrival, Attempted, DeadReason, Incoming, MessageId, MessageOf, Method, Next, Receipt, Report,
+    RetryKind, Timestamp,
+};
+use rusqlite::{Connection, params};
+
+use crate::{
+    blobs,
+    codes::{self, Coded},
+    fault::{Fault, bad},
+    ids,
+    messages::{self, MessageRow, Standing},
+    outbox::{Desk, Reported},
+    rows,
+    rules::Rules,
+    writer,
+};
+
+/// Takes reports. A claim that is not its reporter's any more changes nothing.
+pub(crate) fn report(desk: &mut Desk<'_>, reports: &[Report]) -> Result<Reported, Fault> {
+    let mut reported = Reported::default();
+    for report in reports {
+        let (id, fence) = report.claim();
+        let row = messages::get(desk.db, &id)?;
+        match row.filter(|row| row.fence == fence && row.lease_until.is_some()) {
+            Some(row) => take(desk, &row, report)?,
+            None => reported.stale += 1,
+        }
+    }
+    Ok(reported)
+}
+
+fn take(desk: &mut Desk<'_>, row: &MessageRow, report: &Report) -> Result<(), Fault> {
+    let attempted = match report {
+        Report::Attempted(attempted) => attempted,
+        Report::Released { message, until, .. } => {
+            desk.made_due = true;
+            return messages::stand(desk.db, message, row.standing, *until);
+        }
+    };
+    let number = row.attempts.saturating_add(1);
+    insert_attempt(desk.db, number, attempted)?;
+    let ended_at = attempted.started_at.plus(attempted.took);
+    match attempted.next {
+        Next::Retry { at, kind } => {
+            again(desk.db, row, number, (at, kind))?;
+            desk.made_due = true;
+        }
+        Next::Delivered => {
+            count_attempt(desk.db, &row.message.id, number)?;
+            messages::stand(desk.db, &row.message.id, Standing::Delivered, row.message.due_at)?;
+            apply_answer(desk, row, attempted, ended_at)?;
+            go_on(desk, row, ended_at)?;
+        }
+        Next::Dead(reason) => {
+            count_attempt(desk.db, &row.message.id, number)?;
+            messages::end_dead(desk.db, &row.message.id, reason)?;
+            go_on_after_dead(desk, row)?;
+        }
+    }
+    Ok(())
+}
+
+fn insert_attempt(db: &Connection, number: u32, attempted: &Attempted) -> Result<(), Fault> {
+    let unmapped = attempted.answer.as_ref().map_or(&[][..], |answer| &answer.unmapped);
+    db.prepare_cached(
+        "INSERT INTO attempts (message, number, started_at, took, outcome, status, error, \
+         response, unmapped) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?
+    .execute(params![
+        attempted.message.as_bytes(),
+        number,
+        attempted.started_at.as_ms(),
+        i64::try_from(attempted.took.as_ms()).unwrap_or(i64::MAX),
+        codes::attempt_code(&attempted.outcome),
+        attempted.outcome.status(),
+        attempted.error,
+        attempted.response,
+        blobs::encode_unmapped(unmapped)?,
+    ])?;
+    Ok(())
+}
+
+fn count_attempt(db: &Connection, id: &MessageId, number: u32) -> Result<(), Fault> {
+    let sql = "UPDATE messages SET attempts = ?2 WHERE id = ?1";
+    db.prepare_cached(sql)?.execute(params![id.as_bytes(), number])?;
+    Ok(())
+}
+
+/// Another attempt follows; each kind of retry has its counter, and a fault of ours uses up none.
+fn again(
+    db: &Connection,
+    row: &MessageRow,
+    number: u32,
+    (at, kind): (Timestamp, RetryKind),
+) -> Result<(), Fault> {
+    let (standing, delivery_retries, polls) = match kind {
+        RetryKind::Delivery => (Standing::Due, 1, 0),
+        RetryKind::Polling => (Standing::Polling, 0, 1),
+        RetryKind::Ours => (row.standing, 0, 0),
+    };
+    db.prepare_cached(
+        "UPDATE messages SET standing = ?2, due_at = ?3, lease_until = NULL, attempts = ?4, \
+         delivery_retries = ?5, polls = ?6 WHERE id = ?1",
+    )?
+    .execute(params![
+        row.message.id.as_bytes(),
+        standing.stored(),
+        at.as_ms(),
+        number,
+        row.delivery_retries.saturating_add(delivery_retries),
+        row.polls.saturating_add(polls),
+    ])?;
+    Ok(())
+}
+
+/// R45: what the answer sets, as an update by the rules that run now, with its own log row.
+fn apply_answer(
+    desk: &mut Desk<'_>,
+    row: &MessageRow,
+    attempted: &Attempted,
+    at: Timestamp,
+) -> Result<(), Fault> {
+    let Some(answer) = attempted.answer.as_ref().filter(|answer| !answer.set.is_empty()) else {
+        return Ok(());
+    };
+    let message = &row.message;
+    let id = &message.conversion_id;
+    let conversion = rows::conversion(desk.db, row.tenant, id)?;
+    let conversion = conversion.ok_or_else(|| bad("conversion", id))?;
+    let text = message.update_text(answer, &conversion, &rows::transactions(desk.db, id)?);
+    let method = match message.of {
+        MessageOf::TrackingApi(_) => Method::TrackingApi,
+        MessageOf::Step { .. } => Method::Step,
+    };
+    let rules = rules_of_now(desk, row)?;
+    let incoming = Incoming { method, dialect: None, query: &text, body: None };
+    let arrival = Arrival::read(&rules.ruleset, &incoming);
+    let id = desk.ids.next(at.as_ms()).map_err(Fault::Random)?;
+    let receipt = Receipt { id, at };
+    let (decision, facts) = writer::consider(desk.db, &rules, &arrival.request, receipt)?;
+    desk.made_due |= writer::makes_due(&decision);
+    writer::finish(desk.db, rules, &arrival, receipt, decision, facts)?;
+    Ok(())
+}
+
+/// The rules that decide about the tenant, or decided last where none were installed in this
+/// process.
+fn rules_of_now(desk: &Desk<'_>, row: &MessageRow) -> Result<Rules, Fault> {
+    let unreadable = || bad("version of the rules of tenant", row.tenant);
+    if let Some(running) = desk.shared.rules_of(row.tenant) {
+        return Ok(running);
+    }
+    let last = messages::last_version(desk.db, row.tenant)?;
+    desk.versions.get(desk.db, row.tenant, last)?.ok_or_else(unreadable)
+}
+
+/// What waited for a message that is delivered: the next number (R44), the next step (R46).
+fn go_on(desk: &mut Desk<'_>, row: &MessageRow, at: Timestamp) -> Result<(), Fault> {
+    release_next_number(desk, row)?;
+    if !matches!(row.message.of, MessageOf::Step { .. }) {
+        return Ok(());
+    }
+    let sql = "UPDATE messages SET standing = ?3, due_at = ?4 WHERE id = \
+               (SELECT id FROM messages WHERE id > ?1 AND id <= ?2 AND step IS NOT NULL \
+               ORDER BY id LIMIT 1) AND standing = ?5";
+    let id = row.message.id;
+    let (due, held) = (Standing::Due.stored(), Standing::Held.stored());
+    let last = ids::last_sibling(&id);
+    let given = params![id.as_bytes(), last.as_bytes(), due, at.as_ms(), held];
+    desk.made_due |= desk.db.prepare_cached(sql)?.execute(given)? > 0;
+    Ok(())
+}
+
+/// What waited for a message that is dead: the next number goes on all the same (R44), the steps
+/// behind it are dead too (R46).
+fn go_on_after_dead(desk: &mut Desk<'_>, row: &MessageRow) -> Result<(), Fault> {
+    release_next_number(desk, row)?;
+    if !matches!(row.message.of, MessageOf::Step { .. }) {
+        return Ok(());
+    }
+    let sql = "UPDATE messages SET standing = ?3, reason = ?4 \
+               WHERE id > ?1 AND id <= ?2 AND step IS NOT NULL AND standing = ?5";
+    let id = row.message.id;
+    let (dead, held) = (Standing::Dead.stored(), Standing::Held.stored());
+    let because = DeadReason::PreviousStepFailed.stored();
+    let last = ids::last_sibling(&id);
+    let given = params![id.as_bytes(), last.as_bytes(), dead, because, held];
+    desk.db.prepare_cached(sql)?.execute(given)?;
+    Ok(())
+}
+
+fn release_next_number(desk: &mut Desk<'_>, row: &MessageRow) -> Result<(), Fault> {
+    let (MessageOf::TrackingApi(api), Some(number)) = (&row.message.of, row.message.sequence)
+    else {
+        return Ok(());
+    };
+    let next = number.saturating_add(1);
+    let next = messages::numbered(desk.db, &row.message.conversion_id, api, next)?;
+    let Some((id, Standing::Waits)) = next else {
+        return Ok(());
+    };
+    let sql = "UPDATE messages SET standing = ?2 WHERE id = ?1";
+    desk.db.prepare_cached(sql)?.execute(params![id.as_bytes(), Standing::Due.stored()])?;
+    desk.made_due = true;
+    Ok(())
+}
