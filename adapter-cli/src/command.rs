@@ -5,10 +5,12 @@ mod check;
 mod click;
 mod completions;
 mod conversions;
+mod deliveries;
 mod demo;
 mod explain;
 mod help;
 mod list;
+mod listen;
 mod man;
 mod replay;
 mod requests;
@@ -35,6 +37,8 @@ pub(crate) enum Command {
     Conversions(conversions::Arguments),
     Transactions(transactions::Arguments),
     Requests(requests::Arguments),
+    Deliveries(deliveries::Arguments),
+    Listen(listen::Arguments),
     Replay(replay::Arguments),
     Backup(backup::Arguments),
     Completions(completions::Arguments),
@@ -59,6 +63,8 @@ impl Command {
             Self::Conversions(arguments) => conversions::run(&arguments),
             Self::Transactions(arguments) => transactions::run(&arguments),
             Self::Requests(arguments) => requests::run(&arguments),
+            Self::Deliveries(arguments) => deliveries::run(&arguments),
+            Self::Listen(arguments) => listen::run(&arguments),
             Self::Replay(arguments) => replay::run(&arguments),
             Self::Backup(arguments) => backup::run(&arguments),
             Self::Completions(arguments) => completions::run(&arguments),

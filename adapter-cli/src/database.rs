@@ -1,7 +1,7 @@
 //! Opening databases: as their owner, or beside it; which tenant is meant; what is told when it
 //! cannot be.
 
-use std::path::Path;
+use std::{net::SocketAddr, path::Path};
 
 use counterfoil_core::TenantName;
 use counterfoil_sqlite::{
@@ -23,6 +23,45 @@ pub(crate) fn own(path: &Path, role: String) -> Result<Store, Failure> {
     let options = Options { role, ..Options::default() };
     Store::open(path, options).map_err(open_failure)
 }
+
+/// The same; where a server holds the database, the hint says how to ask that server, by the
+/// address of its admin listener.
+///
+/// # Errors
+/// As [`own`].
+pub(crate) fn own_or(
+    path: &Path,
+    role: String,
+    hint: impl FnOnce(&str) -> String,
+) -> Result<Store, Failure> {
+    check_place(path)?;
+    let options = Options { role, ..Options::default() };
+    Store::open(path, options).map_err(|error| {
+        let hint = match &error {
+            OpenError::Locked { owner, .. } => serving(owner).map(hint),
+            _ => None,
+        };
+        let failure = open_failure(error);
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    })
+}
+
+/// What a server tells others of itself, where it holds a database.
+pub(crate) fn serving_role(public: SocketAddr, admin: SocketAddr) -> String {
+    format!("counterfoil serve on {public}{ADMIN_WORDS}{admin}")
+}
+
+/// The admin listener, in what [`serving_role`] told.
+fn serving(owner: &str) -> Option<&str> {
+    let (_, admin) = owner.split_once(ADMIN_WORDS)?;
+    admin.split(' ').next()
+}
+
+/// Between the two addresses of a server.
+const ADMIN_WORDS: &str = " and admin ";
 
 /// Opens a database to read from it, beside a running server or alone.
 ///

@@ -1,10 +1,12 @@
-//! A decision as people read it: what became of the request, the money, and how it came about.
+//! A decision as people read it: what became of the request, the money, what is sent out, and how
+//! it came about.
 
 use counterfoil_core::{Outcome, view::Explanation};
 
 use crate::{
     exit_code::ExitCode,
     failure::Failure,
+    messages,
     output::{self, AnswerFormat, GOOD, HINT, MISTAKE, QUIET, STRONG, SUSPICIOUS},
 };
 
@@ -30,6 +32,10 @@ pub(crate) fn lines(explanation: &Explanation) -> Vec<String> {
         lines.push(format!("  {HINT}try{HINT:#}: {hint}"));
     }
     lines.extend(about(explanation));
+    if !explanation.deliveries.is_empty() {
+        lines.push(format!("{STRONG}deliveries{STRONG:#}"));
+    }
+    lines.extend(explanation.deliveries.iter().flat_map(messages::made));
     if !explanation.trace.is_empty() {
         lines.push(format!("{STRONG}steps{STRONG:#}"));
     }

@@ -121,7 +121,7 @@ fn table_text(columns: &[Column], rows: &[Value]) -> String {
     table.load_style(presets::NOTHING);
     table.set_header(shown().map(|column| column.name));
     for row in rows {
-        table.add_row(shown().map(|column| one_line(&listed(row, column.name))));
+        table.add_row(shown().map(|column| visible(&listed(row, column.name))));
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
@@ -157,8 +157,8 @@ fn listed(row: &Value, name: &str) -> String {
     texts.map_or_else(|| cell(row, name), |texts| texts.join(", "))
 }
 
-/// A cell of the table: control characters would break the terminal's lines.
-fn one_line(text: &str) -> String {
+/// A text of somebody else in one line: control characters would break or steer the terminal.
+pub(crate) fn visible(text: &str) -> String {
     text.replace(char::is_control, " ")
 }
 

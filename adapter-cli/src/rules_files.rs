@@ -3,8 +3,10 @@
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use counterfoil_core::{Issue, Ruleset, RulesetSpec, Severity};
+use counterfoil_http::IpNet;
 
 use crate::{
+    destinations,
     failure::Failure,
     named_files::{self, Kind, is_json},
     output::{self, HINT, MISTAKE, QUIET, STRONG, SUSPICIOUS},
@@ -94,6 +96,13 @@ impl RulesFile {
         };
         let problems = secrets.problems(ruleset.secrets());
         self.issues.extend(problems.into_iter().map(issue));
+    }
+
+    /// Warns of destinations that a server refuses, but for those in the networks given.
+    pub(crate) fn check_destinations(&mut self, allowed: &[IpNet]) {
+        if let Some(ruleset) = &self.ruleset {
+            self.issues.extend(destinations::warnings(ruleset, allowed));
+        }
     }
 
     /// Its issues for people, mistakes first.

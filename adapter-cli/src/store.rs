@@ -1,9 +1,10 @@
-//! The store behind the server: [`counterfoil_http::Store`] over [`counterfoil_sqlite::Store`].
-//! Everything is handed through.
+//! The store behind the server and the dispatcher: [`counterfoil_http::Store`] and
+//! [`counterfoil_http::Outbox`] over [`counterfoil_sqlite::Store`]. Everything is handed through.
 
 use counterfoil_core::{
-    Arrival, ConversionId, Issue, RequestId, Severity, TenantName, Timestamp, TransactionId,
-    view::{ConversionView, Explanation, Filter, Page, RequestView, TransactionView},
+    Arrival, ConversionId, Issue, MessageId, Report, RequestId, Severity, TenantName, Timestamp,
+    TransactionId, Wanted,
+    view::{ConversionView, DeliveryView, Explanation, Filter, Page, RequestView, TransactionView},
 };
 use counterfoil_http as http;
 use counterfoil_sqlite as sqlite;
@@ -123,6 +124,55 @@ impl http::Store for EmbeddedStore {
         self.tenant(tenant).map_or(Ok(None), find).map_err(read_error)
     }
 
+    fn deliveries(
+        &self,
+        tenant: &str,
+        filter: &Filter,
+    ) -> Result<Page<DeliveryView>, http::ReadError> {
+        let list = |tenant| self.reader().deliveries(&tenant, filter);
+        self.tenant(tenant).map_or_else(empty, list).map_err(read_error)
+    }
+
+    fn delivery(
+        &self,
+        tenant: &str,
+        id: MessageId,
+    ) -> Result<Option<DeliveryView>, http::ReadError> {
+        let find = |tenant| self.reader().delivery(&tenant, id);
+        self.tenant(tenant).map_or(Ok(None), find).map_err(read_error)
+    }
+
+    fn retry_delivery(
+        &self,
+        tenant: &str,
+        id: MessageId,
+    ) -> Result<http::Retried, http::SubmitError> {
+        let Some(tenant) = self.tenant(tenant) else {
+            return Ok(http::Retried::NotFound);
+        };
+        let retried = self.store.retry(&tenant, id, clock::now()).map_err(submit_error)?;
+        Ok(match retried {
+            sqlite::Retried::Due => http::Retried::Due,
+            sqlite::Retried::NotFound => http::Retried::NotFound,
+            sqlite::Retried::InHand => http::Retried::InHand,
+        })
+    }
+
+    fn retry_deliveries(&self, tenant: &str, filter: &Filter) -> Result<u64, http::SubmitError> {
+        let retry = |tenant| self.store.retry_all(&tenant, filter, clock::now());
+        self.tenant(tenant).map_or(Ok(0), retry).map_err(submit_error)
+    }
+
+    fn backlog(&self) -> Result<http::Backlog, http::ReadError> {
+        let outbox = self.reader().outbox().map_err(read_error)?;
+        Ok(http::Backlog {
+            due: outbox.due,
+            oldest_due_at: outbox.oldest_due_at,
+            held: outbox.held,
+            dead: outbox.dead,
+        })
+    }
+
     fn rules_text(&self, tenant: &str) -> Result<Option<http::RulesText>, http::ReadError> {
         let Some(rules) = self.store.rules(tenant) else {
             return Ok(None);
@@ -173,6 +223,27 @@ impl http::Store for EmbeddedStore {
             commit_seconds: distribution(&health.commit_us, 1e6),
             batch_requests: distribution(&health.batch_requests, 1.0),
         }
+    }
+}
+
+impl http::Outbox for EmbeddedStore {
+    fn claim(&self, wanted: Wanted, reply: http::ClaimReply) {
+        self.store.claim(wanted, Box::new(|claimed| reply(claimed.map_err(submit_error))));
+    }
+
+    fn report(&self, reports: Vec<Report>, reply: http::ReportReply) {
+        let reported = |reported: Result<sqlite::Reported, sqlite::SubmitError>| {
+            reply(reported.map(|reported| reported.stale).map_err(submit_error));
+        };
+        self.store.report(reports, Box::new(reported));
+    }
+
+    fn next_due(&self) -> Result<Option<Timestamp>, http::ReadError> {
+        self.reader().next_due().map_err(read_error)
+    }
+
+    fn on_due(&self, wake: Box<dyn Fn() + Send + Sync>) {
+        self.store.on_due(wake);
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use counterfoil_core::{Arrival, Timestamp};
+use counterfoil_core::{AffiliateId, Arrival, Timestamp};
 use hyper::{Request, body::Incoming, http::request::Parts};
 use matchit::Params;
 use serde::de::DeserializeOwned;
@@ -15,15 +15,17 @@ use tokio::{task::spawn_blocking, time::timeout};
 
 use crate::{
     answer::Answer,
-    auth::Guard,
+    auth::{Asker, Guard},
     body::{self, Form},
     config::{Config, Limits},
     handover::Handover,
     metrics::Metrics,
     problem::Problem,
-    routes::{edit, explain, link, lists, postback, process, root, rules},
+    routes::{
+        deliveries, edit, explain, link, lists, postback, process, root, rules, tracking_apis,
+    },
     store::{Decided, RunningRules, Store, Submission, SubmitError},
-    table::{Access, Endpoint, Listener, Table},
+    table::{Access, Endpoint, Listener, Operation, Table},
 };
 
 /// What all connections share.
@@ -42,6 +44,8 @@ pub(crate) struct Call<'a> {
     pub(crate) app: &'a App,
     pub(crate) peer: IpAddr,
     pub(crate) head: &'a Parts,
+    /// Who asks; on the public listener, and where anyone may, nobody knows.
+    asker: Option<Asker>,
     params: Params<'a, 'a>,
 }
 
@@ -52,7 +56,7 @@ impl App {
             store,
             limits: config.limits,
             guard: Guard::new(&config),
-            metrics: Metrics::new(),
+            metrics: Metrics::new(config.dispatch),
             public: Table::of(Listener::Public),
             admin: Table::of(Listener::Admin),
         }
@@ -100,37 +104,74 @@ impl App {
             Listener::Admin => &self.admin,
         };
         let (operation, params) = table.find(&head.method, head.uri.path())?;
-        if operation.access == Access::Admin {
-            self.guard.admin(peer, &head.headers)?;
+        let asker = self.asker(operation, peer, head, &params).await?;
+        let call = Call { app: self, peer, head, asker, params };
+        call.run(operation.endpoint, body).await
+    }
+
+    /// Who asks, where the operation is not for anyone; the tenant's tokens are compared by the
+    /// operation that takes them.
+    async fn asker(
+        &self,
+        operation: &Operation,
+        peer: IpAddr,
+        head: &Parts,
+        params: &Params<'_, '_>,
+    ) -> Result<Option<Asker>, Problem> {
+        if matches!(operation.access, Access::Open | Access::Tenant) {
+            return Ok(None);
         }
-        let call = Call { app: self, peer, head, params };
-        match operation.endpoint {
-            Endpoint::Handle => postback::handle(&call, body).await,
-            Endpoint::Dialect => postback::dialect(&call, body).await,
-            Endpoint::Pixel => postback::pixel(&call).await,
-            Endpoint::Link => link::follow(&call).await,
-            Endpoint::MakeRoot => root::make(&call, body).await,
-            Endpoint::Alive => Ok(process::alive()),
-            Endpoint::Ready => process::ready(&call),
-            Endpoint::Metrics => Ok(process::metrics(&call)),
-            Endpoint::Version => Ok(process::version()),
-            Endpoint::OpenApi => Ok(process::openapi()),
-            Endpoint::Explain => explain::explain(&call, body).await,
-            Endpoint::Conversions => lists::conversions(&call).await,
-            Endpoint::Conversion => lists::conversion(&call).await,
-            Endpoint::Transactions => lists::transactions(&call).await,
-            Endpoint::Transaction => lists::transaction(&call).await,
-            Endpoint::EditTransaction => edit::transaction(&call, body).await,
-            Endpoint::Requests => lists::requests(&call).await,
-            Endpoint::Request => lists::request(&call).await,
-            Endpoint::Postbacks => lists::postbacks(&call),
-            Endpoint::PutRules => rules::put(&call, body).await,
-            Endpoint::GetRules => rules::get(&call).await,
+        let ruleset = || Some(self.store.rules(params.get("tenant")?)?.ruleset);
+        let asker = self.guard.asker(peer, &head.headers, ruleset()).await?;
+        match asker {
+            Asker::Affiliate(_) if operation.access == Access::Admin => {
+                Err(Problem::not_for_affiliates())
+            }
+            asker => Ok(Some(asker)),
         }
     }
 }
 
 impl Call<'_> {
+    async fn run(&self, endpoint: Endpoint, body: Incoming) -> Result<Answer, Problem> {
+        match endpoint {
+            Endpoint::Handle => postback::handle(self, body).await,
+            Endpoint::Dialect => postback::dialect(self, body).await,
+            Endpoint::Pixel => postback::pixel(self).await,
+            Endpoint::Link => link::follow(self).await,
+            Endpoint::MakeRoot => root::make(self, body).await,
+            Endpoint::Alive => Ok(process::alive()),
+            Endpoint::Ready => process::ready(self),
+            Endpoint::Metrics => Ok(process::metrics(self).await),
+            Endpoint::Version => Ok(process::version()),
+            Endpoint::OpenApi => Ok(process::openapi()),
+            Endpoint::Explain => explain::explain(self, body).await,
+            Endpoint::Conversions => lists::conversions(self).await,
+            Endpoint::Conversion => lists::conversion(self).await,
+            Endpoint::Transactions => lists::transactions(self).await,
+            Endpoint::Transaction => lists::transaction(self).await,
+            Endpoint::EditTransaction => edit::transaction(self, body).await,
+            Endpoint::Requests => lists::requests(self).await,
+            Endpoint::Request => lists::request(self).await,
+            Endpoint::Deliveries => deliveries::list(self).await,
+            Endpoint::Delivery => deliveries::one(self).await,
+            Endpoint::RetryDelivery => deliveries::retry(self).await,
+            Endpoint::RetryDeliveries => deliveries::retry_all(self).await,
+            Endpoint::TrackingApis => tracking_apis::list(self),
+            Endpoint::Postbacks => lists::postbacks(self),
+            Endpoint::PutRules => rules::put(self, body).await,
+            Endpoint::GetRules => rules::get(self).await,
+        }
+    }
+
+    /// The affiliate that asks, where it is no administrator.
+    pub(crate) fn affiliate(&self) -> Option<&AffiliateId> {
+        match &self.asker {
+            Some(Asker::Affiliate(id)) => Some(id),
+            Some(Asker::Admin) | None => None,
+        }
+    }
+
     /// A parameter of the path; every path that asks has it.
     pub(crate) fn param(&self, name: &str) -> &str {
         self.params.get(name).unwrap_or_default()

@@ -1,16 +1,22 @@
-//! Bearer tokens of the admin listener and of those who hand in roots. Failures are counted by
-//! address; beyond a limit an address is not even compared any more.
+//! Bearer tokens: of administrators, of those who hand in roots, of affiliates who read what is
+//! their own. Failures are counted by address; beyond a limit an address is not even compared any
+//! more.
+//!
+//! Each listener knows its own tokens. The public one: the administrators' and, for roots, the
+//! tenant's. The admin one: the administrators' and, under a tenant, those of its affiliates (R39).
+//! A token that is not known is 401, always the same; one that is known and may not do this is 403.
 
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
 
-use counterfoil_core::Ruleset;
+use counterfoil_core::{AffiliateId, Ruleset, SecretName};
 use hyper::{HeaderMap, header::AUTHORIZATION};
 use subtle::Choice;
+use tokio::task::spawn_blocking;
 
 use crate::{
     config::{Config, Secret, SecretLookup},
@@ -20,6 +26,15 @@ use crate::{
 
 /// Addresses whose failures are remembered within one second; beyond it all others share a count.
 const ADDRESSES_MAX: usize = 16 * 1024;
+
+/// Who asks the admin listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Asker {
+    /// An administrator.
+    Admin,
+    /// An affiliate of the path's tenant.
+    Affiliate(AffiliateId),
+}
 
 /// Knows who may ask.
 pub(crate) struct Guard {
@@ -37,12 +52,27 @@ impl Guard {
         }
     }
 
-    /// Lets administrators pass.
+    /// Who asks the admin listener: an administrator, or, where a tenant is asked, one of its
+    /// affiliates. Their secrets are looked up on a thread of its own: they may be many.
     ///
     /// # Errors
     /// 401, and 429 after too many failures.
-    pub(crate) fn admin(&self, peer: IpAddr, headers: &HeaderMap) -> Result<(), Problem> {
-        self.compare(peer, headers, |given| self.admin_token.matches(given))
+    pub(crate) async fn asker(
+        &self,
+        peer: IpAddr,
+        headers: &HeaderMap,
+        ruleset: Option<Arc<Ruleset>>,
+    ) -> Result<Asker, Problem> {
+        let given = self.given(peer, headers)?;
+        if self.admin_token.matches(given).into() {
+            return Ok(Asker::Admin);
+        }
+        let Some(ruleset) = ruleset else {
+            return Err(self.failed(peer));
+        };
+        let (given, secrets) = (given.to_owned(), self.secrets.clone());
+        let found = spawn_blocking(move || affiliate(&ruleset, &secrets, &given)).await;
+        found.ok().flatten().map(Asker::Affiliate).ok_or_else(|| self.failed(peer))
     }
 
     /// Lets those pass who may hand in roots of a tenant, and administrators. Every token is
@@ -56,30 +86,43 @@ impl Guard {
         headers: &HeaderMap,
         ruleset: &Ruleset,
     ) -> Result<(), Problem> {
-        self.compare(peer, headers, |given| {
-            ruleset
-                .api_tokens()
-                .iter()
-                .filter_map(|name| (self.secrets)(name))
-                .fold(self.admin_token.matches(given), |any, token| any | token.matches(given))
-        })
+        let given = self.given(peer, headers)?;
+        let tokens = ruleset.api_tokens().iter().filter_map(|name| (self.secrets)(name));
+        let of_admin = self.admin_token.matches(given);
+        let passes = tokens.fold(of_admin, |any, token| any | token.matches(given));
+        bool::from(passes).then_some(()).ok_or_else(|| self.failed(peer))
     }
 
-    fn compare(
-        &self,
-        peer: IpAddr,
-        headers: &HeaderMap,
-        matches: impl FnOnce(&str) -> Choice,
-    ) -> Result<(), Problem> {
+    /// The token that was given, unless too many of this address were wrong.
+    fn given<'h>(&self, peer: IpAddr, headers: &'h HeaderMap) -> Result<&'h str, Problem> {
         if self.failures.are_too_many(peer) {
             return Err(Problem::too_many_failures());
         }
-        let passes = bearer(headers).is_some_and(|given| matches(given).into());
-        if passes {
-            return Ok(());
-        }
+        bearer(headers).ok_or_else(|| self.failed(peer))
+    }
+
+    fn failed(&self, peer: IpAddr) -> Problem {
         self.failures.count(peer);
-        Err(Problem::unauthorized())
+        Problem::unauthorized()
+    }
+}
+
+/// The affiliate that has this token. Every token is compared, whichever matches; one that several
+/// affiliates have is nobody's.
+fn affiliate(ruleset: &Ruleset, secrets: &SecretLookup, given: &str) -> Option<AffiliateId> {
+    let has_it = |names: &[SecretName]| {
+        let tokens = names.iter().filter_map(|name| secrets(name));
+        tokens.fold(Choice::from(0), |any, token| any | token.matches(given))
+    };
+    let all = ruleset.affiliates();
+    let those: Vec<_> = all.filter(|affiliate| has_it(&affiliate.api_tokens).into()).collect();
+    match those.as_slice() {
+        [only] => Some(only.id.clone()),
+        [] => None,
+        _ => {
+            tracing::warn!(tenant = %ruleset.tenant(), "several affiliates have the same token");
+            None
+        }
     }
 }
 

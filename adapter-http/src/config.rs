@@ -5,6 +5,8 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 use counterfoil_core::SecretName;
 use subtle::{Choice, ConstantTimeEq};
 
+use crate::dispatch::DispatchMetrics;
+
 /// The value of a secret. It is never shown: not by `Debug`, not in an answer, not in a log.
 #[derive(Clone)]
 pub struct Secret(Box<str>);
@@ -13,6 +15,11 @@ impl Secret {
     /// Takes a value. An empty one matches nothing.
     pub fn new(value: &str) -> Self {
         Self(value.into())
+    }
+
+    /// The value, for the moment of sending it.
+    pub(crate) fn value(&self) -> &str {
+        &self.0
     }
 
     /// Whether `given` is the value, in a time that does not depend on where they differ.
@@ -44,6 +51,8 @@ pub struct Config {
     pub admin_token: Secret,
     /// Where the values of the rules' `api_tokens` come from.
     pub secrets: SecretLookup,
+    /// What a dispatcher counts, shown among the metrics; none: nothing is sent from here.
+    pub dispatch: Option<DispatchMetrics>,
     /// Threads that serve. One is the fastest on few cores: a second one costs a tenth of the
     /// CPU and gains nothing while the writer has a thread of its own.
     pub workers: usize,
@@ -59,6 +68,7 @@ impl Config {
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
             admin_token,
             secrets: Arc::new(|_| None),
+            dispatch: None,
             workers: 1,
             limits: Limits::default(),
         }

@@ -48,6 +48,13 @@
 //! | `counterfoil_batches_total` | commits of the writer |
 //! | `counterfoil_batched_requests_total` | requests in these commits |
 //! | `counterfoil_batch_len_max` | requests in the largest commit so far |
+//! | `counterfoil_deliveries_due` | messages that wait for their time or their turn |
+//! | `counterfoil_deliveries_due_age_seconds` | how long the oldest of them has been due |
+//! | `counterfoil_deliveries_held` | messages that wait for something to happen |
+//! | `counterfoil_deliveries_dead` | messages that ended undelivered |
+//! | `counterfoil_attempts_total` | attempts to deliver messages by `outcome` |
+//! | `counterfoil_messages_in_flight` | messages that are under way |
+//! | `counterfoil_breakers` | destinations whose breaker is not closed, by `state` |
 #![forbid(unsafe_code)]
 
 mod answer;
@@ -55,10 +62,12 @@ mod app;
 mod auth;
 mod body;
 mod config;
+mod dispatch;
 mod handover;
 mod listener;
 mod metrics;
 mod openapi;
+mod outbox;
 mod problem;
 mod routes;
 mod server;
@@ -67,8 +76,14 @@ mod store;
 mod table;
 
 pub use config::{Config, Limits, Secret, SecretLookup};
+pub use dispatch::{
+    Clock, DispatchConfig, DispatchError, DispatchMetrics, Dispatcher, Dispatching, Draws,
+    Resolver, Resolving, forbidden,
+};
+pub use ipnet::IpNet;
+pub use outbox::{ClaimReply, Outbox, ReportReply};
 pub use server::{BindError, Server, ServerHandle, Stopped};
 pub use store::{
-    Decided, Distribution, Health, PutRulesError, ReadError, Reply, RulesAccepted, RulesFormat,
-    RulesText, RunningRules, Store, Submission, SubmitError,
+    Backlog, Decided, Distribution, Health, PutRulesError, ReadError, Reply, Retried,
+    RulesAccepted, RulesFormat, RulesText, RunningRules, Store, Submission, SubmitError,
 };

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use counterfoil_core::{Decision, Method};
+use counterfoil_core::{Decision, Method, Timestamp};
 use hyper::StatusCode;
 use prometheus_client::{
     encoding::{EncodeMetric, MetricEncoder, NoLabelSet, text::encode},
@@ -18,7 +18,8 @@ use prometheus_client::{
 };
 
 use crate::{
-    store::{Distribution, Health},
+    dispatch::DispatchMetrics,
+    store::{Backlog, Distribution, Health},
     table::Listener,
 };
 
@@ -43,10 +44,22 @@ pub(crate) struct Metrics {
     batch_len_max: Gauge<i64, AtomicI64>,
     commits: Told,
     batch_requests: Told,
+    deliveries: Deliveries,
+    /// The dispatcher's own, where one runs.
+    dispatch: Option<DispatchMetrics>,
+}
+
+/// What waits to be sent, as the store told last.
+#[derive(Default)]
+struct Deliveries {
+    due: Gauge<i64, AtomicI64>,
+    due_age: Gauge<i64, AtomicI64>,
+    held: Gauge<i64, AtomicI64>,
+    dead: Gauge<i64, AtomicI64>,
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(dispatch: Option<DispatchMetrics>) -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("counterfoil"),
             requests: Family::default(),
@@ -61,6 +74,8 @@ impl Metrics {
             batch_len_max: Gauge::default(),
             commits: Told::default(),
             batch_requests: Told::default(),
+            deliveries: Deliveries::default(),
+            dispatch,
         };
         metrics.register();
         metrics
@@ -90,6 +105,7 @@ impl Metrics {
         registry.register_with_unit("commit", commit, Unit::Seconds, self.commits.clone());
         let shared = "Requests that shared a commit";
         registry.register("batch_requests", shared, self.batch_requests.clone());
+        self.deliveries.register(registry);
     }
 
     /// One decision, and how long it took from arrival to commit.
@@ -121,8 +137,10 @@ impl Metrics {
     }
 
     /// The text of all metrics, with the store's as they are now.
-    pub(crate) fn text(&self, health: &Health) -> String {
-        let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    pub(crate) fn text(&self, health: &Health, backlog: Option<Backlog>, now: Timestamp) -> String {
+        if let Some(backlog) = backlog {
+            self.deliveries.set(backlog, now);
+        }
         self.ready.set(i64::from(health.not_ready.is_none()));
         self.queue_depth.set(gauge(health.queue_depth));
         self.batch_len_max.set(gauge(health.batch_len_max));
@@ -130,12 +148,38 @@ impl Metrics {
         self.batched_requests.inner().store(health.batched_requests, Ordering::Relaxed);
         self.commits.set(&health.commit_seconds);
         self.batch_requests.set(&health.batch_requests);
-        let mut text = String::new();
+        let mut text = self.dispatch.as_ref().map(DispatchMetrics::text).unwrap_or_default();
         if encode(&mut text, &self.registry).is_err() {
             tracing::error!("failed to write the metrics");
         }
         text
     }
+}
+
+impl Deliveries {
+    fn register(&self, registry: &mut Registry) {
+        let due = "Messages that wait for their time or their turn";
+        registry.register("deliveries_due", due, self.due.clone());
+        let age = "How long the message has been due that is due the longest";
+        let seconds = Unit::Seconds;
+        registry.register_with_unit("deliveries_due_age", age, seconds, self.due_age.clone());
+        let held = "Messages that wait for something to happen";
+        registry.register("deliveries_held", held, self.held.clone());
+        let dead = "Messages that ended undelivered";
+        registry.register("deliveries_dead", dead, self.dead.clone());
+    }
+
+    fn set(&self, backlog: Backlog, now: Timestamp) {
+        let age = backlog.oldest_due_at.map_or(0, |since| now.since(since).as_ms() / 1000);
+        self.due.set(gauge(backlog.due));
+        self.due_age.set(gauge(age));
+        self.held.set(gauge(backlog.held));
+        self.dead.set(gauge(backlog.dead));
+    }
+}
+
+fn gauge(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// A histogram that the store keeps: what it told last.

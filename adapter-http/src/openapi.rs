@@ -79,6 +79,7 @@ fn security(access: Access) -> Value {
     match access {
         Access::Open => json!([]),
         Access::Tenant => json!([{ "tenantToken": [] }, { "adminToken": [] }]),
+        Access::Affiliate => json!([{ "adminToken": [] }, { "affiliateToken": [] }]),
         Access::Admin => json!([{ "adminToken": [] }]),
     }
 }
@@ -117,10 +118,13 @@ fn responses(operation: &Operation) -> Value {
     };
     let with_access: &[&str] = match operation.access {
         Access::Open => &[],
-        Access::Tenant | Access::Admin => &["401", "429"],
+        Access::Tenant | Access::Affiliate | Access::Admin => &["401", "429"],
     };
+    // Only under a tenant an affiliate's token is known at all.
+    let not_for_affiliates = operation.access == Access::Admin && operation.is_of_a_tenant();
+    let with_affiliates: &[&str] = if not_for_affiliates { &["403"] } else { &[] };
     let any = ["414", "503"].iter();
-    for status in with_body.iter().chain(with_access).chain(any) {
+    for status in with_body.iter().chain(with_access).chain(with_affiliates).chain(any) {
         let problem = json!({ "$ref": "#/components/responses/Problem" });
         responses.entry(*status).or_insert(problem);
     }

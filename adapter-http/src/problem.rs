@@ -159,6 +159,12 @@ impl Problem {
             .with(WWW_AUTHENTICATE, "Bearer")
     }
 
+    /// An affiliate asks for what is not for affiliates (R39).
+    pub(crate) fn not_for_affiliates() -> Self {
+        let detail = "an affiliate's token reads its own tracking APIs, deliveries and conversions";
+        Self::new(StatusCode::FORBIDDEN, "not_for_affiliates", detail)
+    }
+
     pub(crate) fn too_many_failures() -> Self {
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,
@@ -166,6 +172,11 @@ impl Problem {
             "too many failed authentications came from this address",
         )
         .with(RETRY_AFTER, RETRY_AFTER_FAILURES_S)
+    }
+
+    /// What is asked for does not go with the state of a row.
+    pub(crate) fn conflict(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::CONFLICT, code, detail)
     }
 
     /// What an administrator sent cannot be understood.

@@ -7,8 +7,9 @@
 use std::sync::Arc;
 
 use counterfoil_core::{
-    Arrival, ConversionId, Decision, Issue, RequestId, Ruleset, Timestamp, TransactionId,
-    view::{ConversionView, Explanation, Filter, Page, RequestView, TransactionView},
+    Arrival, ConversionId, Decision, Issue, MessageId, RequestId, Ruleset, Timestamp,
+    TransactionId,
+    view::{ConversionView, DeliveryView, Explanation, Filter, Page, RequestView, TransactionView},
 };
 
 /// The rules of one tenant as they run now.
@@ -108,6 +109,31 @@ pub enum PutRulesError {
     /// The store cannot write. The text is for the log, never for a client.
     #[error("the store cannot write: {0}")]
     Unavailable(String),
+}
+
+/// What became of a message that is to be sent again by hand (R42).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retried {
+    /// It is due now, under its old id.
+    Due,
+    /// There is no such message.
+    NotFound,
+    /// An attempt is under way, or it waits for a result or for the step before: it goes its way
+    /// by itself.
+    InHand,
+}
+
+/// How much waits to be sent, or ended unsent, of all tenants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Messages that wait for their time or their turn.
+    pub due: u64,
+    /// When the first of them became due, or becomes it.
+    pub oldest_due_at: Option<Timestamp>,
+    /// Messages that wait for something to happen.
+    pub held: u64,
+    /// Messages that ended undelivered.
+    pub dead: u64,
 }
 
 /// How the store is. Counters only rise while the process lives.
@@ -210,6 +236,37 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// Where the store cannot read.
     fn request(&self, tenant: &str, id: RequestId) -> Result<Option<RequestView>, ReadError>;
+
+    /// Messages, newest first. May block.
+    ///
+    /// # Errors
+    /// A foreign cursor, or the store cannot read.
+    fn deliveries(&self, tenant: &str, filter: &Filter) -> Result<Page<DeliveryView>, ReadError>;
+
+    /// One message. May block.
+    ///
+    /// # Errors
+    /// Where the store cannot read.
+    fn delivery(&self, tenant: &str, id: MessageId) -> Result<Option<DeliveryView>, ReadError>;
+
+    /// Makes a message due now, whatever became of it before; that uses up no retry (R42). May
+    /// block.
+    ///
+    /// # Errors
+    /// Where the store cannot write.
+    fn retry_delivery(&self, tenant: &str, id: MessageId) -> Result<Retried, SubmitError>;
+
+    /// Makes all messages due now that match and are not in hand; says how many. May block.
+    ///
+    /// # Errors
+    /// Where the store cannot write.
+    fn retry_deliveries(&self, tenant: &str, filter: &Filter) -> Result<u64, SubmitError>;
+
+    /// How much waits to be sent. May block.
+    ///
+    /// # Errors
+    /// Where the store cannot read.
+    fn backlog(&self) -> Result<Backlog, ReadError>;
 
     /// The running rules as they were handed in. May block.
     ///

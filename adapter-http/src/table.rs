@@ -6,7 +6,10 @@ use matchit::{Params, Router};
 
 use crate::{
     problem::Problem,
-    routes::lists::{CONVERSION_FILTERS, POSTBACK_FILTERS, REQUEST_FILTERS, TRANSACTION_FILTERS},
+    routes::lists::{
+        CONVERSION_FILTERS, DELIVERY_FILTERS, OWNER_FILTERS, REQUEST_FILTERS, RETRY_FILTERS,
+        TRANSACTION_FILTERS,
+    },
 };
 
 /// Which of the two listeners.
@@ -64,7 +67,12 @@ pub(crate) enum Endpoint {
     EditTransaction,
     Requests,
     Request,
+    Deliveries,
+    Delivery,
+    RetryDelivery,
+    RetryDeliveries,
     Postbacks,
+    TrackingApis,
     PutRules,
     GetRules,
 }
@@ -76,6 +84,9 @@ pub(crate) enum Access {
     Open,
     /// Whoever has one of the tenant's tokens, or the admin token.
     Tenant,
+    /// Whoever has the admin token, and affiliates with a token of their own for what is their own
+    /// (R39).
+    Affiliate,
     /// Whoever has the admin token.
     Admin,
 }
@@ -129,9 +140,17 @@ pub(crate) struct Operation {
     pub(crate) answers: &'static [(StatusCode, Content)],
 }
 
+impl Operation {
+    /// Whether its path names a tenant.
+    pub(crate) fn is_of_a_tenant(&self) -> bool {
+        self.path.contains("{tenant}")
+    }
+}
+
 const OK: StatusCode = StatusCode::OK;
 const NOT_FOUND: (StatusCode, Content) = (StatusCode::NOT_FOUND, Content::Problem);
 const BAD_REQUEST: (StatusCode, Content) = (StatusCode::BAD_REQUEST, Content::Problem);
+const CONFLICT: (StatusCode, Content) = (StatusCode::CONFLICT, Content::Problem);
 const UNPROCESSABLE: (StatusCode, Content) = (StatusCode::UNPROCESSABLE_ENTITY, Content::Problem);
 const STRICT: (StatusCode, Content) = (StatusCode::UNPROCESSABLE_ENTITY, Content::Json("Answer"));
 const ANSWERED: (StatusCode, Content) = (OK, Content::Json("Answer"));
@@ -154,6 +173,13 @@ const fn admin(endpoint: Endpoint, verb: Verb, path: &'static str) -> Operation 
     let mut operation = public(endpoint, verb, path);
     operation.listener = Listener::Admin;
     operation.access = Access::Admin;
+    operation
+}
+
+/// What affiliates read too, as far as it is their own.
+const fn own(endpoint: Endpoint, path: &'static str) -> Operation {
+    let mut operation = admin(endpoint, Verb::Get, path);
+    operation.access = Access::Affiliate;
     operation
 }
 
@@ -245,15 +271,15 @@ pub(crate) static OPERATIONS: &[Operation] = &[
         ..admin(Endpoint::Explain, Verb::Post, "/api/{tenant}/explain")
     },
     Operation {
-        summary: "Conversions, newest first",
+        summary: "Conversions, newest first; to an affiliate its own, with the payout alone",
         query: Query::Filters(CONVERSION_FILTERS),
-        answers: &[(OK, Content::Page("Conversion")), BAD_REQUEST, NOT_FOUND],
-        ..admin(Endpoint::Conversions, Verb::Get, "/api/{tenant}/conversions")
+        answers: &[(OK, Content::Page("ConversionRow")), BAD_REQUEST, NOT_FOUND],
+        ..own(Endpoint::Conversions, "/api/{tenant}/conversions")
     },
     Operation {
-        summary: "One conversion",
-        answers: &[(OK, Content::Json("Conversion")), NOT_FOUND],
-        ..admin(Endpoint::Conversion, Verb::Get, "/api/{tenant}/conversions/{id}")
+        summary: "One conversion; to an affiliate one of its own, with the payout alone",
+        answers: &[(OK, Content::Json("ConversionRow")), NOT_FOUND],
+        ..own(Endpoint::Conversion, "/api/{tenant}/conversions/{id}")
     },
     Operation {
         summary: "Transactions, newest first",
@@ -284,8 +310,36 @@ pub(crate) static OPERATIONS: &[Operation] = &[
         ..admin(Endpoint::Request, Verb::Get, "/api/{tenant}/requests/{id}")
     },
     Operation {
+        summary: "Messages to other systems, newest first; to an affiliate its own",
+        query: Query::Filters(DELIVERY_FILTERS),
+        answers: &[(OK, Content::Page("Delivery")), BAD_REQUEST, NOT_FOUND],
+        ..own(Endpoint::Deliveries, "/api/{tenant}/deliveries")
+    },
+    Operation {
+        summary: "One message with its attempts; to an affiliate one of its own",
+        answers: &[(OK, Content::Json("Delivery")), NOT_FOUND],
+        ..own(Endpoint::Delivery, "/api/{tenant}/deliveries/{id}")
+    },
+    Operation {
+        summary: "Sends a message again, now, under its old id; uses up no retry",
+        answers: &[(OK, Content::Json("Delivery")), NOT_FOUND, CONFLICT],
+        ..admin(Endpoint::RetryDelivery, Verb::Post, "/api/{tenant}/deliveries/{id}/retry")
+    },
+    Operation {
+        summary: "Sends all messages again that match: dead ones, unless `state` names others",
+        query: Query::Filters(RETRY_FILTERS),
+        answers: &[(OK, Content::Json("Retried")), BAD_REQUEST, NOT_FOUND],
+        ..admin(Endpoint::RetryDeliveries, Verb::Post, "/api/{tenant}/deliveries/retry")
+    },
+    Operation {
+        summary: "The tracking APIs; to an affiliate its own",
+        query: Query::Filters(OWNER_FILTERS),
+        answers: &[(OK, Content::Page("TrackingApi")), BAD_REQUEST, NOT_FOUND],
+        ..own(Endpoint::TrackingApis, "/api/{tenant}/tracking-apis")
+    },
+    Operation {
         summary: "The inbound postback definitions",
-        query: Query::Filters(POSTBACK_FILTERS),
+        query: Query::Filters(OWNER_FILTERS),
         answers: &[(OK, Content::Page("PostbackDefinition")), BAD_REQUEST, NOT_FOUND],
         ..admin(Endpoint::Postbacks, Verb::Get, "/api/{tenant}/postbacks")
     },

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use counterfoil_core::{Issue, Severity};
+use counterfoil_http::IpNet;
 use serde::Serialize;
 
 use crate::{
     arguments::HELP_TEMPLATE,
+    destinations,
     exit_code::ExitCode,
     failure::Failure,
     output::{self, AnswerFormat, GOOD, MISTAKE},
@@ -31,6 +33,10 @@ pub(crate) struct Arguments {
     /// The folder with the secrets, one file each
     #[arg(long, value_name = "DIR", env = "COUNTERFOIL_SECRETS")]
     secrets: Option<PathBuf>,
+    /// Networks that messages may reach although they are not public, as `serve` is told
+    #[arg(long, value_name = "CIDR", env = "COUNTERFOIL_ALLOW_DESTINATION",
+          value_delimiter = ',', value_parser = destinations::network)]
+    allow_destination: Vec<IpNet>,
     /// How to print the issues
     #[arg(long, value_enum, default_value_t)]
     format: AnswerFormat,
@@ -59,6 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let secrets = Secrets::new(arguments.secrets.clone())?;
     for file in &mut files {
         file.check_secrets(&secrets);
+        file.check_destinations(&arguments.allow_destination);
     }
     let errors: usize = files.iter().map(RulesFile::errors).sum();
     match arguments.format {

@@ -1,15 +1,18 @@
 //! `counterfoil demo`: everything at once, on a temporary database with sample rules.
 
 mod client;
+mod others;
 mod story;
 
 use std::{fs, io, net::SocketAddr, path::Path, sync::Arc, thread};
 
 use clap::Args;
-use counterfoil_http::{BindError, Config, Secret, Server};
+use counterfoil_http::{
+    BindError, Config, DispatchConfig, DispatchMetrics, Dispatcher, Secret, Server,
+};
 use counterfoil_sqlite::RulesFormat;
 
-use self::story::Story;
+use self::{others::Others, story::Story};
 use crate::{
     arguments::HELP_TEMPLATE,
     auto_sets::AutoSetTimer,
@@ -28,6 +31,8 @@ Examples:
 
 /// The rules of the demo.
 const SAMPLE_RULES: &str = include_str!("demo/shoply.toml");
+/// What is told to others in the demo, and where these listen in it.
+const TOLD: (&str, &str) = (include_str!("demo/told.toml"), "127.0.0.1:9000");
 
 /// See a click, its postback, the money and the reasons, in a minute
 #[derive(Debug, Args)]
@@ -45,35 +50,59 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     })?;
     let db = folder.path().join("demo.db");
     let rules = folder.path().join("rules.toml");
-    fs::write(&rules, SAMPLE_RULES).map_err(|error| Failure::file("write", &rules, &error))?;
-    let store = open(&db)?;
+    let others = Others::start()?;
+    let text = rules_for(&others);
+    fs::write(&rules, &text).map_err(|error| Failure::file("write", &rules, &error))?;
+    let store = open(&db, &text)?;
     let token = secrets::random_token()?;
-    let server = bind(&store, &token)?;
+    let dispatcher = dispatcher(&store, &others)?;
+    let server = bind(&store, &token, dispatcher.metrics())?;
     let story = Story {
         public: server.public_addr().map_err(Failure::could_not)?,
         admin: server.admin_addr().map_err(Failure::could_not)?,
         token,
         db,
         rules,
+        others,
         serves_on: !arguments.exit,
     };
     let timer = AutoSetTimer::start(Arc::clone(&store)).map_err(Failure::could_not)?;
+    let dispatching = dispatcher.start().map_err(Failure::could_not)?;
     let told = tell_while_serving(server, story);
+    dispatching.join();
     drop(timer);
     told.map(|()| ExitCode::Done)
 }
 
-fn open(db: &Path) -> Result<Arc<EmbeddedStore>, Failure> {
+/// The sample rules, and what is told to the others where they listen.
+fn rules_for(others: &Others) -> String {
+    let (told, listens) = TOLD;
+    format!("{SAMPLE_RULES}{}", told.replace(listens, &others.address.to_string()))
+}
+
+/// Sends to public addresses and to the others.
+fn dispatcher(store: &Arc<EmbeddedStore>, others: &Others) -> Result<Dispatcher, Failure> {
+    let mut config = DispatchConfig::new(Arc::new(|_| None));
+    config.allowed = vec![others.address.ip().into()];
+    Dispatcher::new(config, Arc::clone(store) as _).map_err(Failure::could_not)
+}
+
+fn open(db: &Path, rules: &str) -> Result<Arc<EmbeddedStore>, Failure> {
     let store = database::own(db, "counterfoil demo".to_owned())?;
     store
-        .install_rules(None, SAMPLE_RULES, RulesFormat::Toml, clock::now())
+        .install_rules(None, rules, RulesFormat::Toml, clock::now())
         .map_err(database::install_failure)?;
     Ok(Arc::new(EmbeddedStore::new(store)))
 }
 
 /// Listens where a server does by default, or on free ports where these are taken.
-fn bind(store: &Arc<EmbeddedStore>, token: &str) -> Result<Server, Failure> {
+fn bind(
+    store: &Arc<EmbeddedStore>,
+    token: &str,
+    metrics: DispatchMetrics,
+) -> Result<Server, Failure> {
     let mut config = Config::new(Secret::new(token));
+    config.dispatch = Some(metrics);
     loop {
         match Server::bind(config.clone(), Arc::clone(store) as _) {
             Ok(server) => return Ok(server),

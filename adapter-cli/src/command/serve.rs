@@ -1,4 +1,5 @@
-//! `counterfoil serve`: both listeners on one database, until it is told to stop.
+//! `counterfoil serve`: both listeners and the dispatcher on one database, until it is told to
+//! stop.
 
 mod config;
 mod logging;
@@ -11,13 +12,16 @@ use std::{
 };
 
 use clap::{Args, builder::BoolishValueParser};
-use counterfoil_http::{BindError, Config, Secret, Server};
+use counterfoil_http::{
+    BindError, Config, DispatchConfig, DispatchError, DispatchMetrics, Dispatcher, IpNet, Secret,
+    SecretLookup, Server,
+};
 
 use self::{config::Settings, logging::LogFormat};
 use crate::{
     arguments::HELP_TEMPLATE,
     auto_sets::AutoSetTimer,
-    database,
+    database, destinations,
     exit_code::ExitCode,
     failure::Failure,
     output::{self, HINT, STRONG, SUSPICIOUS},
@@ -32,6 +36,7 @@ Examples:
   counterfoil serve --rules rules.toml --db acme.db
   counterfoil serve --rules rules/ --db acme.db --listen 0.0.0.0:8080 --secrets /etc/counterfoil
   counterfoil serve --config /etc/counterfoil.toml
+  counterfoil serve --rules rules.toml --db acme.db --allow-destination 127.0.0.1/32
   kill -HUP $(pidof counterfoil)                    read the rules files again
   kill -TERM $(pidof counterfoil)                   finish what runs, then stop";
 
@@ -68,6 +73,13 @@ pub(crate) struct Arguments {
     /// The folder with the secrets, one file each, `admin_token` among them
     #[arg(long, value_name = "DIR", env = "COUNTERFOIL_SECRETS")]
     secrets: Option<PathBuf>,
+    /// Networks that messages may reach although they are not public, as in 10.0.0.0/8
+    #[arg(long, value_name = "CIDR", num_args = 1.., env = "COUNTERFOIL_ALLOW_DESTINATION",
+          value_delimiter = ',', value_parser = destinations::network)]
+    allow_destination: Vec<IpNet>,
+    /// Certificates (PEM) that are trusted beside the system's
+    #[arg(long, value_name = "FILE", env = "COUNTERFOIL_CA_FILE")]
+    ca_file: Option<PathBuf>,
     /// A file with these settings
     #[arg(long, value_name = "FILE", env = "COUNTERFOIL_CONFIG")]
     config: Option<PathBuf>,
@@ -88,16 +100,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         false => rules_files::load(&settings.rules)?,
     };
     refuse_taken_ports(&settings)?;
-    let role = format!("counterfoil serve on {}", settings.listen);
+    let role = database::serving_role(settings.listen, settings.admin_listen);
     let store = EmbeddedStore::new(database::own(&settings.db, role)?);
     let store = Arc::new(store);
     reload::start_rules(store.store(), &files, &secrets)?;
-    let server = bind(&settings, &secrets, &store)?;
-    serve(server, &store, &settings, &secrets)
+    let dispatcher = dispatcher(&settings, &secrets, &store)?;
+    let server = bind(&settings, &secrets, &store, dispatcher.metrics())?;
+    serve(server, dispatcher, &store, &settings, &secrets)
 }
 
 /// Reads an address to listen on.
-fn address(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         let port: Option<u16> = text.trim_start_matches(':').parse().ok();
         format!("write it as 127.0.0.1:{}", port.unwrap_or(8080))
@@ -121,16 +134,44 @@ fn refuse_taken_ports(settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
+fn dispatcher(
+    settings: &Settings,
+    secrets: &Secrets,
+    store: &Arc<EmbeddedStore>,
+) -> Result<Dispatcher, Failure> {
+    let mut config = DispatchConfig::new(look_up(secrets));
+    config.allowed.clone_from(&settings.allowed);
+    config.ca_file.clone_from(&settings.ca_file);
+    Dispatcher::new(config, Arc::clone(store) as _).map_err(dispatch_failure)
+}
+
+fn dispatch_failure(error: DispatchError) -> Failure {
+    let hint = match &error {
+        DispatchError::CaFile { .. } | DispatchError::NoCertificate(_) => {
+            "name a file of certificates in PEM with --ca-file, or leave it out"
+        }
+        _ => "look at the limits of this user: threads, open files, memory",
+    };
+    Failure::could_not(error).hint(hint)
+}
+
+/// Secrets by their names, at the moment of use.
+fn look_up(secrets: &Secrets) -> SecretLookup {
+    let values = secrets.clone();
+    Arc::new(move |name| values.value(name).ok().as_deref().map(Secret::new))
+}
+
 fn bind(
     settings: &Settings,
     secrets: &Secrets,
     store: &Arc<EmbeddedStore>,
+    metrics: DispatchMetrics,
 ) -> Result<Server, Failure> {
     let mut config = Config::new(admin_token(secrets)?);
     config.listen = settings.listen;
     config.admin_listen = settings.admin_listen;
-    let values = secrets.clone();
-    config.secrets = Arc::new(move |name| values.value(name).ok().as_deref().map(Secret::new));
+    config.secrets = look_up(secrets);
+    config.dispatch = Some(metrics);
     Server::bind(config, Arc::clone(store) as _).map_err(|error: BindError| {
         Failure::could_not(error).hint("choose other addresses with --listen and --admin-listen")
     })
@@ -180,14 +221,18 @@ impl Addresses {
     }
 }
 
+/// Serves and sends. When it is to stop, nothing more is accepted and no attempt begins (P11); what
+/// runs ends, first the requests, then the attempts; the store comes last, with its owner.
 fn serve(
     server: Server,
+    dispatcher: Dispatcher,
     store: &Arc<EmbeddedStore>,
     settings: &Arc<Settings>,
     secrets: &Secrets,
 ) -> Result<ExitCode, Failure> {
     let timer = AutoSetTimer::start(Arc::clone(store)).map_err(Failure::could_not)?;
     let addresses = Addresses::of(&server)?;
+    let dispatching = dispatcher.start().map_err(dispatch_failure)?;
     let until_stopped = async {
         let Ok(mut signals) = Signals::listen() else {
             return tracing::error!("cannot listen for signals; stopping");
@@ -202,9 +247,13 @@ fn serve(
             let _ = tokio::task::spawn_blocking(again).await;
         }
         tracing::info!("stopping: finishing what runs");
+        dispatching.stop();
         tokio::spawn(signals::end_at_the_next(signals));
     };
     let stopped = server.run(until_stopped).map_err(Failure::could_not)?;
+    if !dispatching.join() {
+        tracing::error!("sending broke off; what was under way is sent again after a start");
+    }
     drop(timer);
     if stopped.cut {
         tracing::warn!("connections that did not end in time were cut");

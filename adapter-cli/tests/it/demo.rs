@@ -20,7 +20,7 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 #[test]
-fn the_story_is_told_from_click_to_approval() {
+fn the_story_is_told_from_click_to_what_the_affiliate_heard() {
     let _alone = alone();
     let ran = Sandbox::new().run("demo --exit").code(0);
     let chapters = [
@@ -32,8 +32,13 @@ fn the_story_is_told_from_click_to_approval() {
         "?pcid=%7Bpcid%7D&type=sale",
         "refused (unresolved_macro)",
         "try: the sender must replace the macro",
-        "updated: conversion.updated, transaction.updated",
+        "/bo?order=ORDER-1&status=pending&sum=5.00\n   200 message ",
+        "/shoply/orders/ORDER-1\n   200 {\"state\":\"open\"}",
+        "200 {\"state\":\"paid\"}",
+        "tracking_api ",
         "approved: Shoply owes you 10.00, you owe Bo 5.00 EUR",
+        "/bo?order=ORDER-1&status=pending&sum=5.00\n   200 message ",
+        "/bo?order=ORDER-1&status=approved&sum=5.00\n   200 message ",
     ];
     let mut rest = ran.stdout.as_str();
     for part in chapters {

@@ -9,9 +9,11 @@
 
 mod client;
 mod command_line;
+mod deliveries;
 mod demo;
 mod engines;
 mod faults;
+mod listen;
 mod sandbox;
 mod serve;
 mod server;

@@ -25,7 +25,7 @@ fn a_click_and_its_sale_over_http_are_found_in_the_lists() {
     assert_eq!(listed["items"][0]["id"], answer["conversion_id"]);
     assert_eq!(listed["items"][0]["transactions"][0]["payout"], "5.00");
     let metrics = server.admin("/metrics").body;
-    for line in ["counterfoil_commit_seconds_count 2", "counterfoil_batch_requests_sum 2.0"] {
+    for line in ["counterfoil_batched_requests_total 2", "counterfoil_batch_requests_sum 2.0"] {
         assert!(metrics.contains(line), "{metrics}");
     }
     let over_http = server.admin("/api/acme/conversions?type=sale").json();

@@ -3,7 +3,8 @@
 use std::{borrow::Cow, str::FromStr};
 
 use counterfoil_core::{
-    Incoming, Method, Outcome, PostbackDefinition, Reason, Ruleset, TransactionResult, decode,
+    ConversionId, Incoming, MessageState, Method, Outcome, PostbackDefinition, Reason, Ruleset,
+    TransactionResult, decode,
     view::{Filter, Page},
 };
 use hyper::StatusCode;
@@ -13,6 +14,7 @@ use crate::{
     answer::{self, Answer},
     app::Call,
     problem::Problem,
+    routes::own::{self, OwnConversion},
     store::{ReadError, Store},
 };
 
@@ -45,17 +47,45 @@ pub(crate) const TRANSACTION_FILTERS: &[&str] = &[
 /// The filters of the request log.
 pub(crate) const REQUEST_FILTERS: &[&str] =
     &["id", "outcome", "reason", "since", "until", "limit", "cursor"];
-/// The filters of the definitions.
-pub(crate) const POSTBACK_FILTERS: &[&str] = &["owner"];
+/// The filters of the definitions, inbound and outbound.
+pub(crate) const OWNER_FILTERS: &[&str] = &["owner"];
+/// The filters of messages.
+pub(crate) const DELIVERY_FILTERS: &[&str] =
+    &["id", "owner", "state", "tracking_api", "conversion", "since", "until", "limit", "cursor"];
+/// The filters of messages that are sent again, and what says that none is meant.
+pub(crate) const RETRY_FILTERS: &[&str] =
+    &["owner", "state", "tracking_api", "conversion", "since", "until", "all"];
 
-/// GET `/api/{tenant}/conversions`.
+/// GET `/api/{tenant}/conversions`. An affiliate reads its own, the payout leg alone (R39).
 pub(crate) async fn conversions(call: &Call<'_>) -> Result<Answer, Problem> {
-    list(call, CONVERSION_FILTERS, |store, tenant, filter| store.conversions(tenant, filter)).await
+    let Some(affiliate) = call.affiliate().cloned() else {
+        let question =
+            |store: &dyn Store, tenant: &str, filter: &Filter| store.conversions(tenant, filter);
+        return list(call, CONVERSION_FILTERS, question).await;
+    };
+    list(call, CONVERSION_FILTERS, move |store, tenant, filter| {
+        let Some(affiliate) = own::narrowed(filter.affiliate.as_deref(), &affiliate) else {
+            return Ok(own::nothing());
+        };
+        let filter = Filter { affiliate: Some(affiliate), ..filter.clone() };
+        let page = store.conversions(tenant, &filter)?;
+        let items = page.items.into_iter().map(OwnConversion::of).collect();
+        Ok(Page { items, next_cursor: page.next_cursor })
+    })
+    .await
 }
 
-/// GET `/api/{tenant}/conversions/{id}`.
+/// GET `/api/{tenant}/conversions/{id}`. An affiliate reads its own, the payout leg alone (R39).
 pub(crate) async fn conversion(call: &Call<'_>) -> Result<Answer, Problem> {
-    one(call, |store, tenant, id| store.conversion(tenant, id)).await
+    let Some(affiliate) = call.affiliate().cloned() else {
+        return one(call, |store, tenant, id| store.conversion(tenant, id)).await;
+    };
+    one(call, move |store, tenant, id| {
+        let found = store.conversion(tenant, id)?;
+        let own = found.filter(|view| *view.affiliate_id == *affiliate.as_str());
+        Ok(own.map(OwnConversion::of))
+    })
+    .await
 }
 
 /// GET `/api/{tenant}/transactions`.
@@ -82,7 +112,7 @@ pub(crate) async fn request(call: &Call<'_>) -> Result<Answer, Problem> {
 /// GET `/api/{tenant}/postbacks`: in the order of the rules.
 pub(crate) fn postbacks(call: &Call<'_>) -> Result<Answer, Problem> {
     let rules = call.rules()?;
-    let filters = filters(call, POSTBACK_FILTERS)?;
+    let filters = filters(call, OWNER_FILTERS)?;
     let owner = filters.first().map(|(_, owner)| &**owner);
     let definitions = rules.ruleset.postbacks().iter();
     let page = Page {
@@ -146,7 +176,7 @@ fn country<'r>(definition: &PostbackDefinition, ruleset: &'r Ruleset) -> Option<
     ruleset.offer(only.as_str())?.country.as_deref()
 }
 
-async fn list<T: Serialize + Send + 'static>(
+pub(super) async fn list<T: Serialize + Send + 'static>(
     call: &Call<'_>,
     known: &'static [&'static str],
     question: impl FnOnce(&dyn Store, &str, &Filter) -> Result<Page<T>, ReadError> + Send + 'static,
@@ -157,7 +187,7 @@ async fn list<T: Serialize + Send + 'static>(
     Ok(answer::json(StatusCode::OK, &page))
 }
 
-async fn one<I: FromStr + Send + 'static, T: Serialize + Send + 'static>(
+pub(super) async fn one<I: FromStr + Send + 'static, T: Serialize + Send + 'static>(
     call: &Call<'_>,
     question: impl FnOnce(&dyn Store, &str, I) -> Result<Option<T>, ReadError> + Send + 'static,
 ) -> Result<Answer, Problem> {
@@ -170,10 +200,10 @@ async fn one<I: FromStr + Send + 'static, T: Serialize + Send + 'static>(
     Ok(answer::json(StatusCode::OK, &row))
 }
 
-type Given<'q> = Vec<(Cow<'q, str>, Cow<'q, str>)>;
+pub(super) type Given<'q> = Vec<(Cow<'q, str>, Cow<'q, str>)>;
 
 /// The filters of the query, each known and each once; those without a value are left out (R4).
-fn filters<'q>(call: &'q Call<'_>, known: &[&str]) -> Result<Given<'q>, Problem> {
+pub(super) fn filters<'q>(call: &'q Call<'_>, known: &[&str]) -> Result<Given<'q>, Problem> {
     let incoming =
         Incoming { method: Method::Admin, dialect: None, query: call.query(), body: None };
     let given = decode(&incoming)
@@ -191,7 +221,7 @@ fn filters<'q>(call: &'q Call<'_>, known: &[&str]) -> Result<Given<'q>, Problem>
     Ok(given)
 }
 
-fn filter(given: &Given<'_>) -> Result<Filter, Problem> {
+pub(super) fn filter(given: &Given<'_>) -> Result<Filter, Problem> {
     let mut filter = Filter::default();
     for (name, value) in given {
         let text = || Some(value.to_string());
@@ -205,6 +235,10 @@ fn filter(given: &Given<'_>) -> Result<Filter, Problem> {
             "affiliate" => filter.affiliate = text(),
             "offer" => filter.offer = text(),
             "advertiser" => filter.advertiser = text(),
+            "owner" => filter.owner = text(),
+            "state" => filter.state = Some(word(name, value, MessageState::named)?),
+            "tracking_api" => filter.tracking_api = text(),
+            "conversion" => filter.conversion = Some(word(name, value, conversion_id)?),
             "since" => filter.since = Some(word(name, value, |time| time.parse().ok())?),
             "until" => filter.until = Some(word(name, value, |time| time.parse().ok())?),
             "limit" => filter.limit = Some(word(name, value, page_len)?),
@@ -220,10 +254,21 @@ fn word<T>(name: &str, value: &str, read: impl FnOnce(&str) -> Option<T>) -> Res
         let problem = bad(name, format!("`{name}` cannot be `{value}`"));
         match name {
             "since" | "until" => problem.hint("write a time as 2026-01-31T12:00:00Z"),
+            "state" => {
+                let states = MessageState::ALL.map(MessageState::name);
+                problem.hint(format!("use one of {}", states.join(", ")))
+            }
+            "conversion" => problem.hint("name a conversion by its id"),
             "limit" => problem.hint(format!("ask for 1 to {} rows", Filter::LIMIT_MAX)),
             _ => problem,
         }
     })
+}
+
+/// The id in its one form: it may come in any case, with or without hyphens.
+fn conversion_id(text: &str) -> Option<String> {
+    let id: ConversionId = text.parse().ok()?;
+    Some(id.to_string())
 }
 
 fn page_len(text: &str) -> Option<u32> {
@@ -231,6 +276,6 @@ fn page_len(text: &str) -> Option<u32> {
     (1..=Filter::LIMIT_MAX).contains(&rows).then_some(rows)
 }
 
-fn bad(name: &str, detail: String) -> Problem {
+pub(super) fn bad(name: &str, detail: String) -> Problem {
     Problem::bad_request("bad_filter", detail).about(name)
 }

@@ -19,6 +19,13 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) const ADMIN_TOKEN: &str = "canary-admin-token";
 pub(crate) const TENANT_TOKEN: &str = "canary-tenant-token";
+/// The secrets of rules, by name.
+const SECRETS: [(&str, &str); 4] = [
+    ("acme_api", TENANT_TOKEN),
+    ("bo_api", "canary-bo-token"),
+    ("eve_api", "canary-eve-token"),
+    ("shared_api", "canary-shared-token"),
+];
 
 pub(crate) const RULES: &str = r#"
 tenant = "acme"
@@ -81,8 +88,10 @@ impl Running {
         let mut config = Config::new(Secret::new(ADMIN_TOKEN));
         config.listen.set_port(0);
         config.admin_listen.set_port(0);
-        config.secrets =
-            Arc::new(|name| (name.as_str() == "acme_api").then(|| Secret::new(TENANT_TOKEN)));
+        config.secrets = Arc::new(|name| {
+            let found = SECRETS.iter().find(|(known, _)| *known == name.as_str());
+            found.map(|(_, value)| Secret::new(value))
+        });
         configure(&mut config);
         let server = Server::bind(config, Arc::new(store.clone())).unwrap();
         let (public, admin) = (server.public_addr().unwrap(), server.admin_addr().unwrap());

@@ -9,6 +9,9 @@
 
 mod access;
 mod admin;
+mod affiliates;
+mod deliveries;
+mod dispatch;
 mod engine;
 mod harness;
 mod hostile;

@@ -7,14 +7,14 @@ use std::{
 };
 
 use counterfoil_core::{
-    Arrival, ConversionId, Decision, Issue, Origin, RequestId, Ruleset, RulesetSpec, Severity,
-    Timestamp, TransactionId,
-    view::{ConversionView, Explanation, Filter, Page, RequestView, TransactionView},
+    Arrival, ConversionId, Decision, Issue, MessageId, MessageState, Origin, Owner, RequestId,
+    Ruleset, RulesetSpec, Severity, Timestamp, TransactionId,
+    view::{ConversionView, DeliveryView, Explanation, Filter, Page, RequestView, TransactionView},
 };
 use counterfoil_fixtures::World;
 use counterfoil_http::{
-    Decided, Distribution, Health, PutRulesError, ReadError, Reply, RulesAccepted, RulesFormat,
-    RulesText, RunningRules, Store, Submission, SubmitError,
+    Backlog, Decided, Distribution, Health, PutRulesError, ReadError, Reply, Retried,
+    RulesAccepted, RulesFormat, RulesText, RunningRules, Store, Submission, SubmitError,
 };
 
 use crate::harness::PATIENCE;
@@ -52,6 +52,8 @@ struct State {
     text: RulesText,
     world: World,
     log: Vec<RequestView>,
+    /// What was told to other systems, oldest first; nobody sends it.
+    deliveries: Vec<DeliveryView>,
     /// When everything happens; absent: when it comes in.
     now: Option<Timestamp>,
     latest: Option<Decision>,
@@ -68,6 +70,7 @@ impl Memory {
             text: RulesText { version: 1, text: rules.to_owned(), format: RulesFormat::Toml },
             world: World::new(ruleset),
             log: Vec::new(),
+            deliveries: Vec::new(),
             now: None,
             latest: None,
             submitted: 0,
@@ -103,6 +106,11 @@ impl Memory {
         }
     }
 
+    /// Does something with the messages, oldest first.
+    pub(crate) fn with_deliveries<T>(&self, act: impl FnOnce(&mut Vec<DeliveryView>) -> T) -> T {
+        act(&mut self.state.lock().unwrap().deliveries)
+    }
+
     /// How many conversions are stored.
     pub(crate) fn conversions_len(&self) -> usize {
         self.state.lock().unwrap().world.conversions().len()
@@ -133,6 +141,8 @@ impl Memory {
         let decision = state.world.take(&submission.arrival.request, at).unwrap();
         let row = logged(&submission.arrival, request_id, at, &decision);
         state.log.push(row);
+        let told = Explanation::of(&decision, state.world.ruleset()).deliveries;
+        state.deliveries.extend(told);
         state.latest = Some(decision.clone());
         Decided { request_id, decision }
     }
@@ -193,7 +203,8 @@ impl Store for Memory {
         let state = self.state.lock().unwrap();
         state.page(filter, |view| {
             let external_id = filter.external_id.as_deref();
-            let wanted = external_id.is_none_or(|id| view.external_id.as_deref() == Some(id));
+            let wanted = external_id.is_none_or(|id| view.external_id.as_deref() == Some(id))
+                && is(filter.affiliate.as_ref(), &view.affiliate_id);
             wanted.then_some(view).into_iter().collect()
         })
     }
@@ -231,6 +242,56 @@ impl Store for Memory {
     fn request(&self, _: &str, id: RequestId) -> Result<Option<RequestView>, ReadError> {
         let state = self.state.lock().unwrap();
         Ok(state.log.iter().find(|row| row.id == id).cloned())
+    }
+
+    fn deliveries(&self, _: &str, filter: &Filter) -> Result<Page<DeliveryView>, ReadError> {
+        let state = self.state.lock().unwrap();
+        let rows = state.deliveries.iter().rev().filter(|row| state.is_wanted(row, filter));
+        let items = rows.take(filter.page_len() as usize).cloned().collect();
+        Ok(Page { items, next_cursor: None })
+    }
+
+    fn delivery(&self, _: &str, id: MessageId) -> Result<Option<DeliveryView>, ReadError> {
+        let state = self.state.lock().unwrap();
+        Ok(state.deliveries.iter().find(|row| row.id == id).cloned())
+    }
+
+    fn retry_delivery(&self, tenant: &str, id: MessageId) -> Result<Retried, SubmitError> {
+        let state = self.delivery(tenant, id).unwrap().map(|row| row.state);
+        let filter = Filter { id: Some(id.to_string()), state, ..Filter::default() };
+        match state {
+            None => Ok(Retried::NotFound),
+            Some(MessageState::Held | MessageState::Sending) => Ok(Retried::InHand),
+            Some(_) => self.retry_deliveries(tenant, &filter).map(|_| Retried::Due),
+        }
+    }
+
+    fn retry_deliveries(&self, _: &str, filter: &Filter) -> Result<u64, SubmitError> {
+        let mut state = self.state.lock().unwrap();
+        match state.mood {
+            Mood::Busy => return Err(SubmitError::Busy),
+            Mood::Full => return Err(SubmitError::Unavailable),
+            _ => {}
+        }
+        let wanted: Vec<bool> =
+            state.deliveries.iter().map(|row| state.is_wanted(row, filter)).collect();
+        let rows = state.deliveries.iter_mut().zip(&wanted).filter(|(_, wanted)| **wanted);
+        rows.for_each(|(row, _)| row.state = MessageState::Due);
+        Ok(wanted.iter().filter(|wanted| **wanted).count() as u64)
+    }
+
+    fn backlog(&self) -> Result<Backlog, ReadError> {
+        let state = self.state.lock().unwrap();
+        if state.mood == Mood::Broken {
+            return Err(ReadError::Unavailable("it is broken".into()));
+        }
+        let of = |wanted| state.deliveries.iter().filter(move |row| row.state == wanted);
+        Ok(Backlog {
+            due: of(MessageState::Due).count() as u64,
+            oldest_due_at: of(MessageState::Due).map(|row| row.due_at).min(),
+            held: of(MessageState::Held).count() as u64,
+            dead: of(MessageState::Dead).count() as u64,
+        })
     }
 
     fn rules_text(&self, tenant: &str) -> Result<Option<RulesText>, ReadError> {
@@ -288,7 +349,25 @@ fn check(text: &str, format: RulesFormat) -> Result<(Ruleset, Vec<Issue>), Vec<I
     Ok((ruleset, warnings))
 }
 
+/// Whether a text is the one that is wanted, where one is.
+fn is(wanted: Option<&String>, given: &str) -> bool {
+    wanted.is_none_or(|wanted| wanted == given)
+}
+
 impl State {
+    fn is_wanted(&self, row: &DeliveryView, filter: &Filter) -> bool {
+        let api = row.tracking_api_id.as_ref().map_or("", |id| id.as_str());
+        let owner = self.world.ruleset().tracking_api(api).map(|api| match &api.owner {
+            Owner::Admin => "admin",
+            Owner::Affiliate(id) => id.as_str(),
+        });
+        is(filter.id.as_ref(), &row.id.to_string())
+            && is(filter.owner.as_ref(), owner.unwrap_or("admin"))
+            && is(filter.tracking_api.as_ref(), api)
+            && is(filter.conversion.as_ref(), &row.conversion_id.to_string())
+            && filter.state.is_none_or(|state| row.state == state)
+    }
+
     /// All conversions, newest first.
     fn views(&self) -> Vec<ConversionView> {
         let all = self.world.conversions();

@@ -1,10 +1,19 @@
 //! The story that the demo tells: each chapter does something over HTTP and shows what came of it.
 
-use std::{env, net::SocketAddr, path::PathBuf};
+use std::{
+    env,
+    net::SocketAddr,
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 
-use super::client::{Answer, Client};
+use super::{
+    client::{Answer, Client},
+    others::Others,
+};
 use crate::{
     explained,
     failure::Failure,
@@ -23,9 +32,16 @@ pub(super) struct Story {
     pub(super) db: PathBuf,
     /// The rules, as a file to play with.
     pub(super) rules: PathBuf,
+    /// The shop and the affiliate.
+    pub(super) others: Others,
     /// Whether the server goes on when the story is told.
     pub(super) serves_on: bool,
 }
+
+/// How long a message may take that is sent within moments.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it is looked for.
+const PAUSE: Duration = Duration::from_millis(20);
 
 const POSTBACK: &str = "/api/acme/postbacks/handle";
 
@@ -39,14 +55,16 @@ impl Story {
         say(format_args!(
             "{STRONG}Counterfoil{STRONG:#} in a minute: the shop Shoply pays 10 % of an order, \
              half of it goes to Blogger Bo.\nNothing is staged: this is real HTTP and a real \
-             database, with 30 lines of rules."
+             database, with 45 lines of rules; shop and blogger listen on {}.",
+            self.others.address
         ))?;
         let pcid = self.click(&client)?;
         let sale = format!("{POSTBACK}?pcid={pcid}&type=sale&value=100&external_id=ORDER-1");
         self.sale(&client, &sale)?;
         self.repeat(&client, &sale)?;
         self.refusal(&client)?;
-        self.approval(&client)?;
+        self.informed(&client)?;
+        self.asked(&client)?;
         self.next_steps(&pcid)
     }
 
@@ -68,7 +86,7 @@ impl Story {
         say(format_args!("   {QUIET}{}{QUIET:#}", answer.text.trim_end()))?;
 
         chapter(3, "What is stored now: a conversion, and the money in a transaction")?;
-        self.show_money(client, &answer)?;
+        self.show_money(client, text(&answer.body, "conversion_id"))?;
 
         chapter(4, "Why it came out so, step by step; every request keeps this for ever")?;
         let target = format!("/api/acme/requests/{}", text(&answer.body, "request_id"));
@@ -95,12 +113,78 @@ impl Story {
         say("   A refusal says why and what to try; it is logged like every request.")
     }
 
-    fn approval(&self, client: &Client) -> Result<(), Failure> {
-        chapter(7, "The order is not returned: the shop approves it, by its own order id")?;
-        let target = format!("{POSTBACK}?advertiser_id=shoply&external_id=ORDER-1&result=approved");
-        let answer = self.get(client, &target)?;
-        show_answer(&answer)?;
-        self.show_money(client, &answer)
+    fn informed(&self, client: &Client) -> Result<(), Failure> {
+        chapter(7, "Bo was told of the sale meanwhile, by a postback of his own")?;
+        self.show_told(client, 1)?;
+        say(
+            "   Once, although the shop told of it twice; revenue and price are none of his affair.",
+        )
+    }
+
+    fn asked(&self, client: &Client) -> Result<(), Failure> {
+        chapter(8, "Shoply is asked about the order, until it says that it was paid for")?;
+        // It is asked before and after: what is told is the same however fast the machine is.
+        self.wait_for(client, "tracking_api=ask-shoply&state=polling", 1)?;
+        self.others.settle();
+        self.wait_for(client, "tracking_api=bo-sales&state=delivered", 2)?;
+        let asked = self.wait_for(client, "tracking_api=ask-shoply&state=delivered", 1)?;
+        for message in &asked {
+            say(format_args!("   {QUIET}GET{QUIET:#} {}", url(message)))?;
+            for attempt in items(message, "attempts") {
+                let status = attempt.get("status").and_then(Value::as_u64).unwrap_or_default();
+                say(format_args!(
+                    "   {GOOD}{status}{GOOD:#} {}",
+                    output::visible(text(attempt, "response"))
+                ))?;
+            }
+        }
+        say("   Its word was mapped to a result, and decided about like any request:")?;
+        let target = "/api/acme/requests?outcome=updated&limit=1";
+        let log = client.get(self.admin, target, Some(&self.token))?.body;
+        for request in items(&log, "items") {
+            let (method, query) = (text(request, "method"), text(request, "query"));
+            say(format_args!("   {QUIET}{method}{QUIET:#} {query}"))?;
+            self.show_money(client, text(request, "conversion_id"))?;
+        }
+
+        chapter(9, "So Bo is told again. All that he has heard:")?;
+        self.show_told(client, 2)
+    }
+
+    /// What the affiliate was told, as it arrived, with the message that brought it.
+    fn show_told(&self, client: &Client, count: usize) -> Result<(), Failure> {
+        let messages = self.wait_for(client, "tracking_api=bo-sales&state=delivered", count)?;
+        // The list has the newest first.
+        for (message, arrived) in messages.iter().rev().zip(self.others.told()) {
+            let status = items(message, "attempts").last();
+            let status = status.and_then(|attempt| attempt.get("status")).and_then(Value::as_u64);
+            say(format_args!(
+                "   {QUIET}GET{QUIET:#} http://{}{arrived}\n   {GOOD}{}{GOOD:#} message {}",
+                self.others.address,
+                status.unwrap_or_default(),
+                text(message, "id")
+            ))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until there are so many messages of these filters; they are sent within moments.
+    fn wait_for(&self, client: &Client, filter: &str, count: usize) -> Result<Vec<Value>, Failure> {
+        let target = format!("/api/acme/deliveries?{filter}");
+        let began = Instant::now();
+        loop {
+            let page = client.get(self.admin, &target, Some(&self.token))?.body;
+            let messages: Vec<Value> = items(&page, "items").cloned().collect();
+            if messages.len() >= count {
+                return Ok(messages);
+            }
+            if began.elapsed() > PATIENCE {
+                let address = self.others.address;
+                return Err(Failure::could_not(format_args!("nothing was sent to {address}"))
+                    .hint("see whether this machine may connect to itself"));
+            }
+            thread::sleep(PAUSE);
+        }
     }
 
     fn next_steps(&self, pcid: &str) -> Result<(), Failure> {
@@ -125,6 +209,7 @@ impl Story {
              {QUIET}# the same from the command line, beside the running server{QUIET:#}\n  \
              {program} requests --db {db}\n  \
              {program} conversions --db {db}\n  \
+             {program} deliveries --db {db}\n  \
              {QUIET}# what if? Decided without a trace in any database; edit the rules{QUIET:#}\n  \
              {program} explain --rules {rules} --root shoply-cz/bo 'type=sale&value=100'"
         ))?;
@@ -140,9 +225,8 @@ impl Story {
         client.get(self.public, target, None)
     }
 
-    /// The conversion that an answer is about, as administrators see it.
-    fn show_money(&self, client: &Client, answer: &Answer) -> Result<(), Failure> {
-        let id = text(&answer.body, "conversion_id");
+    /// A conversion, as administrators see it.
+    fn show_money(&self, client: &Client, id: &str) -> Result<(), Failure> {
         let target = format!("/api/acme/conversions/{id}");
         let row = client.get(self.admin, &target, Some(&self.token))?.body;
         say(format_args!(
@@ -164,6 +248,10 @@ impl Story {
         }
         Ok(())
     }
+}
+
+fn url(message: &Value) -> &str {
+    message.get("request").map_or("", |request| text(request, "url"))
 }
 
 fn chapter(number: u8, title: &str) -> Result<(), Failure> {

@@ -2,10 +2,11 @@
 
 use std::{fs, net::SocketAddr, path::PathBuf};
 
+use counterfoil_http::IpNet;
 use serde::Deserialize;
 
 use super::{Arguments, logging::LogFormat};
-use crate::failure::Failure;
+use crate::{destinations, failure::Failure};
 
 /// The file of `--config`: the same names as the flags.
 #[derive(Debug, Default, Deserialize)]
@@ -19,6 +20,9 @@ struct File {
     listen: Option<SocketAddr>,
     admin_listen: Option<SocketAddr>,
     secrets: Option<PathBuf>,
+    #[serde(default)]
+    allow_destination: Vec<String>,
+    ca_file: Option<PathBuf>,
     log: Option<String>,
     log_format: Option<LogFormat>,
 }
@@ -38,6 +42,10 @@ pub(super) struct Settings {
     pub(super) admin_listen: SocketAddr,
     /// The folder of secrets.
     pub(super) secrets: Option<PathBuf>,
+    /// Networks that messages may reach although they are not public.
+    pub(super) allowed: Vec<IpNet>,
+    /// Certificates that are trusted beside the system's.
+    pub(super) ca_file: Option<PathBuf>,
     /// What to log.
     pub(super) log: String,
     /// How to log.
@@ -71,6 +79,10 @@ impl Settings {
         let db = arguments.db.clone().or(file.db).ok_or_else(|| {
             Failure::usage("there is no database to write to").hint("name one with --db FILE")
         })?;
+        let allowed = match arguments.allow_destination.is_empty() {
+            true => networks(&file.allow_destination)?,
+            false => arguments.allow_destination.clone(),
+        };
         let log = || std::env::var("RUST_LOG").ok();
         Ok(Self {
             rules,
@@ -79,10 +91,22 @@ impl Settings {
             listen: arguments.listen.or(file.listen).unwrap_or(LISTEN),
             admin_listen: arguments.admin_listen.or(file.admin_listen).unwrap_or(ADMIN_LISTEN),
             secrets: arguments.secrets.clone().or(file.secrets),
+            allowed,
+            ca_file: arguments.ca_file.clone().or(file.ca_file),
             log: arguments.log.clone().or_else(log).or(file.log).unwrap_or_else(|| LOG.to_owned()),
             log_format: arguments.log_format.or(file.log_format).unwrap_or_default(),
         })
     }
+}
+
+fn networks(texts: &[String]) -> Result<Vec<IpNet>, Failure> {
+    let read = |text: &String| {
+        destinations::network(text).map_err(|hint| {
+            let what = format_args!("`{text}` of allow-destination is no network");
+            Failure::could_not(what).hint(hint)
+        })
+    };
+    texts.iter().map(read).collect()
 }
 
 impl File {

@@ -7,12 +7,12 @@ use std::sync::{
 
 use counterfoil::EmbeddedStore;
 use counterfoil_core::{
-    Arrival, ConversionId, RequestId, Timestamp, TransactionId,
-    view::{ConversionView, Explanation, Filter, Page, RequestView, TransactionView},
+    Arrival, ConversionId, MessageId, RequestId, Timestamp, TransactionId,
+    view::{ConversionView, DeliveryView, Explanation, Filter, Page, RequestView, TransactionView},
 };
 use counterfoil_http::{
-    Health, PutRulesError, ReadError, Reply, RulesAccepted, RulesFormat, RulesText, RunningRules,
-    Store, Submission,
+    Backlog, Health, PutRulesError, ReadError, Reply, Retried, RulesAccepted, RulesFormat,
+    RulesText, RunningRules, Store, Submission, SubmitError,
 };
 
 /// The store, and the moment in milliseconds.
@@ -80,6 +80,26 @@ impl Store for ClockedStore {
 
     fn request(&self, tenant: &str, id: RequestId) -> Result<Option<RequestView>, ReadError> {
         self.store.request(tenant, id)
+    }
+
+    fn deliveries(&self, tenant: &str, filter: &Filter) -> Result<Page<DeliveryView>, ReadError> {
+        self.store.deliveries(tenant, filter)
+    }
+
+    fn delivery(&self, tenant: &str, id: MessageId) -> Result<Option<DeliveryView>, ReadError> {
+        self.store.delivery(tenant, id)
+    }
+
+    fn retry_delivery(&self, tenant: &str, id: MessageId) -> Result<Retried, SubmitError> {
+        self.store.retry_delivery(tenant, id)
+    }
+
+    fn retry_deliveries(&self, tenant: &str, filter: &Filter) -> Result<u64, SubmitError> {
+        self.store.retry_deliveries(tenant, filter)
+    }
+
+    fn backlog(&self) -> Result<Backlog, ReadError> {
+        self.store.backlog()
     }
 
     fn rules_text(&self, tenant: &str) -> Result<Option<RulesText>, ReadError> {

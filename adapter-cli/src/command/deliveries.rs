@@ -1,0 +1,162 @@
+//! `counterfoil deliveries`: every message to another system, whatever became of it.
+
+mod retry;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use counterfoil_core::{ConversionId, MessageId, MessageState, view::Filter};
+
+use super::list::PageArguments;
+use crate::{
+    arguments::{DatabaseArguments, HELP_TEMPLATE, TenantArgument},
+    database,
+    exit_code::ExitCode,
+    failure::Failure,
+    messages,
+    output::{self, AnswerFormat, Column, column, detail},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  counterfoil deliveries --db acme.db
+  counterfoil deliveries --db acme.db --state dead --tracking-api bo-sales
+  counterfoil deliveries show --db acme.db 01993b2e-7c1a-7f00-8000-0123456789ab
+  counterfoil deliveries retry --db acme.db 01993b2e-7c1a-7f00-8000-0123456789ab
+  counterfoil deliveries retry --db acme.db --state dead --tracking-api bo-sales";
+
+const SHOW_EXAMPLES: &str = "\
+Examples:
+  counterfoil deliveries show --db acme.db 01993b2e-7c1a-7f00-8000-0123456789ab
+  counterfoil deliveries show --db acme.db 01993b2e-7c1a-7f00-8000-0123456789ab --format json";
+
+const COLUMNS: [Column; 13] = [
+    column("id"),
+    column("tracking_api_id"),
+    column("event"),
+    column("sequence"),
+    column("state"),
+    column("reason"),
+    column("due_at"),
+    detail("postback_id"),
+    detail("step"),
+    detail("conversion_id"),
+    detail("transaction_id"),
+    detail("request"),
+    detail("attempts"),
+];
+
+/// List messages to other systems, newest first, show one, or send some again
+#[derive(Debug, Args)]
+#[command(
+    help_template = HELP_TEMPLATE,
+    after_help = EXAMPLES,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Option<Deliveries>,
+    #[command(flatten)]
+    list: ListArguments,
+}
+
+#[derive(Debug, Args)]
+struct ListArguments {
+    /// The database
+    // Optional for the sake of the commands below, which have their own.
+    #[arg(long, value_name = "FILE", env = "COUNTERFOIL_DB", required = true)]
+    db: Option<PathBuf>,
+    #[command(flatten)]
+    tenant: TenantArgument,
+    #[command(flatten)]
+    of: MessageArguments,
+    #[command(flatten)]
+    page: PageArguments,
+}
+
+/// Which messages are wanted.
+#[derive(Clone, Debug, Default, Args)]
+struct MessageArguments {
+    /// Only those that stand here: due, held, sending, delivered, polling or dead
+    #[arg(long, value_parser = state, value_name = "STATE")]
+    state: Option<MessageState>,
+    /// Only those of this tracking API
+    #[arg(long, value_name = "ID")]
+    tracking_api: Option<String>,
+    /// Only those about this conversion
+    #[arg(long, value_name = "ID")]
+    conversion: Option<ConversionId>,
+    /// Only those of this owner: admin, or an affiliate's id
+    #[arg(long, value_name = "OWNER")]
+    owner: Option<String>,
+}
+
+impl MessageArguments {
+    /// The filter, narrowed by them.
+    fn narrow(&self, filter: Filter) -> Filter {
+        Filter {
+            state: self.state,
+            tracking_api: self.tracking_api.clone(),
+            conversion: self.conversion.map(|id| id.to_string()),
+            owner: self.owner.clone(),
+            ..filter
+        }
+    }
+}
+
+fn state(text: &str) -> Result<MessageState, String> {
+    MessageState::named(text)
+        .ok_or_else(|| format!("one of {}", MessageState::ALL.map(MessageState::name).join(", ")))
+}
+
+#[derive(Debug, Subcommand)]
+enum Deliveries {
+    Show(ShowArguments),
+    Retry(retry::Arguments),
+}
+
+/// Show one message: the request, what was tried, why it is dead and what to do
+#[derive(Debug, Args)]
+#[command(help_template = HELP_TEMPLATE, after_help = SHOW_EXAMPLES)]
+struct ShowArguments {
+    #[command(flatten)]
+    database: DatabaseArguments,
+    /// The message
+    id: MessageId,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    format: AnswerFormat,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    match &arguments.command {
+        Some(Deliveries::Show(arguments)) => show(arguments),
+        Some(Deliveries::Retry(arguments)) => retry::run(arguments),
+        None => page(&arguments.list),
+    }
+}
+
+fn page(arguments: &ListArguments) -> Result<ExitCode, Failure> {
+    let db = arguments.db.clone().unwrap_or_default();
+    let tenant = arguments.tenant.clone();
+    let (reader, tenant) = database::look_at_tenant(&DatabaseArguments { db, tenant })?;
+    let filter = arguments.of.narrow(arguments.page.filter());
+    let page = reader.deliveries(&tenant, &filter);
+    let page = page.map_err(database::read_failure)?;
+    arguments.page.say(&COLUMNS, &page)
+}
+
+fn show(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
+    let (reader, tenant) = database::look_at_tenant(&arguments.database)?;
+    let found = reader.delivery(&tenant, arguments.id);
+    let Some(message) = found.map_err(database::read_failure)? else {
+        let what = format!("the tenant `{tenant}` has no delivery `{}`", arguments.id);
+        return Err(Failure::could_not(what).hint("`counterfoil deliveries` lists them"));
+    };
+    match arguments.format {
+        AnswerFormat::Json => output::say_json(&message)?,
+        AnswerFormat::Text => output::say(messages::whole(&message).join("\n"))?,
+    }
+    Ok(ExitCode::Done)
+}

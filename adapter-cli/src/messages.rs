@@ -1,0 +1,155 @@
+//! Messages to other systems as people read them: what is sent, or would be, what was tried, and
+//! what to do about one that is dead.
+
+use counterfoil_core::{
+    DeadReason, MessageState,
+    view::{AttemptView, DeliveryView, RequestShown},
+};
+
+use crate::output::{GOOD, HINT, MISTAKE, QUIET, STRONG, SUSPICIOUS, visible};
+
+/// What makes a message.
+pub(crate) fn origin(message: &DeliveryView) -> String {
+    match (&message.tracking_api_id, &message.postback_id, message.step) {
+        (Some(id), _, _) => id.to_string(),
+        (None, Some(postback), Some(step)) => format!("step {step} of {postback}"),
+        _ => String::new(),
+    }
+}
+
+/// A message as a decision makes it: what it tells of, and the request with secrets by name.
+pub(crate) fn made(message: &DeliveryView) -> Vec<String> {
+    let event = message.event.map(|event| format!(" on {event}")).unwrap_or_default();
+    let mut lines = vec![format!("  {STRONG}{}{STRONG:#}{event}", origin(message))];
+    lines.extend(request(message).into_iter().map(|line| format!("    {line}")));
+    lines
+}
+
+/// The request, or when it is rendered.
+fn request(message: &DeliveryView) -> Vec<String> {
+    match (&message.request, message.state) {
+        (Some(request), _) => rendered(request),
+        (None, MessageState::Held) if message.step.is_some() => {
+            vec!["rendered when the step before it has ended".to_owned()]
+        }
+        (None, MessageState::Held) => {
+            vec!["held until the result is set; rendered then".to_owned()]
+        }
+        (None, _) => vec![format!("rendered at {}, with the state of then", message.due_at)],
+    }
+}
+
+fn rendered(request: &RequestShown) -> Vec<String> {
+    let mut lines = vec![format!("{} {}", request.method.name(), visible(&request.url))];
+    let headers = request.headers.iter();
+    lines
+        .extend(headers.map(|(name, value)| format!("{QUIET}{name}:{QUIET:#} {}", visible(value))));
+    let body = request.body.as_deref().unwrap_or_default();
+    lines.extend(body.lines().map(visible));
+    lines
+}
+
+/// Everything about a message, in lines.
+pub(crate) fn whole(message: &DeliveryView) -> Vec<String> {
+    let state = message.state;
+    let style = match state {
+        MessageState::Delivered => GOOD,
+        MessageState::Dead => MISTAKE,
+        _ => SUSPICIOUS,
+    };
+    let mut stands = format!("{style}{}{style:#}", state.name());
+    if let Some(reason) = message.reason {
+        stands.push_str(&format!(": {}", why(reason)));
+    }
+    let mut lines = vec![
+        field("message", message.id),
+        field("from", origin(message)),
+        field("state", stands),
+        field("about", format_args!("conversion {}", message.conversion_id)),
+    ];
+    if let Some(id) = message.transaction_id {
+        lines.push(field("", format_args!("transaction {id}")));
+    }
+    lines.extend(message.event.map(|event| field("event", event)));
+    lines.extend(message.sequence.map(|number| field("number", number)));
+    if !matches!(state, MessageState::Delivered | MessageState::Dead) {
+        lines.push(field("due", message.due_at));
+    }
+    lines.push(format!("{STRONG}request{STRONG:#}"));
+    lines.extend(request(message).into_iter().map(|line| format!("  {line}")));
+    if !message.attempts.is_empty() {
+        lines.push(format!("{STRONG}attempts{STRONG:#}"));
+    }
+    lines.extend(message.attempts.iter().flat_map(attempt));
+    if let Some(advice) = advice(message) {
+        lines.push(format!("{HINT}try{HINT:#}       {advice}"));
+    }
+    lines
+}
+
+fn field(name: &str, value: impl std::fmt::Display) -> String {
+    let gap = " ".repeat(10_usize.saturating_sub(name.len()));
+    format!("{STRONG}{name}{STRONG:#}{gap}{value}")
+}
+
+fn attempt(attempt: &AttemptView) -> Vec<String> {
+    let AttemptView { number, started_at, duration_ms, .. } = attempt;
+    let style = match attempt.status {
+        Some(200..=299) => GOOD,
+        _ => MISTAKE,
+    };
+    let what = match attempt.status {
+        Some(status) => status.to_string(),
+        None => "no answer".to_owned(),
+    };
+    let mut lines = vec![format!(
+        "  {QUIET}{number:>2}.{QUIET:#} {started_at}  {style}{what}{style:#} after {duration_ms} ms"
+    )];
+    let detail =
+        |name: &str, text: &str| format!("      {QUIET}{name}:{QUIET:#} {}", visible(text));
+    lines.extend(attempt.error.as_deref().map(|error| detail("error", error)));
+    let response = attempt.response.as_deref().filter(|response| !response.is_empty());
+    lines.extend(response.map(|response| detail("answer", response)));
+    if !attempt.unmapped_values.is_empty() {
+        let left_out = attempt.unmapped_values.join(", ");
+        lines.push(detail("not set, as the answer does not say it", &left_out));
+    }
+    lines
+}
+
+/// Why a message is dead, in words.
+fn why(reason: DeadReason) -> &'static str {
+    match reason {
+        DeadReason::RetriesExhausted => "all retries are used up",
+        DeadReason::StillPending => "the answer was still pending after the last poll",
+        DeadReason::Gone => "the destination answered 410, it wants no more",
+        DeadReason::Forbidden => "the destination must not be reached",
+        DeadReason::PreviousStepFailed => "a step before it is dead",
+        DeadReason::ConditionsNotMet => "its conditions held no more when it was due",
+    }
+}
+
+/// What to do about a dead message.
+fn advice(message: &DeliveryView) -> Option<String> {
+    let again = format!("`counterfoil deliveries retry {}`", message.id);
+    Some(match message.reason? {
+        DeadReason::RetriesExhausted => {
+            format!("see in the last attempt what is wrong over there; then {again}")
+        }
+        DeadReason::StillPending => format!("when the other side has decided, {again} asks again"),
+        DeadReason::Gone => {
+            format!("`active = false` in the rules where it is right; else {again}")
+        }
+        DeadReason::Forbidden => format!(
+            "where the address is meant, serve with --allow-destination CIDR, then {again}; else \
+             correct the url in the rules"
+        ),
+        DeadReason::PreviousStepFailed => format!(
+            "look for the step before it: `counterfoil deliveries --conversion {}`",
+            message.conversion_id
+        ),
+        DeadReason::ConditionsNotMet => {
+            "nothing: the conversion changed while the message was delayed".to_owned()
+        }
+    })
+}
