@@ -160,7 +160,7 @@ impl Engine for HttpEngine {
     fn deliveries(&mut self) -> Result<Option<Vec<Value>>, EngineError> {
         let running = self.running.as_ref().ok_or_else(|| EngineError::new("not begun"))?;
         running.store.with_world(|world| {
-            let rows = world.deliveries().map(|row| serde_json::to_value(row));
+            let rows = world.deliveries().map(serde_json::to_value);
             rows.map(|row| row.map_err(EngineError::new)).collect::<Result<_, _>>().map(Some)
         })
     }
