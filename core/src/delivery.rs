@@ -205,6 +205,30 @@ pub enum DeadReason {
     ConditionsNotMet,
 }
 
+impl DeadReason {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::RetriesExhausted,
+        Self::StillPending,
+        Self::Gone,
+        Self::Forbidden,
+        Self::PreviousStepFailed,
+        Self::ConditionsNotMet,
+    ];
+
+    /// The code in answers and metrics.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::RetriesExhausted => "retries_exhausted",
+            Self::StillPending => "still_pending",
+            Self::Gone => "gone",
+            Self::Forbidden => "forbidden",
+            Self::PreviousStepFailed => "previous_step_failed",
+            Self::ConditionsNotMet => "conditions_not_met",
+        }
+    }
+}
+
 /// What follows an attempt (R42).
 pub fn after_attempt(policy: &RetryPolicy, attempt: &Attempt, draw: Draw) -> Next {
     let AttemptOutcome::Answered { status, pending, retry_after } = attempt.outcome else {
@@ -370,6 +394,13 @@ mod tests {
         assert_eq!(shown(&policy, attempt(pending, 15, 15), 9), "StillPending");
         assert_eq!(shown(&policy, attempt(answered(500), 5, 25), 0), "RetriesExhausted");
         assert_eq!(policy.retries(), 29);
+    }
+
+    #[test]
+    fn a_reason_is_stored_by_its_code() {
+        for reason in DeadReason::ALL {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.code());
+        }
     }
 
     #[test]

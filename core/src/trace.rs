@@ -428,6 +428,26 @@ pub enum Field {
 }
 
 impl Silence {
+    /// All of them.
+    pub const ALL: [Self; 16] = [
+        Self::Inactive,
+        Self::OwnCause,
+        Self::LoopStopped,
+        Self::Source,
+        Self::Type,
+        Self::Commission,
+        Self::Affiliate,
+        Self::Advertiser,
+        Self::Integration,
+        Self::Channel,
+        Self::ExcludedOffer,
+        Self::Offer,
+        Self::Result,
+        Self::Coalesced,
+        Self::NoNews,
+        Self::TooMany,
+    ];
+
     /// Why nothing is told, in words.
     pub const fn words(self) -> &'static str {
         match self {

@@ -43,7 +43,7 @@ fn play_all(
 /// Most of the suite must have been played, or the test would say nothing.
 fn assert_most(engine: &str, (played, skipped): (usize, usize)) {
     eprintln!("{engine}: {played} scenarios were played, {skipped} cannot be");
-    assert!(played > 3 * skipped);
+    assert!(played > skipped);
 }
 
 fn suite() -> std::path::PathBuf {

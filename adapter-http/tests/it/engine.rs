@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use counterfoil_core::{Method, Timestamp};
+use counterfoil_core::{Claim, Method, Report, Timestamp, Wanted};
 use counterfoil_fixtures::{
-    Answer, Counts, Engine, EngineError, Sent, SentBody, Verdict, WorldEngine, load, random, run,
+    Answer, Counts, Engine, EngineError, Retried, Sent, SentBody, Verdict, WorldEngine, load,
+    random::{self, Watch},
+    run,
 };
 use proptest::{collection::vec, prelude::*, test_runner::TestCaseError};
 use serde_json::Value;
@@ -35,7 +37,8 @@ fn sendable(query: &str) -> String {
 
 /// The latest decision, which is all of what an answer tells only a part of.
 fn latest(running: &Running) -> Answer {
-    Answer::of(&running.store.latest())
+    let decision = running.store.latest();
+    running.store.with_world(|world| Answer::of(&decision, world.ruleset()))
 }
 
 /// What an answer tells, after comparing it with what was decided.
@@ -97,8 +100,10 @@ impl Engine for HttpEngine {
         }
         if sent.method != Method::S2s {
             // From inside: no route leads there.
-            let decision = running.store.with_world(|world| world.send_as(sent, at));
-            return decision.map(|decision| Answer::of(&decision)).map_err(EngineError::new);
+            return running.store.with_world(|world| {
+                let decision = world.send_as(sent, at).map_err(EngineError::new)?;
+                Ok(Answer::of(&decision, world.ruleset()))
+            });
         }
         let dialect = sent.dialect.unwrap_or("handle");
         let target = format!("/api/acme/postbacks/{dialect}?{}", sendable(sent.query));
@@ -130,9 +135,10 @@ impl Engine for HttpEngine {
 
     fn advance(&mut self, to: Timestamp) -> Result<Vec<Answer>, EngineError> {
         let running = self.at(to)?;
-        let decisions = running.store.with_world(|world| world.advance(to));
-        let decisions = decisions.map_err(EngineError::new)?;
-        Ok(decisions.iter().map(Answer::of).collect())
+        running.store.with_world(|world| {
+            let decisions = world.advance(to).map_err(EngineError::new)?;
+            Ok(decisions.iter().map(|decision| Answer::of(decision, world.ruleset())).collect())
+        })
     }
 
     fn conversion(&mut self, id: &str) -> Result<Option<Value>, EngineError> {
@@ -148,6 +154,36 @@ impl Engine for HttpEngine {
             list["items"].as_array().map_or(0, Vec::len)
         };
         Ok(Counts { conversions: len("conversions"), transactions: len("transactions") })
+    }
+
+    /// Messages have no sender here: they are seen, claimed and reported behind the server.
+    fn deliveries(&mut self) -> Result<Option<Vec<Value>>, EngineError> {
+        let running = self.running.as_ref().ok_or_else(|| EngineError::new("not begun"))?;
+        running.store.with_world(|world| {
+            let rows = world.deliveries().map(serde_json::to_value);
+            rows.map(|row| row.map_err(EngineError::new)).collect::<Result<_, _>>().map(Some)
+        })
+    }
+
+    fn claim(&mut self, wanted: &Wanted) -> Result<Vec<Claim>, EngineError> {
+        let running = self.at(wanted.now)?;
+        running.store.with_world(|world| world.claim(wanted)).map_err(EngineError::new)
+    }
+
+    fn report(&mut self, reports: Vec<Report>) -> Result<Vec<Answer>, EngineError> {
+        let running = self.running.as_ref().ok_or_else(|| EngineError::new("not begun"))?;
+        running.store.with_world(|world| {
+            let decisions = world.report(&reports).map_err(EngineError::new)?.decisions;
+            Ok(decisions.iter().map(|decision| Answer::of(decision, world.ruleset())).collect())
+        })
+    }
+
+    fn retry(&mut self, message: &str, at: Timestamp) -> Result<(), EngineError> {
+        let id = message.parse().map_err(EngineError::new)?;
+        match self.at(at)?.store.with_world(|world| world.retry(id, at)) {
+            Retried::NotFound => Err(EngineError(format!("there is no message {id}"))),
+            Retried::Due | Retried::InHand => Ok(()),
+        }
     }
 }
 
@@ -181,9 +217,11 @@ proptest! {
     fn a_story_is_the_same_over_http(rules in any::<u64>(), seeds in vec(any::<u64>(), 1..40)) {
         let rules = random::rules(rules);
         let fail = |error| TestCaseError::fail(format!("{error}\n{rules}"));
-        let expected = random::on_engine(&mut WorldEngine::new(), &rules, &seeds).map_err(fail)?;
+        let expected = random::on_engine(&mut WorldEngine::new(), &rules, &seeds, &mut Watch::new())
+            .map_err(fail)?;
         let mut engine = HttpEngine::default();
-        let seen = random::on_engine(&mut engine, &rules, &seeds).map_err(fail)?;
+        let seen = random::on_engine(&mut engine, &rules, &seeds, &mut Watch::new())
+            .map_err(fail)?;
         prop_assert_eq!(expected, seen, "\n{}", rules);
     }
 }

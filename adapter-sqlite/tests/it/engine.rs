@@ -1,8 +1,14 @@
 //! The store as an engine that scenarios are played on, closed and opened again before each step.
 
-use counterfoil_core::{Arrival, Body, Edit, Incoming, Method, Pairs, Request, Timestamp, read};
+use std::sync::mpsc;
+
+use counterfoil_core::{
+    Arrival, Body, Claim, Edit, Incoming, Method, Pairs, Report, Request, TenantName, Timestamp,
+    Wanted, read,
+    view::{Filter, Page, RequestView},
+};
 use counterfoil_fixtures::{Answer, Counts, Engine, EngineError, Sent, SentBody};
-use counterfoil_sqlite::{Options, RulesFormat, Store};
+use counterfoil_sqlite::{Options, Retried, RulesFormat, Store};
 use serde_json::Value;
 
 use crate::common::{auto_set, click, root};
@@ -51,13 +57,34 @@ impl SqliteEngine {
             received_at: at,
         };
         let decided = store.submit_wait(submission).map_err(EngineError::new)?;
-        Ok(Answer::of(&decided.decision))
+        Ok(Answer::of(&decided.decision, rules.ruleset()))
     }
 
     fn ruleset(&mut self) -> Result<std::sync::Arc<counterfoil_core::Ruleset>, EngineError> {
         let rules = self.store()?.all_rules();
         let rules = rules.first().ok_or_else(|| EngineError::new("no rules"))?;
         Ok(rules.ruleset().clone())
+    }
+
+    fn tenant(&mut self) -> Result<TenantName, EngineError> {
+        Ok(self.ruleset()?.tenant().clone())
+    }
+
+    /// A page of the log, newest first.
+    fn logged(&mut self, limit: u32) -> Result<Page<RequestView>, EngineError> {
+        let tenant = self.tenant()?;
+        let filter = Filter { limit: Some(limit), ..Filter::default() };
+        self.store()?.reader().requests(&tenant, &filter).map_err(EngineError::new)
+    }
+
+    fn claim_now(&mut self, wanted: &Wanted) -> Result<Vec<Claim>, EngineError> {
+        let (reply, claims) = mpsc::channel();
+        // Nobody waits any more where sending fails.
+        let reply = Box::new(move |claimed| {
+            let _ = reply.send(claimed);
+        });
+        self.store()?.claim(wanted.clone(), reply);
+        claims.recv().map_err(EngineError::new)?.map_err(EngineError::new)
     }
 }
 
@@ -136,6 +163,64 @@ impl Engine for SqliteEngine {
         match (count("conversions"), count("transactions")) {
             (Some(conversions), Some(transactions)) => Ok(Counts { conversions, transactions }),
             _ => Err(EngineError::new("cannot count")),
+        }
+    }
+
+    fn deliveries(&mut self) -> Result<Option<Vec<Value>>, EngineError> {
+        let tenant = self.tenant()?;
+        let reader = self.store()?.reader();
+        let mut filter = Filter { limit: Some(Filter::LIMIT_MAX), ..Filter::default() };
+        let mut rows = Vec::new();
+        loop {
+            let page = reader.deliveries(&tenant, &filter).map_err(EngineError::new)?;
+            rows.extend(page.items.iter().map(serde_json::to_value));
+            filter.cursor = match page.next_cursor {
+                Some(cursor) => Some(cursor),
+                None => break,
+            };
+        }
+        let oldest_first = rows.into_iter().rev();
+        oldest_first.map(|row| row.map_err(EngineError::new)).collect::<Result<_, _>>().map(Some)
+    }
+
+    /// Claimed, and where the store is opened again claimed once more: leases are void then.
+    fn claim(&mut self, wanted: &Wanted) -> Result<Vec<Claim>, EngineError> {
+        let claims = self.claim_now(wanted)?;
+        if self.reopens { self.claim_now(wanted) } else { Ok(claims) }
+    }
+
+    /// Leases end with the process, so the store stays open between a claim and its report.
+    fn report(&mut self, reports: Vec<Report>) -> Result<Vec<Answer>, EngineError> {
+        let reopens = std::mem::replace(&mut self.reopens, false);
+        let last = self.logged(1)?.items.into_iter().next();
+        let (reply, reported) = mpsc::channel();
+        let reply = Box::new(move |outcome| {
+            let _ = reply.send(outcome);
+        });
+        self.store()?.report(reports, reply);
+        let reported = reported.recv().map_err(EngineError::new)?.map_err(EngineError::new)?;
+        self.reopens = reopens;
+        if reported.stale > 0 {
+            return Err(EngineError(format!("{} reports were stale", reported.stale)));
+        }
+        let last = last.map(|row| row.id);
+        let rows = self.logged(Filter::LIMIT_MAX)?.items;
+        let new = rows.into_iter().take_while(|row| Some(row.id) != last);
+        let answers = new.map(|row| {
+            let row = serde_json::to_value(row).map_err(EngineError::new)?;
+            Answer::of_json(&row)
+        });
+        let mut answers: Vec<Answer> = answers.collect::<Result<_, _>>()?;
+        answers.reverse();
+        Ok(answers)
+    }
+
+    fn retry(&mut self, message: &str, at: Timestamp) -> Result<(), EngineError> {
+        let id = message.parse().map_err(EngineError::new)?;
+        let tenant = self.tenant()?;
+        match self.store()?.retry(&tenant, id, at).map_err(EngineError::new)? {
+            Retried::NotFound => Err(EngineError(format!("there is no message {id}"))),
+            Retried::Due | Retried::InHand => Ok(()),
         }
     }
 }

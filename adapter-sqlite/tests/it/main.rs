@@ -13,6 +13,7 @@ mod engine;
 mod facts;
 mod forms;
 mod full;
+mod histories;
 mod lists;
 mod opening;
 mod outbound;

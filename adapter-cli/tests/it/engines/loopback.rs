@@ -1,17 +1,20 @@
-//! A server in this process, asked over loopback HTTP. Only the clock, and the auto-sets that it
-//! makes due, do not go through a socket.
+//! A server in this process, asked over loopback HTTP. Only the clock, the auto-sets that it makes
+//! due, and the receiver of messages do not go through a socket: no dispatcher runs.
 
 use std::{
     net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
+        mpsc,
     },
     thread::JoinHandle,
 };
 
 use counterfoil::EmbeddedStore;
-use counterfoil_core::{Arrival, Method, Request, Ruleset, RulesetSpec, Timestamp, auto_set_text};
+use counterfoil_core::{
+    Arrival, Claim, Method, Report, Request, Ruleset, RulesetSpec, Timestamp, Wanted, auto_set_text,
+};
 use counterfoil_fixtures::{Answer, Counts, Engine, EngineError, Need, Sent, SentBody};
 use counterfoil_http::{Config, Secret, Server, ServerHandle};
 use counterfoil_sqlite as sqlite;
@@ -89,6 +92,16 @@ impl Running {
 
     fn path(&self, rest: &str) -> String {
         format!("/api/{}/{rest}", self.tenant)
+    }
+
+    /// The trace of a request: only its log row tells it.
+    fn trace(&self, body: &Value) -> Result<Option<Vec<String>>, EngineError> {
+        let Some(id) = body["request_id"].as_str() else {
+            return Ok(None);
+        };
+        let target = self.path(&format!("requests/{id}"));
+        let row = ask(self.admin, Verb::GET, &target, Content::None)?;
+        Ok(Answer::of_json(&row)?.trace)
     }
 
     /// The path of an admin list, with all rows that one page holds.
@@ -198,7 +211,8 @@ impl Engine for LoopbackEngine {
             Some(SentBody::Json(text)) => (Verb::POST, Content::Json(text)),
         };
         if sent.method != Method::Pixel {
-            return Answer::of_json(&ask(running.public, verb, &target, content)?);
+            let body = ask(running.public, verb, &target, content)?;
+            return Ok(Answer { trace: running.trace(&body)?, ..Answer::of_json(&body)? });
         }
         // A pixel says nothing: the log row does.
         let answer = ask_whole(running.public, verb, &target, content)?;
@@ -233,7 +247,7 @@ impl Engine for LoopbackEngine {
             let submission =
                 sqlite::Submission { ruleset: rules.ruleset().clone(), arrival, received_at: to };
             let decided = store.submit_wait(submission).map_err(EngineError::new)?;
-            Ok(Answer::of(&decided.decision))
+            Ok(Answer::of(&decided.decision, rules.ruleset()))
         };
         due.map_err(EngineError::new)?.into_iter().map(submit).collect()
     }
@@ -254,5 +268,48 @@ impl Engine for LoopbackEngine {
             conversions: running.rows("conversions")?.len(),
             transactions: running.rows("transactions")?.len(),
         })
+    }
+
+    fn deliveries(&mut self) -> Result<Option<Vec<Value>>, EngineError> {
+        let mut rows = self.running()?.rows("deliveries")?;
+        rows.reverse();
+        Ok(Some(rows))
+    }
+
+    fn claim(&mut self, wanted: &Wanted) -> Result<Vec<Claim>, EngineError> {
+        let (reply, claims) = mpsc::channel();
+        let reply = Box::new(move |claimed| {
+            let _ = reply.send(claimed);
+        });
+        self.running()?.store.store.store().claim(wanted.clone(), reply);
+        claims.recv().map_err(EngineError::new)?.map_err(EngineError::new)
+    }
+
+    fn report(&mut self, reports: Vec<Report>) -> Result<Vec<Answer>, EngineError> {
+        let running = self.running()?;
+        let before = running.rows("requests")?.len();
+        let (reply, reported) = mpsc::channel();
+        let reply = Box::new(move |outcome| {
+            let _ = reply.send(outcome);
+        });
+        running.store.store.store().report(reports, reply);
+        let reported = reported.recv().map_err(EngineError::new)?.map_err(EngineError::new)?;
+        if reported.stale > 0 {
+            return Err(EngineError(format!("{} reports were stale", reported.stale)));
+        }
+        let rows = running.rows("requests")?;
+        let new = rows.len().saturating_sub(before);
+        rows.iter().take(new).rev().map(Answer::of_json).collect()
+    }
+
+    fn retry(&mut self, message: &str, at: Timestamp) -> Result<(), EngineError> {
+        let running = self.running()?;
+        let store = running.store.store.store();
+        let rules = store.rules(&running.tenant).ok_or_else(|| EngineError::new("no rules"))?;
+        let id = message.parse().map_err(EngineError::new)?;
+        match store.retry(rules.ruleset().tenant(), id, at).map_err(EngineError::new)? {
+            sqlite::Retried::NotFound => Err(EngineError(format!("there is no message {id}"))),
+            sqlite::Retried::Due | sqlite::Retried::InHand => Ok(()),
+        }
     }
 }
