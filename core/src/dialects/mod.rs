@@ -16,7 +16,7 @@ mod redtrack;
 mod tune;
 mod voluum;
 
-use alloc::string::String;
+use alloc::{format, string::String};
 use core::fmt;
 
 use crate::{
@@ -24,7 +24,8 @@ use crate::{
     decision::{Decision, Outcome},
     decode::Pairs,
     parameter::Parameter,
-    ruleset::{Dedup, StatusMeaning},
+    ruleset::{Dedup, PostbackDefinition, StatusMeaning},
+    token::TenantName,
     transaction::TransactionResult,
 };
 
@@ -242,6 +243,21 @@ impl Dialect {
             }
         };
         Some(Reply { media_type, body })
+    }
+}
+
+impl PostbackDefinition {
+    /// What a partner is to call: the address of this definition on the public listener at `base`,
+    /// with the partner's macros in place of values. The macros are those of the system that the
+    /// dialect is of; a partner of another kind replaces them by its own.
+    pub fn url(&self, base: &str, tenant: &TenantName) -> String {
+        let base = base.trim_end_matches('/');
+        let path = if self.dialect == Dialect::native() { "handle" } else { self.dialect.name };
+        let mut url = format!("{base}/api/{tenant}/postbacks/{path}?id={}", self.id);
+        for row in self.dialect.rows.iter().filter(|row| !row.example.is_empty()) {
+            url.push_str(&format!("&{}={}", row.name, row.example));
+        }
+        url
     }
 }
 

@@ -1,7 +1,7 @@
 //! What requests in the dialects mean: `dialects.txt` says it row by row.
 
 use counterfoil_core::{
-    Action, DIALECTS, Incoming, Method, Postback, Request, Ruleset, RulesetSpec, read,
+    Action, DIALECTS, Dialect, Incoming, Method, Postback, Request, Ruleset, RulesetSpec, read,
 };
 
 const TABLE: &str = include_str!("dialects.txt");
@@ -11,7 +11,7 @@ const RULES: &str =
 
 #[test]
 fn each_request_means_what_the_table_says() {
-    let (rules, _) = Ruleset::check(RulesetSpec::from_toml(RULES).unwrap()).unwrap();
+    let rules = rules();
     let mut dialect = "";
     let mut shown = Vec::new();
     let mut wrong = Vec::new();
@@ -21,7 +21,10 @@ fn each_request_means_what_the_table_says() {
             shown.push(dialect);
             continue;
         };
-        let found = meaning(&rules, dialect, query);
+        let by_path = meaning(&rules, Some(dialect), query);
+        let by_id = meaning(&rules, None, &format!("{query}&id=by-{dialect}"));
+        assert_eq!(by_path, by_id, "{dialect}: {query}");
+        let found = by_path;
         if found != wanted {
             wrong.push(format!("{dialect}: {query}\n  found  {found}\n  wanted {wanted}"));
         }
@@ -48,10 +51,45 @@ fn each_row_of_each_dialect_is_in_the_table() {
     }
 }
 
-fn meaning(rules: &Ruleset, dialect: &str, query: &str) -> String {
+/// The url that partners are given is read by the definition that it is for.
+#[test]
+fn the_url_for_partners_names_its_definition() {
+    let rules = rules();
+    let url = |id: &str| {
+        let mut all = rules.postbacks().iter();
+        let definition = all.find(|definition| definition.id.as_str() == id).unwrap();
+        definition.url("https://pb.example/", rules.tenant())
+    };
+    assert_eq!(
+        url("by-keitaro"),
+        "https://pb.example/api/acme/postbacks/keitaro?id=by-keitaro&subid={subid}&tid={tid}\
+         &payout={payout}&status={status}&currency={currency}"
+    );
+    assert!(
+        url("global").starts_with("https://pb.example/api/acme/postbacks/handle?id=global&pcid=")
+    );
+    for dialect in DIALECTS {
+        let url = url(&format!("by-{}", dialect.name));
+        let query = url.split_once('?').unwrap().1;
+        let path = (dialect != Dialect::native()).then_some(dialect.name);
+        let refused = meaning(&rules, path, query);
+        // Nobody has replaced the macros, or TUNE's words, yet.
+        let pcid = dialect.rows[0].name;
+        let reason = if dialect.name == "tune" { "invalid_identifier" } else { "unresolved_macro" };
+        assert_eq!(refused, format!("{reason} {pcid}"));
+    }
+}
+
+fn rules() -> Ruleset {
+    let definition = |name| format!("\n[[postback]]\nid = \"by-{name}\"\ndialect = \"{name}\"");
+    let definitions: String = DIALECTS.iter().map(|dialect| definition(dialect.name)).collect();
+    let spec = RulesetSpec::from_toml(&format!("{RULES}{definitions}")).unwrap();
+    Ruleset::check(spec).unwrap().0
+}
+
+fn meaning(rules: &Ruleset, dialect: Option<&str>, query: &str) -> String {
     let query = query.trim_start_matches('?').replace("CLICK", CLICK);
-    let incoming =
-        Incoming { method: Method::S2s, dialect: Some(dialect), query: &query, body: None };
+    let incoming = Incoming { method: Method::S2s, dialect, query: &query, body: None };
     match read(rules, &incoming).0 {
         Request::Postback(postback) => words(&postback),
         Request::Unreadable(refusal) => {
