@@ -187,6 +187,12 @@ impl Dialect {
         &native::NATIVE
     }
 
+    /// The names of the click id, the usual one first.
+    pub fn click_id_names(&self) -> impl Iterator<Item = &'static str> {
+        let known = self.known_names().filter(|(_, parameter)| *parameter == Parameter::Pcid);
+        known.map(|(name, _)| name)
+    }
+
     /// What a name means, where this dialect knows it.
     pub(crate) fn meaning(&self, name: &str) -> Option<Meaning> {
         let mut rows = self.rows.iter().chain(&COMMON);
