@@ -76,7 +76,6 @@ fn dialects_answer_in_their_own_words() {
     for (dialect, query) in [
         ("pushground", format!("click_id={pcid}&payout=x")),
         ("peerclick", format!("cid={pcid}&event1=x")),
-        ("native", "type=sale".to_owned()),
         ("unheard", "type=sale".to_owned()),
     ] {
         let reply = running.get(&format!("/api/acme/postbacks/{dialect}?{query}"));

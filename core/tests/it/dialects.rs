@@ -51,6 +51,20 @@ fn each_row_of_each_dialect_is_in_the_table() {
     }
 }
 
+/// What other systems call their secret is masked in every dialect, and never a param.
+#[test]
+fn secrets_of_other_systems_are_masked() {
+    for name in ["token", "verification_token", "security_token", "secure"] {
+        let query = format!("cid={CLICK}&{name}=canary");
+        for dialect in [Some("voluum"), None] {
+            let incoming = Incoming { method: Method::S2s, dialect, query: &query, body: None };
+            let (request, logged) = read(&rules(), &incoming);
+            assert!(logged.contains("***") && !logged.contains("canary"), "{logged}");
+            assert!(!format!("{request:?}").contains("canary"), "{request:?}");
+        }
+    }
+}
+
 /// The url that partners are given is read by the definition that it is for.
 #[test]
 fn the_url_for_partners_names_its_definition() {
