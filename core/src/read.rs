@@ -178,7 +178,7 @@ fn numbers(dialect: &Dialect, parameters: &Parameters<'_>) -> Result<(), Refusal
     };
     let message = format!("`{name}` cannot be `{}`", shown(value));
     Err(Refusal::new(Reason::InvalidParameter, message)
-        .about(*name)
+        .about(name)
         .hint(format!("in the dialect `{}` it is a number", dialect.name)))
 }
 
