@@ -31,7 +31,11 @@ const FACT_COLUMNS: [Column; 5] =
 
 /// List the ways to write postbacks that are understood, or show one with its sources
 #[derive(Debug, Args)]
-#[command(help_template = HELP_TEMPLATE, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+#[command(
+    help_template = HELP_TEMPLATE,
+    after_help = EXAMPLES,
+    args_conflicts_with_subcommands = true
+)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     which: Option<Which>,

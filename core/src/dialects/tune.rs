@@ -7,9 +7,7 @@ use crate::{
     ruleset::{Dedup, KeyKind, OnRepeat},
 };
 
-const RECEIVING: Source = Source::Page(
-    "https://support.tune.com/hc/en-us/articles/4413247665431-Receiving-Conversions-via-Postback-URL",
-);
+const RECEIVING: Source = Source::Page("https://support.tune.com/hc/en-us/articles/4413247665431");
 const UNIQUE: Source = Source::Page("support.tune.com: Limiting Conversion by Unique ID");
 const GOAL: Source = Source::Uncertain("the name of the parameter is not on the pages at hand");
 
