@@ -9,7 +9,9 @@ use crate::{
 
 const S2S: Source =
     Source::Page("https://helpdesk.everflow.io/customer/accessing-editing-s2s-postback-urls");
-const ERRORS: Source = Source::Page("helpdesk.everflow.io: Conversions Error Code Reference Guide");
+const ERRORS: Source = Source::Uncertain(
+    "its Conversions Error Code Reference Guide refuses duplicates; by which key it does not say",
+);
 const MACROS: Source = Source::Uncertain(
     "listed as a macro of outgoing postbacks; inbound it is taken to be the same",
 );
@@ -23,7 +25,7 @@ pub(super) static EVERFLOW: Dialect = Dialect {
         row("order_id", Parameter::ExternalId, "{order_id}", MACROS),
         row("currency", Parameter::Currency, "", MACROS),
         // Numbers of the customer's own: a definition's `status` says what they mean.
-        row("event_id", Parameter::Result, "", S2S),
+        row("event_id", Parameter::Result, "", MACROS),
         row("adv_event_id", Parameter::Result, "", MACROS),
         own("nid", S2S),
         own("adv#", S2S),

@@ -9,27 +9,30 @@ use crate::{
 
 const RECEIVING: Source = Source::Page("https://support.tune.com/hc/en-us/articles/4413247665431");
 const UNIQUE: Source = Source::Page("support.tune.com: Limiting Conversion by Unique ID");
-const GOAL: Source = Source::Uncertain("the name of the parameter is not on the pages at hand");
+const NAME: Source = Source::Uncertain("the name of the parameter is not on the pages at hand");
 
 pub(super) static TUNE: Dialect = Dialect {
     name: "tune",
     system: "TUNE",
     rows: &[
         row("transaction_id", Parameter::Pcid, "TRANSACTION_ID", RECEIVING),
-        row("amount", Parameter::Value, "AMOUNT", RECEIVING),
+        row("amount", Parameter::Value, "AMOUNT", NAME),
         row("conversion_unique_id", Parameter::ExternalId, "CONVERSION_UNIQUE_ID", UNIQUE),
-        row("currency", Parameter::Currency, "", GOAL),
+        row("currency", Parameter::Currency, "", NAME),
         // Numbers of the customer's own: a definition's `status` says what they mean.
-        row("goal_id", Parameter::Result, "", GOAL),
+        row("goal_id", Parameter::Result, "", NAME),
         own("offer_id", RECEIVING),
-        own("adv_sub", RECEIVING),
-        own("adv_sub#", RECEIVING),
+        own("adv_sub", NAME),
+        own("adv_sub#", NAME),
         own("adv_unique#", UNIQUE),
     ],
     words: &[],
     keeps_unmapped: true,
     dedup: Dedup { key: KeyKind::ClickType, on_repeat: OnRepeat::Refuse },
-    dedup_source: RECEIVING,
+    dedup_source: Source::Uncertain(
+        "the page refuses a duplicate conversion; that goals count apart is taken from practice, and \
+         a network may ask for the unique id alone (`key = \"external\"`)",
+    ),
     default_type: Some(ConversionType::Sale),
     replies: Replies::Text {
         media_type: "text/plain; charset=utf-8",
