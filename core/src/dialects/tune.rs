@@ -30,7 +30,7 @@ pub(super) static TUNE: Dialect = Dialect {
     keeps_unmapped: true,
     dedup: Dedup { key: KeyKind::ClickType, on_repeat: OnRepeat::Refuse },
     dedup_source: Source::Uncertain(
-        "the page refuses a duplicate conversion; that goals count apart is taken from practice, and \
+        "the page refuses a duplicate conversion; by which key it does not say, and \
          a network may ask for the unique id alone (`key = \"external\"`)",
     ),
     default_type: Some(ConversionType::Sale),
