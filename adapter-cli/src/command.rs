@@ -7,11 +7,13 @@ mod completions;
 mod conversions;
 mod deliveries;
 mod demo;
+mod dialects;
 mod explain;
 mod help;
 mod list;
 mod listen;
 mod man;
+mod postback_url;
 mod replay;
 mod requests;
 mod send;
@@ -39,6 +41,8 @@ pub(crate) enum Command {
     Requests(requests::Arguments),
     Deliveries(deliveries::Arguments),
     Listen(listen::Arguments),
+    Dialects(dialects::Arguments),
+    PostbackUrl(postback_url::Arguments),
     Replay(replay::Arguments),
     Backup(backup::Arguments),
     Completions(completions::Arguments),
@@ -65,6 +69,8 @@ impl Command {
             Self::Requests(arguments) => requests::run(&arguments),
             Self::Deliveries(arguments) => deliveries::run(&arguments),
             Self::Listen(arguments) => listen::run(&arguments),
+            Self::Dialects(arguments) => dialects::run(&arguments),
+            Self::PostbackUrl(arguments) => postback_url::run(&arguments),
             Self::Replay(arguments) => replay::run(&arguments),
             Self::Backup(arguments) => backup::run(&arguments),
             Self::Completions(arguments) => completions::run(&arguments),

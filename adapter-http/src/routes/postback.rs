@@ -1,8 +1,8 @@
 //! Inbound postbacks: by `handle`, by a dialect's path, by a pixel.
 
 use counterfoil_core::{
-    AnswerStyle, Arrival, Incoming, Method, Outcome, Refusal, Request, Ruleset, decode,
-    logged_text, masked_text, parse, select, view,
+    AnswerStyle, Arrival, Dialect, Incoming, Method, Outcome, Pairs, PostbackDefinition, Refusal,
+    Request, Ruleset, decode, logged_text, masked_text, parse, select, view,
 };
 use hyper::{StatusCode, body};
 
@@ -49,20 +49,24 @@ async fn server_to_server(
         query: call.query(),
         body: parameters(&call.head.headers, &bytes)?,
     };
-    let (decided, style) = decide(call, &incoming).await?;
+    let (decided, manner) = decide(call, &incoming).await?;
+    Ok(answered(&decided, &manner))
+}
+
+/// The answer in the manner of the deciding definition (R49).
+fn answered(decided: &Decided, manner: &Manner) -> Answer {
     let refused = decided.decision.outcome == Outcome::Refused;
-    let status = match style {
+    let status = match manner.style {
         AnswerStyle::Strict if refused => StatusCode::UNPROCESSABLE_ENTITY,
         AnswerStyle::Strict | AnswerStyle::Ok => StatusCode::OK,
     };
-    let told = view::Answer::of(&decided.decision, decided.request_id);
-    Ok(answer::json(status, &told))
+    match manner.dialect.reply(&decided.decision, manner.asked_reply.as_deref()) {
+        Some(reply) => answer::of(status, reply.media_type, reply.body),
+        None => answer::json(status, &view::Answer::of(&decided.decision, decided.request_id)),
+    }
 }
 
-async fn decide(
-    call: &Call<'_>,
-    incoming: &Incoming<'_>,
-) -> Result<(Decided, AnswerStyle), Problem> {
+async fn decide(call: &Call<'_>, incoming: &Incoming<'_>) -> Result<(Decided, Manner), Problem> {
     let rules = call.rules()?;
     let read = read(&rules.ruleset, incoming);
     let arrival = Arrival {
@@ -73,7 +77,7 @@ async fn decide(
         remote_addr: Some(call.peer.to_string().into()),
     };
     let decided = call.submit(rules, arrival).await?;
-    Ok((decided, read.style))
+    Ok((decided, read.manner))
 }
 
 /// A postback, read as far as it could be.
@@ -81,30 +85,50 @@ struct Read {
     request: Request,
     /// What the log row keeps.
     query: String,
+    manner: Manner,
+}
+
+/// How to answer.
+struct Manner {
     /// The deciding definition's; 200 as long as none was found (R49).
     style: AnswerStyle,
+    /// The deciding definition's; native as long as none was found.
+    dialect: &'static Dialect,
+    /// The text that the sender wants to see after a success.
+    asked_reply: Option<String>,
+}
+
+impl Manner {
+    fn native() -> Self {
+        Self { style: AnswerStyle::Ok, dialect: Dialect::native(), asked_reply: None }
+    }
+
+    fn of(definition: &PostbackDefinition, pairs: &Pairs<'_>) -> Self {
+        let dialect = definition.dialect;
+        let asked_reply = dialect.asked_reply(pairs).map(ToOwned::to_owned);
+        Self { style: definition.answer, dialect, asked_reply }
+    }
 }
 
 fn read(ruleset: &Ruleset, incoming: &Incoming<'_>) -> Read {
-    let unreadable = |refusal: Refusal, query, style| Read {
+    let unreadable = |refusal: Refusal, query, manner| Read {
         request: Request::Unreadable(refusal.into()),
         query,
-        style,
+        manner,
     };
     let pairs = match decode(incoming) {
         Ok(pairs) => pairs,
-        Err(refusal) => return unreadable(refusal, logged_text(incoming), AnswerStyle::Ok),
+        Err(refusal) => return unreadable(refusal, logged_text(incoming), Manner::native()),
     };
     let query = masked_text(&pairs);
     let definition = match select(ruleset, incoming, &pairs) {
         Ok(definition) => definition,
-        Err(refusal) => return unreadable(refusal, query, AnswerStyle::Ok),
+        Err(refusal) => return unreadable(refusal, query, Manner::native()),
     };
+    let manner = Manner::of(definition, &pairs);
     // The definition's authentication belongs here: before any value is looked at (R49).
     match parse(ruleset, definition, incoming.method, &pairs) {
-        Ok(postback) => {
-            Read { request: Request::Postback(postback.into()), query, style: definition.answer }
-        }
-        Err(refusal) => unreadable(refusal, query, definition.answer),
+        Ok(postback) => Read { request: Request::Postback(postback.into()), query, manner },
+        Err(refusal) => unreadable(refusal, query, manner),
     }
 }
