@@ -86,8 +86,9 @@ fn is_same_fault(db: &Connection, row: &MessageRow, attempted: &Attempted) -> Re
 fn store_attempt(db: &Connection, number: u32, attempted: &Attempted) -> Result<(), Fault> {
     let unmapped = attempted.answer.as_ref().map_or(&[][..], |answer| &answer.unmapped);
     db.prepare_cached(
-        "INSERT OR REPLACE INTO attempts (message, number, started_at, took, outcome, status, error, \
-         response, unmapped) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT OR REPLACE INTO attempts \
+         (message, number, started_at, took, outcome, status, error, response, unmapped) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?
     .execute(params![
         attempted.message.as_bytes(),

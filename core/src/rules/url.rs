@@ -45,8 +45,8 @@ pub(super) fn url<'t>(item: &Item<'t>) -> Option<Url<'t>> {
     Some(Url { template, is_encrypted, authority })
 }
 
-/// What RFC 3986 lets stand in a URL, and the braces of macros. Clients refuse some of the rest, and
-/// differ in others: browsers read a backslash as a slash. A message is not the place to find out.
+/// What RFC 3986 lets stand in a URL, and the braces of macros. Clients refuse some of the rest,
+/// and read some in ways of their own: a backslash is a slash to browsers.
 fn may_stand(char: char) -> bool {
     char.is_ascii_graphic() && !matches!(char, '"' | '<' | '>' | '\\' | '^' | '`' | '|')
 }
