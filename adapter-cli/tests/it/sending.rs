@@ -283,7 +283,7 @@ fn an_affiliates_token_reads_its_own_messages_and_conversions() {
 fn a_missing_secret_is_seen_and_mended() {
     let listening = Listening::start(&Sandbox::new(), &[]);
     let (sandbox, server) = told_to(&listening, &["--allow-destination", "127.0.0.1/32"]);
-    std::fs::rename(sandbox.path("signing"), sandbox.path("away")).expect("a file");
+    fs::rename(sandbox.path("signing"), sandbox.path("away")).expect("a file");
     sell(&server, "A-1");
     let fault = "there is no secret `signing`";
     wait_until("it is tried", || {
@@ -300,7 +300,7 @@ fn a_missing_secret_is_seen_and_mended() {
     let metrics = server.admin("/metrics").body;
     assert!(metrics.contains("counterfoil_attempts_total{outcome=\"our_fault\"} 1"), "{metrics}");
 
-    std::fs::rename(sandbox.path("away"), sandbox.path("signing")).expect("a file");
+    fs::rename(sandbox.path("away"), sandbox.path("signing")).expect("a file");
     let retry = format!("/api/acme/deliveries/{id}/retry");
     let asked = block_on(async {
         let mut client = Client::connect(server.admin).await?;

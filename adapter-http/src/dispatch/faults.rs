@@ -28,7 +28,7 @@ impl Faults {
         }
         let error = attempted.error.as_deref().unwrap_or_default();
         let (message, others) = (attempted.message, std::mem::take(&mut self.untold));
-        tracing::warn!(%message, error, others, "a message cannot be sent, through a fault of ours");
+        tracing::warn!(%message, error, others, "a message cannot be sent: the fault is ours");
         self.told = Some(now);
     }
 }

@@ -67,7 +67,11 @@ proptest! {
     #[test]
     fn what_is_accepted_is_a_url_whatever_stands_in_it(
         scheme in prop_oneof!["http://", "https://", "HTTPS://"],
-        authority in prop_oneof!["[a-zA-Z0-9._-]{1,12}(:[0-9]{1,5})?", "\\[[0-9a-f:]{2,12}\\]", "[ -~]{1,8}"],
+        authority in prop_oneof![
+            "[a-zA-Z0-9._-]{1,12}(:[0-9]{1,5})?",
+            "\\[[0-9a-f:]{2,12}\\]",
+            "[ -~]{1,8}",
+        ],
         rest in proptest::collection::vec(
             prop_oneof![
                 "[ -~]{0,3}",
@@ -81,7 +85,8 @@ proptest! {
         ),
         value in "\\PC{0,12}|[\\x00-\\x7f]{0,12}|[./?#@:\\\\]{0,6}",
     ) {
-        let url = format!("{scheme}{authority}{}{}", if rest.is_empty() { "" } else { "/" }, rest.concat());
+        let slash = if rest.is_empty() { "" } else { "/" };
+        let url = format!("{scheme}{authority}{slash}{}", rest.concat());
         if let Some(ruleset) = checked(&url) {
             prop_assert!(rendered(&ruleset, &value).is_ok(), "{:?}", rendered(&ruleset, &value));
         }
