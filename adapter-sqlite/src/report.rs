@@ -2,8 +2,8 @@
 //! of its own (R45), and what waited for the message goes on (R44, R46).
 
 use counterfoil_core::{
-    Arrival, Attempted, DeadReason, Incoming, MessageId, MessageOf, Method, Next, Receipt, Report,
-    RetryKind, Timestamp,
+    Arrival, AttemptOutcome, Attempted, DeadReason, Incoming, MessageId, MessageOf, Method, Next,
+    Receipt, Report, RetryKind, Timestamp,
 };
 use rusqlite::{Connection, params};
 
@@ -79,7 +79,8 @@ fn is_same_fault(db: &Connection, row: &MessageRow, attempted: &Attempted) -> Re
         Ok((row.get::<_, i64>(0)?, row.get::<_, Option<Box<str>>>(1)?))
     })?;
     let now = (codes::attempt_code(&attempted.outcome), attempted.error.clone());
-    Ok(attempted.error.is_some() && before == Some(now))
+    let is_told = attempted.error.is_some() || attempted.outcome == AttemptOutcome::OurFault;
+    Ok(is_told && before == Some(now))
 }
 
 /// Keeps an attempt, in the place of one of its number.
