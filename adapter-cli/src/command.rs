@@ -9,6 +9,7 @@ mod deliveries;
 mod demo;
 mod explain;
 mod help;
+mod import;
 mod list;
 mod listen;
 mod man;
@@ -34,6 +35,7 @@ pub(crate) enum Command {
     Test(test::Arguments),
     Click(click::Arguments),
     Send(send::Arguments),
+    Import(import::Arguments),
     Conversions(conversions::Arguments),
     Transactions(transactions::Arguments),
     Requests(requests::Arguments),
@@ -60,6 +62,7 @@ impl Command {
             Self::Test(arguments) => test::run(&arguments),
             Self::Click(arguments) => click::run(&arguments),
             Self::Send(arguments) => send::run(&arguments),
+            Self::Import(arguments) => import::run(&arguments),
             Self::Conversions(arguments) => conversions::run(&arguments),
             Self::Transactions(arguments) => transactions::run(&arguments),
             Self::Requests(arguments) => requests::run(&arguments),
