@@ -1,5 +1,5 @@
-//! Imports: how far each file came, in the same transaction as its rows, so that a file whose import
-//! was cut short goes on behind the last row that is stored.
+//! Imports: how far each file came, in the same transaction as its rows, so that a file whose
+//! import was cut short goes on behind the last row that is stored.
 //!
 //! A row is a request like any other; its [`Waiting::row`] says which row of which file it is. The
 //! first row of a file makes the row in `imports`, each later one must follow the one before it:

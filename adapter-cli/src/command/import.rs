@@ -58,8 +58,9 @@ A file like this one has what most need; `date` is when it happened, without it 
 
 /// Import CSV files: each row is a request, its columns are the parameters
 ///
-/// The names in the first row are those of a postback's parameters; unknown ones are kept as params.
-/// A row's result applies as it is. Cut short, the same command goes on behind the last stored row.
+/// The names in the first row are those of a postback's parameters; unknown ones are kept as
+/// params. A row's result applies as it is. Cut short, the same command goes on behind the last
+/// stored row.
 #[derive(Debug, Args)]
 #[command(help_template = HELP_TEMPLATE, after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -257,16 +258,22 @@ impl Run<'_> {
                 None => failure,
             });
         }
-        // What was written before may have been corrected meanwhile.
-        let has_rejects = stored.rows > 0
-            && match &reached {
-                Some(reached) => rejects::write(self.reader(), reached.import.id, input, header)?,
-                None => false,
-            };
+        let has_rejects = match &reached {
+            Some(reached) if self.may_write_rejects(input, &stored) => {
+                rejects::write(self.reader(), reached.import.id, input, header)?
+            }
+            _ => false,
+        };
         let rejects = has_rejects.then(|| input.rejects.display().to_string());
         let item = Item::of(&input.label, reached.as_ref(), rejects, self.dry);
         self.tell(input, &begin, &Done { stored, rate, reached }, &item);
         Ok(item)
+    }
+
+    /// At the end of the file only. A run that found nothing to do writes them if the one before
+    /// was cut short before it could: a file that is there may have been corrected meanwhile.
+    fn may_write_rejects(&self, input: &Input, stored: &Stored) -> bool {
+        !self.is_stopped() && (stored.rows > 0 || !input.rejects.exists())
     }
 
     fn reached(&self, input: &Input) -> Result<Option<ImportProgress>, Failure> {

@@ -1,5 +1,5 @@
-//! The records of a CSV file, one by one, each with its place. Quoting is `csv_core`'s business; what
-//! is ours is to go on behind a record that is broken.
+//! The records of a CSV file, one by one, each with its place. Quoting is `csv_core`'s business;
+//! what is ours is to go on behind a record that is broken.
 //!
 //! A quote that is not closed would swallow the rest of the file. So where a record does not end,
 //! grows too long, or spans lines and has not the fields that it should have, its first line counts
