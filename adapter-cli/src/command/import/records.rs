@@ -310,11 +310,11 @@ mod tests {
                 vec![row(1, &["c", "d"], None), row(2, &["a,\""], Some(Broken::Unclosed))],
             ),
             (
-                b"\"a,b\nc,d\n\"e\",f\n",
+                b"\"a,b\nc,d\n\"e\",f,g\n",
                 vec![
                     row(1, &["\"a,b"], fields(1)),
                     row(2, &["c", "d"], None),
-                    row(3, &["e", "f"], None),
+                    row(3, &["e", "f", "g"], fields(3)),
                 ],
             ),
             (
