@@ -312,7 +312,7 @@ mod tests {
             (
                 b"\"a,b\nc,d\n\"e\",f,g\n",
                 vec![
-                    row(1, &["\"a,b"], fields(1)),
+                    row(1, &["\"a,b"], fields(3)),
                     row(2, &["c", "d"], None),
                     row(3, &["e", "f", "g"], fields(3)),
                 ],
