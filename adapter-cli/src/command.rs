@@ -10,6 +10,7 @@ mod demo;
 mod dialects;
 mod explain;
 mod help;
+mod import;
 mod list;
 mod listen;
 mod man;
@@ -36,6 +37,7 @@ pub(crate) enum Command {
     Test(test::Arguments),
     Click(click::Arguments),
     Send(send::Arguments),
+    Import(import::Arguments),
     Conversions(conversions::Arguments),
     Transactions(transactions::Arguments),
     Requests(requests::Arguments),
@@ -64,6 +66,7 @@ impl Command {
             Self::Test(arguments) => test::run(&arguments),
             Self::Click(arguments) => click::run(&arguments),
             Self::Send(arguments) => send::run(&arguments),
+            Self::Import(arguments) => import::run(&arguments),
             Self::Conversions(arguments) => conversions::run(&arguments),
             Self::Transactions(arguments) => transactions::run(&arguments),
             Self::Requests(arguments) => requests::run(&arguments),

@@ -58,7 +58,7 @@ impl http::Store for EmbeddedStore {
             let answered = |result: Result<sqlite::Decided, sqlite::SubmitError>| {
                 reply(result.map(decided).map_err(submit_error));
             };
-            sqlite::Waiting { submission, reply: Box::new(answered) }
+            sqlite::Waiting { submission, row: None, reply: Box::new(answered) }
         };
         self.store.submit(batch.into_iter().map(waiting).collect());
     }

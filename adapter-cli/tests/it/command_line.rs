@@ -56,10 +56,9 @@ fn help_goes_to_stdout_and_shows_examples_first() {
 #[test]
 fn later_commands_are_not_there() {
     let help = Sandbox::new().run("help").code(0).stdout;
-    for later in ["import", "doctor"] {
-        let listed = help.lines().any(|line| line.trim_start().starts_with(later));
-        assert!(!listed, "{later}: {help}");
-    }
+    let later = "doctor";
+    let listed = help.lines().any(|line| line.trim_start().starts_with(later));
+    assert!(!listed, "{later}: {help}");
 }
 
 #[test]
