@@ -38,7 +38,7 @@ const RESULTS: [(TransactionResult, i64); 3] = [
 
 const FORMATS: [(RulesFormat, i64); 2] = [(RulesFormat::Toml, 0), (RulesFormat::Json, 1)];
 
-const REASONS: [(Reason, i64); 31] = [
+const REASONS: [(Reason, i64); 32] = [
     (Reason::Malformed, 0),
     (Reason::ConflictingParameters, 1),
     (Reason::UnknownPostback, 2),
@@ -70,6 +70,7 @@ const REASONS: [(Reason, i64); 31] = [
     (Reason::CurrencyUnknown, 28),
     (Reason::NoExchangeRate, 29),
     (Reason::AmountOutOfRange, 30),
+    (Reason::Unauthorized, 31),
 ];
 
 const NOTES: [(Note, i64); 12] = [

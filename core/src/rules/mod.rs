@@ -6,10 +6,11 @@
 //! so a definition with a mistake does not make everything that names it a mistake too. The
 //! readers (`parties`, `commission`, `postback`, `tracking_api`) walk the rest, each value once,
 //! with `item`, which reads one value of any kind. Outbound requests are read by `call`, with
-//! `url`, `body` and `template`. Readers never stop at a mistake: it goes to one list, and the
-//! reader yields nothing for it. Only where nothing was wrong there is a [`Ruleset`]; then
-//! `warnings` looks at it as a whole.
+//! `url`, `body` and `template`, what senders must prove by `auth`. Readers never stop at a mistake: it
+//! goes to one list, and the reader yields nothing for it. Only where nothing was wrong there is a
+//! [`Ruleset`]; then `warnings` looks at it as a whole.
 
+mod auth;
 mod body;
 mod call;
 mod commission;

@@ -3,6 +3,7 @@
 use alloc::{boxed::Box, collections::BTreeMap, format, vec::Vec};
 
 use super::{
+    auth::authentication,
     call::{CALL_KEYS, call},
     commission::{result, source},
     item::{Item, Table},
@@ -42,7 +43,6 @@ fn postback(
     names: &Names<'_>,
 ) -> Option<PostbackDefinition> {
     check_id(table, id.as_ref());
-    check_https(table);
     let conditions = PostbackConditions {
         sources: table.condition("sources", source),
         types: table.get("types").and_then(|item| item.set(|item| names.types(item))),
@@ -57,6 +57,7 @@ fn postback(
     let default_type = table.get("default_type");
     let definition = PostbackDefinition {
         active: table.flag_or("active", true),
+        authentication: authentication(table, dedup.unwrap_or_default().key),
         conditions,
         dialect: dialect(table).unwrap_or(Dialect::Native),
         default_type: default_type.and_then(|item| default_type_of(&item, names)),
@@ -77,15 +78,6 @@ fn check_id(table: &Table<'_>, id: Option<&PostbackId>) {
     {
         let message = format!("`{BUILT_IN_POSTBACK}` is the definition for what comes from inside");
         item.error(message, "choose another id");
-    }
-}
-
-fn check_https(table: &Table<'_>) {
-    let Some(item) = table.get("https_only") else {
-        return;
-    };
-    if item.flag() == Some(true) {
-        item.error("`https_only = true` is not available in this version", "remove it");
     }
 }
 
