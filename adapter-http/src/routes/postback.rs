@@ -1,16 +1,17 @@
 //! Inbound postbacks: by `handle`, by a dialect's path, by a pixel.
 
 use counterfoil_core::{
-    AnswerStyle, Arrival, Incoming, Method, Outcome, Refusal, Request, Ruleset, decode,
-    logged_text, masked_text, parse, select, view,
+    AnswerStyle, Arrival, Incoming, Method, Outcome, PostbackDefinition, Refusal, Request, Ruleset,
+    Timestamp, decode, logged_text, masked_text, parse, select, view,
 };
 use hyper::{StatusCode, body};
 
 use crate::{
     answer::{self, Answer},
-    app::Call,
+    app::{Call, now},
     body::parameters,
     problem::Problem,
+    proof,
     store::Decided,
 };
 
@@ -30,7 +31,7 @@ pub(crate) async fn dialect(call: &Call<'_>, body: body::Incoming) -> Result<Ans
 pub(crate) async fn pixel(call: &Call<'_>) -> Result<Answer, Problem> {
     let incoming =
         Incoming { method: Method::Pixel, dialect: None, query: call.query(), body: None };
-    decide(call, &incoming).await?;
+    decide(call, &incoming, &[]).await?;
     Ok(answer::pixel())
 }
 
@@ -49,7 +50,7 @@ async fn server_to_server(
         query: call.query(),
         body: parameters(&call.head.headers, &bytes)?,
     };
-    let (decided, style) = decide(call, &incoming).await?;
+    let (decided, style) = decide(call, &incoming, &bytes).await?;
     let refused = decided.decision.outcome == Outcome::Refused;
     let status = match style {
         AnswerStyle::Strict if refused => StatusCode::UNPROCESSABLE_ENTITY,
@@ -62,9 +63,12 @@ async fn server_to_server(
 async fn decide(
     call: &Call<'_>,
     incoming: &Incoming<'_>,
+    body: &[u8],
 ) -> Result<(Decided, AnswerStyle), Problem> {
     let rules = call.rules()?;
-    let read = read(&rules.ruleset, incoming);
+    let (ruleset, received_at) = (rules.ruleset.clone(), now());
+    let sent = Sent { call, incoming, body, received_at };
+    let read = read(&ruleset, &sent)?;
     let arrival = Arrival {
         request: read.request,
         method: incoming.method,
@@ -72,39 +76,55 @@ async fn decide(
         query: read.query,
         remote_addr: Some(call.peer.to_string().into()),
     };
-    let decided = call.submit(rules, arrival).await?;
-    Ok((decided, read.style))
+    let decided = call.submit_at(rules, arrival, received_at).await?;
+    match read.definition {
+        Some(definition) if proof::is_refused(&decided) => {
+            Err(proof::refused(definition).of_request(decided.request_id))
+        }
+        definition => Ok((decided, definition.map_or(AnswerStyle::Ok, |found| found.answer))),
+    }
+}
+
+/// A postback as it came.
+struct Sent<'a> {
+    call: &'a Call<'a>,
+    incoming: &'a Incoming<'a>,
+    body: &'a [u8],
+    received_at: Timestamp,
 }
 
 /// A postback, read as far as it could be.
-struct Read {
+struct Read<'r> {
     request: Request,
     /// What the log row keeps.
     query: String,
-    /// The deciding definition's; 200 as long as none was found (R49).
-    style: AnswerStyle,
+    /// The definition that decides; none where none was found.
+    definition: Option<&'r PostbackDefinition>,
 }
 
-fn read(ruleset: &Ruleset, incoming: &Incoming<'_>) -> Read {
-    let unreadable = |refusal: Refusal, query, style| Read {
-        request: Request::Unreadable(refusal.into()),
-        query,
-        style,
+fn read<'r>(ruleset: &'r Ruleset, sent: &Sent<'_>) -> Result<Read<'r>, Problem> {
+    let incoming = sent.incoming;
+    let unreadable = |refusal: Refusal, query, definition| {
+        Ok(Read { request: Request::Unreadable(refusal.into()), query, definition })
     };
     let pairs = match decode(incoming) {
         Ok(pairs) => pairs,
-        Err(refusal) => return unreadable(refusal, logged_text(incoming), AnswerStyle::Ok),
+        Err(refusal) => return unreadable(refusal, logged_text(incoming), None),
     };
     let query = masked_text(&pairs);
     let definition = match select(ruleset, incoming, &pairs) {
         Ok(definition) => definition,
-        Err(refusal) => return unreadable(refusal, query, AnswerStyle::Ok),
+        Err(refusal) => return unreadable(refusal, query, None),
     };
-    // The definition's authentication belongs here: before any value is looked at (R49).
+    let Sent { call, body, received_at, .. } = *sent;
+    if let Some(refusal) = proof::check(call, definition, incoming, &pairs, body, received_at)? {
+        return unreadable(refusal, proof::kept(query), Some(definition));
+    }
     match parse(ruleset, definition, incoming.method, &pairs) {
         Ok(postback) => {
-            Read { request: Request::Postback(postback.into()), query, style: definition.answer }
+            let request = Request::Postback(postback.into());
+            Ok(Read { request, query, definition: Some(definition) })
         }
-        Err(refusal) => unreadable(refusal, query, definition.answer),
+        Err(refusal) => unreadable(refusal, query, Some(definition)),
     }
 }

@@ -37,43 +37,40 @@ pub(super) fn authentication(definition: &Table<'_>, key: KeyKind) -> Authentica
         let message = "nothing passes that has a body: a signed query must come without one";
         item.warning(message, "keep one of both, or make two definitions");
     }
-    warn_about_replays(&table, key);
     Authentication {
         https_only,
         tokens: secrets(&table, "tokens"),
-        signed_query: table.get("signed_query").and_then(|item| signed(&item)),
-        standard_webhooks: table.get("standard_webhooks").and_then(|item| signed(&item)),
+        signed_query: table.get("signed_query").and_then(|item| signed(&item, key)),
+        standard_webhooks: table.get("standard_webhooks").and_then(|item| signed(&item, key)),
         addresses: table.condition("addresses", network).unwrap_or_default(),
     }
 }
 
-/// A signature proves who sent a request, not that it is sent for the first time. Within the
-/// tolerance only a repeat key holds a copy back, and `external` is none without an external id.
-fn warn_about_replays(table: &Table<'_>, key: KeyKind) {
-    if !matches!(key, KeyKind::None | KeyKind::External) {
-        return;
-    }
-    let signed = ["signed_query", "standard_webhooks"].into_iter();
-    for item in signed.filter_map(|section| table.get(section)) {
-        let message = format!(
-            "a signed request can be sent again within the tolerance, and the repeat key `{}` \
-             holds it back {}",
-            key.name(),
-            if key == KeyKind::None { "never" } else { "only where it has an external id" },
-        );
-        item.warning(message, "choose another `dedup.key`, as in \"click+external\"");
-    }
-}
-
-fn signed(item: &Item<'_>) -> Option<Signed> {
+fn signed(item: &Item<'_>, key: KeyKind) -> Option<Signed> {
     let table = item.table(&["secrets", "tolerance"], &[])?;
     let (least, most) = TOLERANCES;
     let tolerance = table.get("tolerance").map(|item| period(&item, least, most));
     table.required("secrets", "secrets = [\"{secret:shoply_key}\"]")?;
-    Some(Signed {
-        secrets: secrets(&table, "secrets"),
-        tolerance: tolerance.unwrap_or(Some(TOLERANCE))?,
-    })
+    let secrets = secrets(&table, "secrets");
+    let signed = Signed { secrets, tolerance: tolerance.unwrap_or(Some(TOLERANCE))? };
+    warn_about_replays(item, key);
+    Some(signed)
+}
+
+/// A signature proves who sent a request, not that it is sent for the first time. Within the
+/// tolerance only a repeat key holds a copy back, and `external` is none without an external id.
+fn warn_about_replays(item: &Item<'_>, key: KeyKind) {
+    let held_back = match key {
+        KeyKind::None => "never",
+        KeyKind::External => "only where it has an external id",
+        KeyKind::Click | KeyKind::ClickType | KeyKind::ClickExternal => return,
+    };
+    let message = format!(
+        "a signed request can be sent again within the tolerance, and the repeat key `{}` holds it \
+         back {held_back}",
+        key.name()
+    );
+    item.warning(message, "choose another `dedup.key`, as in \"click+external\"");
 }
 
 /// Any one of them is enough, so that one can replace another.
