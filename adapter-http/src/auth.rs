@@ -184,12 +184,7 @@ impl Failures {
 
     /// Counts one more, and says how many there were of all addresses.
     fn count(&self, peer: IpAddr) -> u32 {
-        self.within(self.second(), |window| {
-            let count = window.of(peer);
-            *count = count.saturating_add(1);
-            window.all = window.all.saturating_add(1);
-            window.all
-        })
+        self.within(self.second(), |window| window.count(peer))
     }
 
     fn second(&self) -> u64 {
@@ -206,6 +201,13 @@ impl Failures {
 }
 
 impl Window {
+    fn count(&mut self, peer: IpAddr) -> u32 {
+        let count = self.of(peer);
+        *count = count.saturating_add(1);
+        self.all = self.all.saturating_add(1);
+        self.all
+    }
+
     fn of(&mut self, peer: IpAddr) -> &mut u32 {
         let holder = holder(peer);
         let full = self.by_address.len() >= ADDRESSES_MAX;
@@ -233,6 +235,14 @@ mod tests {
         assert!(too_many(7, one));
         assert!(!too_many(7, other));
         assert!(!too_many(8, one));
+    }
+
+    #[test]
+    fn the_log_keeps_a_bounded_number_of_failures_of_all_addresses() {
+        let failures = Failures::new(20);
+        let count = |n: u32| failures.within(7, |window| window.count(IpAddr::V4(n.into())));
+        let kept = (0..1000).filter(|n| count(*n) <= KEPT_PER_SECOND_MAX).count();
+        assert_eq!(kept, 100);
     }
 
     #[test]

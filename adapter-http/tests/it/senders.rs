@@ -119,7 +119,7 @@ fn failures(running: &Running, pcid: &str) -> Vec<(Reply, &'static str)> {
         (get(""), "there is no token"),
         (get("token=canary-wrong"), "token is none"),
         (running.public("GET", &format!("{HANDLE}?{sale}"), &in_header, b""), "token is none"),
-        (get("value=never-looked-at"), "there is no token"),
+        (get("commission=never-looked-at"), "there is no token"),
         (running.get(&format!("/api/acme/pixel.gif?{sale}")), "there is no token"),
         (get("id=lost&token=x"), "no secret can be had"),
         (get("id=signed"), "is not signed"),
@@ -168,8 +168,15 @@ fn the_log_says_what_failed() {
         assert_eq!(row["reason"], "unauthorized");
         assert!(row["message"].as_str().unwrap().contains(message), "{row} {message}");
     }
-    let listed = running.admin_get("/api/acme/requests?reason=unauthorized").json();
-    assert_eq!(listed["items"].as_array().unwrap().len(), 15);
+    let metrics = send(running.admin, "GET", "/metrics", &[], b"");
+    let counted = |line: &&str| line.starts_with("counterfoil_requests_total{");
+    let counted: Vec<&str> = metrics.text().lines().filter(counted).collect();
+    let is_told = |method: &str, count: u64| {
+        let of_method = format!("method=\"{method}\"");
+        let mut lines = counted.iter().filter(|line| line.contains("reason=\"unauthorized\""));
+        lines.any(|line| line.contains(&of_method) && line.ends_with(&format!(" {count}")))
+    };
+    assert!(is_told("s2s", 14) && is_told("pixel", 1), "{counted:?}");
 }
 
 #[test]
