@@ -45,7 +45,6 @@ pub(crate) fn check(
     let Err(failure) = asked.verify(&proof, |name| guard.secret(name)) else {
         return Ok(None);
     };
-    tracing::debug!(tenant = call.tenant(), postback = %definition.id, %failure, "not proved");
     if guard.count_failure(call.peer) {
         return Ok(Some(failure.refusal()));
     }

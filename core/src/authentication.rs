@@ -93,8 +93,8 @@ pub enum AuthFailure {
     #[error("the request did not come over https")]
     NotEncrypted,
     /// Its address is none of the definition's.
-    #[error("the address `{0}` is none of the definition's")]
-    Address(IpAddr),
+    #[error("the address of the sender is none of the definition's")]
+    Address,
     /// Neither header nor parameter.
     #[error("there is no token")]
     NoToken,
@@ -143,6 +143,18 @@ impl Authentication {
     /// one it is the way it came in that is refused.
     pub fn takes_credentials(&self) -> bool {
         !self.tokens.is_empty() || self.signed_query.is_some() || self.standard_webhooks.is_some()
+    }
+
+    /// What it asks for, by the keys of the rules.
+    pub fn sections(&self) -> Vec<&'static str> {
+        let asked = [
+            ("https_only", self.https_only),
+            ("addresses", !self.addresses.is_empty()),
+            ("tokens", !self.tokens.is_empty()),
+            ("signed_query", self.signed_query.is_some()),
+            ("standard_webhooks", self.standard_webhooks.is_some()),
+        ];
+        asked.iter().filter(|(_, asked)| *asked).map(|(name, _)| *name).collect()
     }
 
     /// Every secret that it names.
@@ -203,7 +215,7 @@ fn address_is_one_of(networks: &BTreeSet<IpNet>, address: IpAddr) -> Result<(), 
     let address = address.to_canonical();
     let mut networks = networks.iter();
     let is_in = networks.any(|network| network.contains(&address));
-    is_in.then_some(()).ok_or(AuthFailure::Address(address))
+    is_in.then_some(()).ok_or(AuthFailure::Address)
 }
 
 fn token_is_one_of(secrets: &[String], proof: &Proof<'_>) -> Result<(), AuthFailure> {

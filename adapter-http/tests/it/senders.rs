@@ -129,7 +129,7 @@ fn failures(running: &Running, pcid: &str) -> Vec<(Reply, &'static str)> {
         (webhook(running, &to_webhook, &body, "{}"), "no signature in `webhook-signature`"),
         (webhook(running, &format!("{to_webhook}&value=9"), &body, &body), "only `id` and `token`"),
         (get("id=webhook"), "no message signed"),
-        (get("id=near"), "address `127.0.0.1`"),
+        (get("id=near"), "address of the sender"),
         (get("id=secure"), "did not come over https"),
     ]
 }
@@ -177,6 +177,18 @@ fn the_log_says_what_failed() {
         lines.any(|line| line.contains(&of_method) && line.ends_with(&format!(" {count}")))
     };
     assert!(is_told("s2s", 14) && is_told("pixel", 1), "{counted:?}");
+}
+
+#[test]
+fn definitions_are_listed_with_what_they_ask_for() {
+    let list = guarded().admin_get("/api/acme/postbacks").json();
+    let asked = |id: &str| {
+        let mut items = list["items"].as_array().unwrap().iter();
+        items.find(|item| item["id"] == id).unwrap()["auth"].to_string()
+    };
+    assert_eq!(asked("global"), r#"["tokens"]"#);
+    assert_eq!(asked("secure"), r#"["https_only"]"#);
+    assert_eq!(asked("strict"), "[]");
 }
 
 #[test]

@@ -221,7 +221,7 @@ fn an_address_is_in_one_of_the_networks() {
     }
     for address in ["203.0.114.0", "198.51.100.8", "2001:db9::1", "::1"] {
         let failed = verified(&asked, Sent { address, ..BARE });
-        assert!(matches!(failed, Err(AuthFailure::Address(_))), "{address}");
+        assert!(failed == Err(AuthFailure::Address), "{address}");
     }
 }
 
@@ -243,6 +243,7 @@ fn every_section_that_is_given_must_hold() {
             (0..SECTIONS.len()).filter(|s| has(*s)).map(|s| SECTIONS[s]).collect();
         let asked = asked(&lines.join("\n"));
         assert_eq!(asked.is_required(), given > 0);
+        assert_eq!(asked.sections().len(), lines.len());
         for shown in 0..1u32 << SECTIONS.len() {
             let shows = |section: usize| shown >> section & 1 == 1;
             let signs_both = has(3) && has(4);
