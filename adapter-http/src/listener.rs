@@ -1,8 +1,8 @@
 //! One listener: accepts, counts, and drives each connection within its deadlines.
 //!
 //! hyper limits the head of a request and nothing else. What a client may do before its first
-//! byte, for how long it may agree on TLS, and how long it may leave an answer unread, is limited here; bodies and whole requests
-//! are limited where they are answered.
+//! byte, how long it may take to agree on TLS, and how long it may leave an answer unread, is
+//! limited here; bodies and whole requests are limited where they are answered.
 
 use std::{
     collections::HashMap,

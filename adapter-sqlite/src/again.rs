@@ -33,8 +33,8 @@ pub(crate) fn reread(ruleset: &Ruleset, arrival: &Arrival) -> Request {
 }
 
 /// Whether a refusal cannot follow from the text again and is taken as given: what could not be
-/// decoded is not kept byte for byte, secrets are masked, who sent a request stands in no parameter,
-/// a link's path is none either, and what an edit was refused for came as JSON.
+/// decoded is not kept byte for byte, secrets are masked, who sent a request stands in none of its
+/// parameters, a link's path is none either, and what an edit was refused for came as JSON.
 fn is_beyond_the_text(method: Method, refusal: &Refusal) -> bool {
     let is_masked = matches!(refusal.parameter.as_deref(), Some("token" | "ts" | "sig"));
     let is_unread_edit = method == Method::Admin && refusal.reason != Reason::ConversionNotFound;

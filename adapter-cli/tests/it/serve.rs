@@ -363,6 +363,14 @@ fn senders_are_asked_for_a_token_and_what_is_open_is_told() {
     sandbox.run("requests --db acme.db --reason unauthorized").code(0).stdout_has("unauthorized");
     sandbox.run("replay --db acme.db").code(0);
     assert!(!server.has_said("may send these postbacks"));
+    assert!(!server.admin("/metrics").body.contains("canary"));
+    assert!(!server.has_said("canary"));
+    for entry in fs::read_dir(sandbox.path(".")).expect("the folder") {
+        let path = entry.expect("a file").path();
+        let bytes = fs::read(&path).expect("a file");
+        let found = bytes.windows(b"canary".len()).any(|part| part == b"canary");
+        assert!(!found, "{}", path.display());
+    }
 
     fs::write(sandbox.path("rules.toml"), RULES).unwrap();
     server.signal("HUP");
@@ -396,4 +404,21 @@ fn tls_needs_a_certificate_and_its_key() {
     sandbox.run(&both).code(1).stderr_has("there is no certificate in PEM in `empty.pem`");
     let ran = sandbox.run(&format!("{serve} --trusted-proxy shop.example")).code(2);
     ran.stderr_has("10.0.0.0/8");
+}
+
+#[test]
+fn a_hangup_reads_the_certificate_again() {
+    let made = rcgen::generate_simple_self_signed(["track.example".to_owned()]).unwrap();
+    let key = made.signing_key.serialize_pem();
+    let sandbox = Sandbox::with_rules().file("c.pem", &made.cert.pem()).file("k.pem", &key);
+    let mut command = sandbox.command();
+    command.args(Server::ARGUMENTS).args(["--tls-cert", "c.pem", "--tls-key", "k.pem"]);
+    let server = Server::spawn(command);
+    assert!(server.has_said("public  https://127.0.0.1:"));
+    server.signal("HUP");
+    server.wait_for("the certificate was read again");
+    fs::write(sandbox.path("k.pem"), "no key").unwrap();
+    server.signal("HUP");
+    server.wait_for("the certificate was not replaced");
+    assert!(!server.has_said(key.lines().nth(1).unwrap()));
 }

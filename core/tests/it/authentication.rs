@@ -6,6 +6,7 @@ use counterfoil_core::{
     AuthFailure, Authentication, Incoming, Method, Proof, Reason, Ruleset, RulesetSpec, SecretName,
     SignatureError, Timestamp, WebhookHeaders, decode,
 };
+use proptest::prelude::*;
 
 const SIGNED_AT: i64 = 1_614_265_330;
 /// Signed by `key-one` and `key-two`, as OpenSSL does it.
@@ -283,4 +284,27 @@ fn a_failure_says_for_the_log_what_was_wrong_and_no_secret() {
     let failed = verified(&tokens, Sent { bearer: Some("canary-given"), ..BARE });
     let told = format!("{failed:?} {:?}", failed.clone().unwrap_err().refusal());
     assert!(!told.contains("canary"), "{told}");
+}
+
+proptest! {
+    /// Whatever a client sends: nothing panics, and nobody passes who does not know a secret.
+    #[test]
+    fn nobody_guesses(
+        query in "(id=shop&)?(ts=[0-9]{0,20}&?)?[a-z0-9=&%é]{0,20}(&sig=[0-9a-fé]{0,70})?",
+        id in "[ -~]{0,8}",
+        timestamp in "(1614265330|[ -~]{0,20})",
+        signature in "(v1,[A-Za-z0-9+/=]{0,60} ?){0,3}",
+        token in prop::option::of("[ -~é]{0,20}"),
+        body in prop::collection::vec(any::<u8>(), 0..20),
+    ) {
+        let webhook = WebhookHeaders { id: &id, timestamp: &timestamp, signature: &signature };
+        let asked = |section: usize| asked(SECTIONS[section]);
+        let incoming = Incoming { method: Method::S2s, dialect: None, query: &query, body: None };
+        prop_assume!(decode(&incoming).is_ok());
+        let sent = Sent { query: &query, bearer: token.as_deref(), ..BARE };
+        prop_assert!(verified(&asked(2), sent).is_err());
+        prop_assert!(verified(&asked(3), sent).is_err());
+        let sent = Sent { query: "", webhook: Some(webhook), body: Some(&body), ..sent };
+        prop_assert!(verified(&asked(4), sent).is_err());
+    }
 }

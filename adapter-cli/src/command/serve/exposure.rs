@@ -12,7 +12,7 @@ pub(super) fn warn_of_listeners(settings: &Settings) {
             %public,
             hint = "name a certificate with --tls-cert and --tls-key, or the proxy that speaks TLS \
                     with --trusted-proxy",
-            "the public listener speaks plain HTTP on a public address: tokens can be read on the way"
+            "the public listener speaks plain HTTP on a public address: tokens can be read"
         );
     }
     if !admin.ip().is_loopback() {
