@@ -245,7 +245,7 @@ mod tests {
              19 advertiser_mismatch, 20 conditions_not_met, 21 duplicate, 22 pairing_conflict, \
              23 click_expired, 24 unknown_commission, 25 commission_mismatch, \
              26 conversion_not_found, 27 external_id_taken, 28 currency_unknown, \
-             29 no_exchange_rate, 30 amount_out_of_range",
+             29 no_exchange_rate, 30 amount_out_of_range, 31 unauthorized",
         );
     }
 }
