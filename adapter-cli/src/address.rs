@@ -1,7 +1,9 @@
 //! What people paste: the URL of a postback, or only its query; and the `offer/affiliate` of a
 //! click.
 
-use counterfoil_core::{Arrival, Incoming, Method, Request, RootRequest, Ruleset};
+use counterfoil_core::{
+    Arrival, Dialect, Incoming, Method, Request, RootRequest, Ruleset, decode, select,
+};
 use url::{Url, form_urlencoded};
 
 use crate::failure::Failure;
@@ -57,13 +59,7 @@ impl Address {
 
     /// The postback as one that arrives.
     pub(crate) fn arrival(&self, ruleset: &Ruleset) -> Arrival {
-        let incoming = Incoming {
-            method: self.method,
-            dialect: self.dialect.as_deref(),
-            query: &self.query,
-            body: None,
-        };
-        let (request, query) = counterfoil_core::read(ruleset, &incoming);
+        let (request, query) = counterfoil_core::read(ruleset, &self.incoming());
         Arrival {
             request,
             method: self.method,
@@ -73,8 +69,30 @@ impl Address {
         }
     }
 
+    fn incoming(&self) -> Incoming<'_> {
+        Incoming {
+            method: self.method,
+            dialect: self.dialect.as_deref(),
+            query: &self.query,
+            body: None,
+        }
+    }
+
+    /// The dialect that it is read in; the native one where it cannot be read.
+    fn dialect(&self, ruleset: &Ruleset) -> &'static Dialect {
+        let incoming = self.incoming();
+        let definition = decode(&incoming).and_then(|pairs| select(ruleset, &incoming, &pairs));
+        definition.map_or_else(|_| Dialect::native(), |definition| definition.dialect)
+    }
+
+    /// Lets it pair with this click, whatever it says itself.
+    pub(crate) fn set_click(&mut self, ruleset: &Ruleset, click: &str) {
+        let names: Vec<&str> = self.dialect(ruleset).click_id_names().collect();
+        self.set(&names, click);
+    }
+
     /// Gives the parameter that has these names this value.
-    pub(crate) fn set(&mut self, names: &[&str], value: &str) {
+    fn set(&mut self, names: &[&str], value: &str) {
         let is_other = |pair: &&str| {
             let name = pair.split('=').next().unwrap_or_default();
             !pair.is_empty() && !names.contains(&name)
@@ -104,7 +122,7 @@ pub(crate) fn click(ruleset: &Ruleset, link: &str) -> Result<Arrival, Failure> {
             .hint("write both ids with a slash between them, as in shoply-cz/bo"));
     };
     let incoming = Incoming { method: Method::Link, dialect: None, query, body: None };
-    let root = counterfoil_core::decode(&incoming)
+    let root = decode(&incoming)
         .and_then(|pairs| RootRequest::click(ruleset, offer, affiliate, &pairs))
         .map_err(|refusal| {
             let failure = Failure::could_not(&refusal.message);

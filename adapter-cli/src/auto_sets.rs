@@ -112,7 +112,7 @@ fn waiting(rules: &Rules, due: &Due, reply: mpsc::Sender<Result<Decided, SubmitE
         Submission { ruleset: rules.ruleset().clone(), arrival, received_at: clock::now() };
     // The receiver outlives every sender, so it is there.
     let answered = move |result| drop(reply.send(result));
-    Waiting { submission, reply: Box::new(answered) }
+    Waiting { submission, row: None, reply: Box::new(answered) }
 }
 
 /// How long to sleep until the next one is due, as far as it is known.

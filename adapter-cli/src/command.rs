@@ -7,11 +7,14 @@ mod completions;
 mod conversions;
 mod deliveries;
 mod demo;
+mod dialects;
 mod explain;
 mod help;
+mod import;
 mod list;
 mod listen;
 mod man;
+mod postback_url;
 mod replay;
 mod requests;
 mod send;
@@ -34,11 +37,14 @@ pub(crate) enum Command {
     Test(test::Arguments),
     Click(click::Arguments),
     Send(send::Arguments),
+    Import(import::Arguments),
     Conversions(conversions::Arguments),
     Transactions(transactions::Arguments),
     Requests(requests::Arguments),
     Deliveries(deliveries::Arguments),
     Listen(listen::Arguments),
+    Dialects(dialects::Arguments),
+    PostbackUrl(postback_url::Arguments),
     Replay(replay::Arguments),
     Backup(backup::Arguments),
     Completions(completions::Arguments),
@@ -60,11 +66,14 @@ impl Command {
             Self::Test(arguments) => test::run(&arguments),
             Self::Click(arguments) => click::run(&arguments),
             Self::Send(arguments) => send::run(&arguments),
+            Self::Import(arguments) => import::run(&arguments),
             Self::Conversions(arguments) => conversions::run(&arguments),
             Self::Transactions(arguments) => transactions::run(&arguments),
             Self::Requests(arguments) => requests::run(&arguments),
             Self::Deliveries(arguments) => deliveries::run(&arguments),
             Self::Listen(arguments) => listen::run(&arguments),
+            Self::Dialects(arguments) => dialects::run(&arguments),
+            Self::PostbackUrl(arguments) => postback_url::run(&arguments),
             Self::Replay(arguments) => replay::run(&arguments),
             Self::Backup(arguments) => backup::run(&arguments),
             Self::Completions(arguments) => completions::run(&arguments),

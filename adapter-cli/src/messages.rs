@@ -126,13 +126,17 @@ fn why(reason: DeadReason) -> &'static str {
         DeadReason::Forbidden => "the destination must not be reached",
         DeadReason::PreviousStepFailed => "a step before it is dead",
         DeadReason::ConditionsNotMet => "its conditions held no more when it was due",
+        DeadReason::Unsendable => "what was rendered is no request that can be sent",
     }
 }
 
-/// What to do about a dead message.
+/// What to do about a message that asks for it.
 fn advice(message: &DeliveryView) -> Option<String> {
     let again = format!("`counterfoil deliveries retry {}`", message.id);
-    Some(match message.reason? {
+    let Some(reason) = message.reason else {
+        return advice_of_the_living(message);
+    };
+    Some(match reason {
         DeadReason::RetriesExhausted => {
             format!("see in the last attempt what is wrong over there; then {again}")
         }
@@ -151,5 +155,20 @@ fn advice(message: &DeliveryView) -> Option<String> {
         DeadReason::ConditionsNotMet => {
             "nothing: the conversion changed while the message was delayed".to_owned()
         }
+        DeadReason::Unsendable => {
+            "correct the url in the rules, for those to come: this message stays as it is"
+                .to_owned()
+        }
+    })
+}
+
+/// What is our own fault is tried again every minute, until somebody mends it.
+fn advice_of_the_living(message: &DeliveryView) -> Option<String> {
+    let is_stuck = message.attempts.last().is_some_and(|last| last.our_fault)
+        && message.state != MessageState::Delivered;
+    is_stuck.then(|| {
+        "mend what the last attempt says, as a secret that is missing: the message is tried again \
+         every minute, uses up no retry, and holds up what comes behind it"
+            .to_owned()
     })
 }

@@ -58,7 +58,7 @@ impl http::Store for EmbeddedStore {
             let answered = |result: Result<sqlite::Decided, sqlite::SubmitError>| {
                 reply(result.map(decided).map_err(submit_error));
             };
-            sqlite::Waiting { submission, reply: Box::new(answered) }
+            sqlite::Waiting { submission, row: None, reply: Box::new(answered) }
         };
         self.store.submit(batch.into_iter().map(waiting).collect());
     }
@@ -233,7 +233,12 @@ impl http::Outbox for EmbeddedStore {
 
     fn report(&self, reports: Vec<Report>, reply: http::ReportReply) {
         let reported = |reported: Result<sqlite::Reported, sqlite::SubmitError>| {
-            reply(reported.map(|reported| reported.stale).map_err(submit_error));
+            reply(match reported {
+                // The store has told of the defect, and stored what it could. To hand it in again
+                // would meet it again: the lease ends, and its message is attempted once more.
+                Err(sqlite::SubmitError::Internal) => Ok(0),
+                reported => reported.map(|reported| reported.stale).map_err(submit_error),
+            });
         };
         self.store.report(reports, Box::new(reported));
     }

@@ -147,6 +147,10 @@ fn content(content: Content) -> Option<Value> {
             "application/json": { "schema": { "type": "object" } },
         }),
         Content::Json(schema) => json!({ "application/json": { "schema": reference(schema) } }),
+        Content::Outcome => json!({
+            "application/json": { "schema": reference("Answer") },
+            "text/plain": text(),
+        }),
         Content::Page(schema) => json!({ "application/json": { "schema": {
             "type": "object",
             "required": ["items", "next_cursor"],

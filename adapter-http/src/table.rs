@@ -115,6 +115,8 @@ pub(crate) enum Content {
     Rules,
     /// JSON of a schema.
     Json(&'static str),
+    /// The outcome of a postback, as JSON or as the text that its dialect wants.
+    Outcome,
     /// A page of a list of a schema.
     Page(&'static str),
     /// RFC 9457.
@@ -152,8 +154,8 @@ const NOT_FOUND: (StatusCode, Content) = (StatusCode::NOT_FOUND, Content::Proble
 const BAD_REQUEST: (StatusCode, Content) = (StatusCode::BAD_REQUEST, Content::Problem);
 const CONFLICT: (StatusCode, Content) = (StatusCode::CONFLICT, Content::Problem);
 const UNPROCESSABLE: (StatusCode, Content) = (StatusCode::UNPROCESSABLE_ENTITY, Content::Problem);
-const STRICT: (StatusCode, Content) = (StatusCode::UNPROCESSABLE_ENTITY, Content::Json("Answer"));
-const ANSWERED: (StatusCode, Content) = (OK, Content::Json("Answer"));
+const STRICT: (StatusCode, Content) = (StatusCode::UNPROCESSABLE_ENTITY, Content::Outcome);
+const ANSWERED: (StatusCode, Content) = (OK, Content::Outcome);
 
 const fn public(endpoint: Endpoint, verb: Verb, path: &'static str) -> Operation {
     Operation {

@@ -4,7 +4,10 @@
 //! oldest messages of it. However long the queue of a destination is, a claim touches only what it
 //! takes.
 
-use std::panic::{self, AssertUnwindSafe};
+use std::{
+    collections::HashSet,
+    panic::{self, AssertUnwindSafe},
+};
 
 use counterfoil_core::{
     Claim, DeadReason, Due, Found, MessageId, MessageState, Rendered, Timestamp, Wanted, due,
@@ -58,11 +61,13 @@ pub(crate) fn claim(desk: &mut Desk<'_>, wanted: &Wanted) -> Result<Vec<Claim>, 
     let mut after = first.clone();
     let mut has_wrapped = false;
     let mut claims = Vec::new();
+    // As long as there are destinations that fail: it is looked at once for each of them.
+    let except: HashSet<&str> = wanted.except.iter().map(|busy| &**busy).collect();
     while claims.len() < wanted.most {
         match next_destination(desk.db, &after)? {
             Some((destination, _)) if has_wrapped && destination > first => break,
             Some((destination, at)) => {
-                if at <= wanted.now && !wanted.except.iter().any(|busy| **busy == *destination) {
+                if at <= wanted.now && !except.contains(&*destination) {
                     claim_of_one(desk, wanted, &destination, &mut claims)?;
                     desk.turn.after.clone_from(&destination);
                 }

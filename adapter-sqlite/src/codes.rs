@@ -98,13 +98,14 @@ const STANDINGS: [(Standing, i64); 6] = [
     (Standing::Waits, 5),
 ];
 
-const DEAD_REASONS: [(DeadReason, i64); 6] = [
+const DEAD_REASONS: [(DeadReason, i64); 7] = [
     (DeadReason::RetriesExhausted, 0),
     (DeadReason::StillPending, 1),
     (DeadReason::Gone, 2),
     (DeadReason::Forbidden, 3),
     (DeadReason::PreviousStepFailed, 4),
     (DeadReason::ConditionsNotMet, 5),
+    (DeadReason::Unsendable, 6),
 ];
 
 /// The code of what happened in an attempt; the status of an answer has a column.

@@ -1,20 +1,25 @@
 //! Messages as people see them: lists, single ones with their attempts, and numbers.
 
-use std::str::FromStr;
+use std::{cell::Cell, str::FromStr};
 
 use counterfoil_core::{
-    ConversionId, MessageId, MessageState, TenantName, Timestamp,
+    AttemptOutcome, ConversionId, MessageId, MessageState, TenantName, Timestamp,
     view::{AttemptView, DeliveryView, Filter, Page},
 };
 use rusqlite::{Connection, params};
 
 use crate::{
     ReadError, Reader, blobs,
+    codes::attempt_code,
     fault::Fault,
     lists::{List, Range},
     messages::{self, MESSAGE, MessageRow},
     rows::{self, value},
 };
+
+/// A page ends early, with a cursor, once the answers in it have this many bytes: receivers choose
+/// how much they say.
+const ANSWERS_LEN_MAX: usize = 4 << 20;
 
 /// How many messages there are of what asks for attention.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,7 +48,9 @@ impl Reader {
     ) -> Result<Page<DeliveryView>, ReadError> {
         self.messages(tenant, filter, |db, row| {
             let attempts = attempts(db, &row.message.id)?;
-            Ok(DeliveryView::of(&row.message, row.reason, attempts))
+            let view = DeliveryView::of(&row.message, row.reason, attempts);
+            let len = view.attempts.iter().map(answer_len).sum();
+            Ok((view, len))
         })
     }
 
@@ -75,7 +82,7 @@ impl Reader {
                 Ok::<_, Fault>(count.unwrap_or(0).unsigned_abs())
             };
             let claimable = count(messages::IS_CLAIMABLE)?;
-            let leased = count("lease_until IS NOT NULL")?;
+            let leased = count(messages::IS_CLAIMABLE_LATER)?;
             Ok(Outbox {
                 due: claimable.saturating_sub(leased) + count("standing = 5")?,
                 oldest_due_at,
@@ -91,14 +98,14 @@ impl Reader {
         tenant: &TenantName,
         filter: &Filter,
     ) -> Result<Page<MessageId>, ReadError> {
-        self.messages(tenant, filter, |_, row| Ok(row.message.id))
+        self.messages(tenant, filter, |_, row| Ok((row.message.id, 0)))
     }
 
     fn messages<T>(
         &self,
         tenant: &TenantName,
         filter: &Filter,
-        view: impl Fn(&Connection, &MessageRow) -> Result<T, Fault>,
+        view: impl Fn(&Connection, &MessageRow) -> Result<(T, usize), Fault>,
     ) -> Result<Page<T>, ReadError> {
         let mut range = Range::of(filter)?;
         range.end_before(filter.until);
@@ -115,17 +122,30 @@ impl Reader {
             let conversion = conversion.as_ref().map(ConversionId::as_bytes);
             let mut statement = list.db.prepare_cached(&sql)?;
             let mut rows = statement.query(params![range.before, range.from, conversion])?;
-            list.page(filter, || {
-                let Some(row) = rows.next()? else {
-                    return Ok(None);
-                };
-                let row = messages::read(row)?;
-                let fits = fits(list, &row, filter);
-                let view = fits.then(|| view(list.db, &row)).transpose()?;
-                Ok(Some((row.message.id, view)))
-            })
+            let shown = Cell::new(0_usize);
+            list.page_until(
+                filter,
+                || shown.get() >= ANSWERS_LEN_MAX,
+                || {
+                    let Some(row) = rows.next()? else {
+                        return Ok(None);
+                    };
+                    let row = messages::read(row)?;
+                    let fits = fits(list, &row, filter);
+                    let view = fits.then(|| view(list.db, &row)).transpose()?;
+                    let view = view.map(|(view, len)| {
+                        shown.set(shown.get().saturating_add(len));
+                        view
+                    });
+                    Ok(Some((row.message.id, view)))
+                },
+            )
         })
     }
+}
+
+fn answer_len(attempt: &AttemptView) -> usize {
+    attempt.response.as_ref().map_or(0, |response| response.len())
 }
 
 /// What bounds the rows that a page looks at, by an index where there is one.
@@ -165,7 +185,7 @@ fn has_no_other_column(filter: &Filter) -> bool {
 /// The attempts of a message, oldest first.
 fn attempts(db: &Connection, id: &MessageId) -> Result<Vec<AttemptView>, Fault> {
     let mut statement = db.prepare_cached(
-        "SELECT number, started_at, took, status, error, response, unmapped FROM attempts \
+        "SELECT number, started_at, took, status, error, response, unmapped, outcome FROM attempts \
          WHERE message = ?1 ORDER BY number",
     )?;
     let mut rows = statement.query(params![id.as_bytes()])?;
@@ -178,6 +198,7 @@ fn attempts(db: &Connection, id: &MessageId) -> Result<Vec<AttemptView>, Fault> 
             duration_ms: row.get::<_, i64>(2)?.unsigned_abs(),
             status: row.get(3)?,
             error: row.get(4)?,
+            our_fault: row.get::<_, i64>(7)? == attempt_code(&AttemptOutcome::OurFault),
             response: row.get(5)?,
             unmapped_values: blobs::decode_unmapped(unmapped.as_deref())?,
         });

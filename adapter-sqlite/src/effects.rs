@@ -55,11 +55,7 @@ pub(crate) fn apply(
 
 fn insert_conversion(db: &Connection, place: Place<'_>, stored: &Stored) -> Result<(), Fault> {
     let Place { tenant, version, .. } = place;
-    let conversion = &stored.conversion;
-    rows::insert_conversion(db, tenant, version, conversion, stored.pair.as_ref())?;
-    if !conversion.is_root() {
-        under_root::insert(db, conversion)?;
-    }
+    rows::insert_conversion(db, tenant, version, &stored.conversion, stored.pair.as_ref())?;
     hold_key(db, place, stored)
 }
 

@@ -43,7 +43,7 @@ pub(crate) fn fetch(
     if let Some(key) = query.key.as_ref() {
         // No pair means that no type of it holds a key.
         let is_free = key.kind == KeyKind::External && pair == PairFound::None;
-        let key = key.key(&root).filter(|_| !is_free);
+        let key = if is_free { None } else { key.key(&root) };
         facts.first = key.map(|key| fetch.holder(&key, Some(&root))).transpose()?.flatten();
     }
     if let Some(target) = &query.target {

@@ -19,6 +19,7 @@ mod effects;
 mod facts;
 mod fault;
 mod ids;
+mod imports;
 mod lists;
 mod log;
 mod measured;
@@ -38,6 +39,7 @@ mod writer;
 
 pub use backup::{BackupError, BackupReport};
 pub use deliveries::Outbox;
+pub use imports::{FilePlace, Import, ImportProgress, ImportRow, RefusedRow};
 pub use measured::Distribution;
 pub use open::{OpenError, Options, Synchronous};
 pub use outbox::{ClaimReply, ReportReply, Reported, Retried};

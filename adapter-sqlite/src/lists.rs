@@ -274,6 +274,16 @@ impl List<'_> {
     pub(crate) fn page<I: Display, T>(
         &self,
         filter: &Filter,
+        next: impl FnMut() -> Result<Option<(I, Option<T>)>, Fault>,
+    ) -> Result<Page<T>, Fault> {
+        self.page_until(filter, || false, next)
+    }
+
+    /// A page that may be full before it has as many rows as are wanted.
+    pub(crate) fn page_until<I: Display, T>(
+        &self,
+        filter: &Filter,
+        is_full: impl Fn() -> bool,
         mut next: impl FnMut() -> Result<Option<(I, Option<T>)>, Fault>,
     ) -> Result<Page<T>, Fault> {
         let len = filter.page_len() as usize;
@@ -288,6 +298,9 @@ impl List<'_> {
             }
             items.extend(view);
             last = Some(id);
+            if is_full() {
+                break;
+            }
         }
         Ok(Page { items, next_cursor: last.map(|id| id.to_string()) })
     }

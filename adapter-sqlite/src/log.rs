@@ -87,7 +87,7 @@ impl Reader {
             _ => None,
         });
         let definition = definition.and_then(|place| usize::try_from(place).ok());
-        let postback = ruleset.zip(definition).and_then(|(r, place)| r.postbacks().get(place));
+        let postback = ruleset.zip(definition).and_then(|(r, place)| r.definition_at(place));
         let unreadable =
             || vec![format!("version {} of the rules cannot be read any more", logged.ruleset)];
         let notes = logged.more.notes();

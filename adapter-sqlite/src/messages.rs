@@ -28,6 +28,10 @@ pub(crate) const MESSAGE: &str = "id, tenant, ruleset, tracking_api, postback, s
 /// The condition of what can be claimed, as the index has it.
 pub(crate) const IS_CLAIMABLE: &str = "(standing = 0 OR standing = 3)";
 
+/// The condition of what is claimed, but could be once its lease has ended.
+pub(crate) const IS_CLAIMABLE_LATER: &str =
+    "lease_until IS NOT NULL AND (standing = 0 OR standing = 3)";
+
 /// Where a row stands, but for being sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
@@ -403,7 +407,7 @@ mod tests {
         // What is counted is counted in indexes that hold nothing else.
         for (condition, index) in [
             (IS_CLAIMABLE, "SCAN messages USING COVERING INDEX messages_due"),
-            ("lease_until IS NOT NULL", "SCAN messages USING INDEX messages_leased"),
+            (IS_CLAIMABLE_LATER, "SCAN messages USING INDEX messages_leased"),
             ("standing = 4", "SEARCH messages USING COVERING INDEX messages_standing (standing=?)"),
         ] {
             assert_eq!(plan(&format!("SELECT count(*) FROM messages WHERE {condition}")), index);

@@ -2,8 +2,8 @@
 //! of its own (R45), and what waited for the message goes on (R44, R46).
 
 use counterfoil_core::{
-    Arrival, Attempted, DeadReason, Incoming, MessageId, MessageOf, Method, Next, Receipt, Report,
-    RetryKind, Timestamp,
+    Arrival, AttemptOutcome, Attempted, DeadReason, Incoming, MessageId, MessageOf, Method, Next,
+    Receipt, Report, RetryKind, Timestamp,
 };
 use rusqlite::{Connection, params};
 
@@ -41,8 +41,11 @@ fn take(desk: &mut Desk<'_>, row: &MessageRow, report: &Report) -> Result<(), Fa
             return messages::stand(desk.db, message, row.standing, *until);
         }
     };
-    let number = row.attempts.saturating_add(1);
-    insert_attempt(desk.db, number, attempted)?;
+    let number = match is_same_fault(desk.db, row, attempted)? {
+        true => row.attempts,
+        false => row.attempts.saturating_add(1),
+    };
+    store_attempt(desk.db, number, attempted)?;
     let ended_at = attempted.started_at.plus(attempted.took);
     match attempted.next {
         Next::Retry { at, kind } => {
@@ -64,11 +67,29 @@ fn take(desk: &mut Desk<'_>, row: &MessageRow, report: &Report) -> Result<(), Fa
     Ok(())
 }
 
-fn insert_attempt(db: &Connection, number: u32, attempted: &Attempted) -> Result<(), Fault> {
+/// Whether an attempt only meets the fault of ours again that the one before met. It takes the
+/// place of that one: until somebody mends it there is one every minute.
+fn is_same_fault(db: &Connection, row: &MessageRow, attempted: &Attempted) -> Result<bool, Fault> {
+    if !matches!(attempted.next, Next::Retry { kind: RetryKind::Ours, .. }) {
+        return Ok(false);
+    }
+    let sql = "SELECT outcome, error FROM attempts WHERE message = ?1 AND number = ?2";
+    let given = params![row.message.id.as_bytes(), row.attempts];
+    let before = rows::one(db, sql, given, |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, Option<Box<str>>>(1)?))
+    })?;
+    let now = (codes::attempt_code(&attempted.outcome), attempted.error.clone());
+    let is_told = attempted.error.is_some() || attempted.outcome == AttemptOutcome::OurFault;
+    Ok(is_told && before == Some(now))
+}
+
+/// Keeps an attempt, in the place of one of its number.
+fn store_attempt(db: &Connection, number: u32, attempted: &Attempted) -> Result<(), Fault> {
     let unmapped = attempted.answer.as_ref().map_or(&[][..], |answer| &answer.unmapped);
     db.prepare_cached(
-        "INSERT INTO attempts (message, number, started_at, took, outcome, status, error, \
-         response, unmapped) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT OR REPLACE INTO attempts \
+         (message, number, started_at, took, outcome, status, error, response, unmapped) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?
     .execute(params![
         attempted.message.as_bytes(),
@@ -102,6 +123,8 @@ fn again(
         RetryKind::Polling => (Standing::Polling, 0, 1),
         RetryKind::Ours => (row.standing, 0, 0),
     };
+    // While it was sent, the one before it was retried by hand: that one goes first (R44).
+    let standing = if row.standing == Standing::Waits { Standing::Waits } else { standing };
     db.prepare_cached(
         "UPDATE messages SET standing = ?2, due_at = ?3, lease_until = NULL, attempts = ?4, \
          delivery_retries = ?5, polls = ?6 WHERE id = ?1",

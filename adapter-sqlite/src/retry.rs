@@ -65,10 +65,13 @@ fn hold_back_next_number(desk: &Desk<'_>, row: &MessageRow) -> Result<(), Fault>
     };
     let can_wait = matches!(next.standing, Standing::Due | Standing::Polling);
     let rules = desk.versions.get(desk.db, next.tenant, next.ruleset)?;
-    if let Some(rules) = rules.filter(|_| can_wait && next.lease_until.is_none())
+    if let Some(rules) = rules.filter(|_| can_wait)
         && messages::waits(desk.db, &rules.ruleset, &next.message)?
     {
-        messages::stand(desk.db, &id, Standing::Waits, next.message.due_at)?;
+        // An attempt that is under way may end: its lease stays. What follows it waits.
+        let sql = "UPDATE messages SET standing = ?2 WHERE id = ?1";
+        let waits = Standing::Waits.stored();
+        desk.db.prepare_cached(sql)?.execute(params![id.as_bytes(), waits])?;
     }
     Ok(())
 }

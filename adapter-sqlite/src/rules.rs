@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use counterfoil_core::{
@@ -213,16 +213,46 @@ pub(crate) fn load(
     Ok(parse(&stored.text, stored.format).map(|(ruleset, _)| Arc::new(ruleset)))
 }
 
+/// The most versions of one tenant that are kept at hand: rules may be replaced for ever, and
+/// messages of old versions go out in about the order of their versions.
+const VERSIONS_MAX: usize = 8;
+
 /// Versions of rules that were read before, by tenant and version; absent where this build cannot
 /// read one.
 #[derive(Debug, Default)]
-pub(crate) struct Versions(Mutex<BTreeMap<(i64, u32), Option<Rules>>>);
+pub(crate) struct Versions(Mutex<Read>);
+
+#[derive(Debug, Default)]
+struct Read {
+    /// With when each was last asked for, counted in questions.
+    known: BTreeMap<(i64, u32), (u64, Option<Rules>)>,
+    questions: u64,
+}
+
+impl Read {
+    fn get(&mut self, key: (i64, u32)) -> Option<Option<Rules>> {
+        self.questions += 1;
+        let (asked, rules) = self.known.get_mut(&key)?;
+        *asked = self.questions;
+        Some(rules.clone())
+    }
+
+    /// Keeps a version, and forgets the one of its tenant that was not asked for the longest.
+    fn keep(&mut self, key: (i64, u32), rules: Option<Rules>) {
+        self.questions += 1;
+        self.known.insert(key, (self.questions, rules));
+        let of_tenant = || self.known.range((key.0, 0)..=(key.0, u32::MAX));
+        if of_tenant().count() > VERSIONS_MAX {
+            let oldest = of_tenant().min_by_key(|(_, (asked, _))| *asked).map(|(key, _)| *key);
+            oldest.and_then(|oldest| self.known.remove(&oldest));
+        }
+    }
+}
 
 impl Versions {
     /// Keeps a version that was read already.
     pub(crate) fn keep(&self, rules: &Rules) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert((rules.tenant, rules.version), Some(rules.clone()));
+        self.read().keep((rules.tenant, rules.version), Some(rules.clone()));
     }
 
     /// A stored version; none: there is none, or this build finds mistakes in it.
@@ -232,17 +262,20 @@ impl Versions {
         tenant: i64,
         version: u32,
     ) -> Result<Option<Rules>, Fault> {
-        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(rules) = known().get(&(tenant, version)) {
-            return Ok(rules.clone());
+        if let Some(rules) = self.read().get((tenant, version)) {
+            return Ok(rules);
         }
         if text_of(db, tenant, Some(version))?.is_none() {
             return Ok(None);
         }
         let loaded = load(db, tenant, version)?.ok();
         let loaded = loaded.map(|ruleset| Rules { tenant, version, ruleset });
-        known().insert((tenant, version), loaded.clone());
+        self.read().keep((tenant, version), loaded.clone());
         Ok(loaded)
+    }
+
+    fn read(&self) -> MutexGuard<'_, Read> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -295,4 +328,23 @@ fn count_anew(
         )?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_versions_of_a_tenant_are_kept_at_hand() {
+        let mut read = Read::default();
+        for version in 1..=100 {
+            read.keep((7, version), None);
+            read.keep((version.into(), 1), None);
+            // The first is asked for all the time.
+            assert_eq!(read.get((7, 1)).map(|known| known.is_none()), Some(true));
+        }
+        let of = |tenant: i64| read.known.range((tenant, 0)..=(tenant, u32::MAX)).count();
+        assert_eq!((of(7), of(8)), (VERSIONS_MAX, 1));
+        assert!(read.known.contains_key(&(7, 100)) && !read.known.contains_key(&(7, 50)));
+    }
 }

@@ -15,6 +15,7 @@ use std::{
 use counterfoil_core::{Arrival, Decision, Issue, Receipt, Root, Ruleset, TenantName, Timestamp};
 
 use crate::{
+    imports::ImportRow,
     measured::{Distribution, Measured},
     open::{self, Lock, OpenError, Options},
     outbox::DueBell,
@@ -77,6 +78,8 @@ pub struct Submission {
 pub struct Waiting {
     /// The request.
     pub submission: Submission,
+    /// Which row of a file it is, where it is one of an import.
+    pub row: Option<ImportRow>,
     /// Takes the answer.
     pub reply: Reply,
 }
@@ -284,7 +287,7 @@ impl Store {
             // Nobody waits any more where this fails.
             let _ = reply.send(decided);
         };
-        self.submit(vec![Waiting { submission, reply: Box::new(reply) }]);
+        self.submit(vec![Waiting { submission, row: None, reply: Box::new(reply) }]);
         answer.recv().unwrap_or(Err(SubmitError::Unavailable))
     }
 

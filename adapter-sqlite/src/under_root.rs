@@ -1,21 +1,21 @@
 //! Which conversions stand under a root (R21): the table `under_root`, kept behind the writes.
 //!
 //! Roots come in random order, so a row in it for each new conversion would dirty a page each,
-//! which costs as much as all else that is written about it. Instead the writer keeps the newest
-//! rows in memory, in the temporary table `under_root_fresh`, and moves them in sorted slices, so
-//! that many share a page:
+//! which costs as much as all else that is written about it. Instead the writer reads many at once
+//! from `conversions` into memory, into the temporary table `under_root_fresh`, and moves them on in
+//! sorted slices, so that many share a page:
 //!
 //! ```text
-//! new conversion -> under_root_fresh (memory) -- Merge: a slice with each batch --> under_root
+//! conversions -- catch_up: now and then, and before it is asked --> under_root_fresh (memory)
+//!             -- Merge: a slice with each batch --> under_root
 //! ```
 //!
 //! Nothing is lost with the memory: `under_root_upto` names the id up to which all conversions have
-//! moved, and those after it are read from `conversions` again, when the writer opens the database
-//! into its temporary table, and for readers by a view of the same name. Both tables together are
-//! the index; a row may be in both.
+//! moved, and what comes after it is read again. Readers have a view in the place of the temporary
+//! table. Both tables together are the index; a row may be in both.
 
 use counterfoil_core::{Conversion, ConversionId, ConversionType};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, MAIN_DB, params};
 
 use crate::{
     effects, facts,
@@ -26,24 +26,24 @@ use crate::{
 /// Rows that move with each request of a batch: faster than they come.
 const MOVED_PER_REQUEST: usize = 4;
 
-/// What an opened connection must have beside the tables, as [`newest`] reads it.
+/// Requests after which what they made is read: enough that sorted rows share pages in memory, too.
+const READ_EVERY: usize = 1024;
+
+/// What a connection that writes must have beside the tables: the rows, and the id up to which
+/// conversions were read.
 const FRESH_TABLE: &str = "CREATE TEMP TABLE under_root_fresh (root BLOB NOT NULL, \
-     type TEXT NOT NULL, id BLOB NOT NULL, PRIMARY KEY (root, type, id)) STRICT, WITHOUT ROWID";
+     type TEXT NOT NULL, id BLOB NOT NULL, PRIMARY KEY (root, type, id)) STRICT, WITHOUT ROWID; \
+     CREATE TEMP TABLE under_root_read (id BLOB NOT NULL) STRICT; \
+     INSERT INTO temp.under_root_read SELECT id FROM under_root_upto";
 
 /// The same for who cannot write.
 const FRESH_VIEW: &str = "CREATE TEMP VIEW under_root_fresh AS SELECT root, type, id \
      FROM conversions WHERE id > (SELECT id FROM under_root_upto) AND root IS NOT NULL";
 
-/// Prepares a connection that writes; all fresh rows are read.
+/// Prepares a connection that writes.
 pub(crate) fn prepare_writing(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "temp_store", "memory")?;
-    prepare_replaying(db)?;
-    db.execute(
-        "INSERT INTO temp.under_root_fresh SELECT root, type, id FROM conversions \
-         WHERE id > (SELECT id FROM under_root_upto) AND root IS NOT NULL ORDER BY 1, 2, 3",
-        [],
-    )?;
-    Ok(())
+    prepare_replaying(db)
 }
 
 /// Prepares a connection to an empty database that is thrown away: its rows stay fresh.
@@ -54,11 +54,6 @@ pub(crate) fn prepare_replaying(db: &Connection) -> rusqlite::Result<()> {
 /// Prepares a connection that only reads.
 pub(crate) fn prepare_reading(db: &Connection) -> rusqlite::Result<()> {
     db.execute_batch(FRESH_VIEW)
-}
-
-/// Adds a new conversion.
-pub(crate) fn insert(db: &Connection, conversion: &Conversion) -> Result<(), Fault> {
-    put(db, "temp.under_root_fresh", conversion)
 }
 
 /// Gives a conversion the type that it is about to have (R47). It moves at once: it may be older
@@ -74,16 +69,25 @@ pub(crate) fn retype(db: &Connection, conversion: &Conversion) -> Result<(), Fau
         let sql = format!("DELETE FROM {table} WHERE root = ?1 AND type = ?2 AND id = ?3");
         db.prepare_cached(&sql)?.execute(params![root, before, id])?;
     }
-    put(db, "under_root", conversion)
-}
-
-fn put(db: &Connection, table: &str, conversion: &Conversion) -> Result<(), Fault> {
-    let (root, id) = (conversion.root_id.as_bytes(), conversion.id.as_bytes());
-    db.prepare_cached(&format!("INSERT INTO {table} VALUES (?1, ?2, ?3)"))?.execute(params![
+    db.prepare_cached("INSERT INTO under_root VALUES (?1, ?2, ?3)")?.execute(params![
         root,
         conversion.conversion_type.name(),
         id
     ])?;
+    Ok(())
+}
+
+/// Reads what was made since the last time.
+fn catch_up(db: &Connection) -> Result<(), Fault> {
+    db.prepare_cached(
+        "INSERT OR IGNORE INTO temp.under_root_fresh SELECT root, type, id FROM conversions \
+         WHERE id > (SELECT id FROM temp.under_root_read) AND root IS NOT NULL \
+         ORDER BY root, type, id",
+    )?
+    .execute([])?;
+    let newest = "SELECT id FROM conversions ORDER BY id DESC LIMIT 1";
+    db.prepare_cached(&format!("UPDATE temp.under_root_read SET id = ifnull(({newest}), x'')"))?
+        .execute([])?;
     Ok(())
 }
 
@@ -94,6 +98,10 @@ pub(crate) fn newest(
     root: &ConversionId,
     conversion_type: Option<&ConversionType>,
 ) -> Result<Option<ConversionId>, Fault> {
+    let reads_a_view = db.is_readonly(MAIN_DB)?;
+    if !reads_a_view {
+        catch_up(db)?;
+    }
     let moved = newest_in(db, "under_root", root, conversion_type)?;
     Ok(moved.max(newest_in(db, "temp.under_root_fresh", root, conversion_type)?))
 }
@@ -114,6 +122,8 @@ pub(crate) struct Merge {
     generation: usize,
     /// Requests since the newest id that will have moved.
     requests: usize,
+    /// Requests since the last time that what they made was read.
+    unread: usize,
     moving: Option<Moving>,
 }
 
@@ -131,7 +141,7 @@ type Row = ([u8; 16], String, [u8; 16]);
 impl Merge {
     /// Nothing moves until so many requests came.
     pub(crate) fn new(generation: usize) -> Self {
-        Self { generation, requests: 0, moving: None }
+        Self { generation, requests: 0, unread: 0, moving: None }
     }
 
     /// A transaction that held a slice was rolled back: what moved may be back.
@@ -144,10 +154,16 @@ impl Merge {
     /// Moves what a batch of so many requests should.
     pub(crate) fn step(&mut self, db: &Connection, requests: usize) -> Result<(), Fault> {
         self.requests += requests;
+        self.unread += requests;
+        if self.unread >= READ_EVERY.min(self.generation) {
+            self.unread = 0;
+            catch_up(db)?;
+        }
         let Some(moving) = &mut self.moving else {
             if self.requests >= self.generation
                 && let Some(upto) = effects::newest_id(db)?
             {
+                catch_up(db)?;
                 self.requests = 0;
                 self.moving = Some(Moving { upto, after: Row::default() });
             }

@@ -36,6 +36,7 @@ use crate::{
     facts,
     fault::Fault,
     ids::Ids,
+    imports,
     open::{self, Lock, OpenError, Options},
     outbox::{Desk, Outbound, Reporting},
     rules::{self, InstallError, Installed, Rules, RulesFormat, Versions},
@@ -304,6 +305,7 @@ impl Writer {
                 decide_one(&transaction, &shared, submission, id)
             };
             let decided = batch.requests.iter().map(decide).collect::<Result<Vec<_>, _>>()?;
+            imports::advance(&transaction, batch.requests.iter().zip(&decided))?;
             let made_due = decided.iter().any(|decided| makes_due(&decided.decision));
             let (db, shared) = (&*transaction, &*shared);
             let mut desk = Desk { db, shared, ids, versions, turn, made_due };

@@ -17,6 +17,7 @@ use subtle::{Choice, ConstantTimeEq};
 
 use crate::{
     decode::Pairs,
+    parameter::Parameter,
     reason::{Reason, Refusal},
     signature::{SignatureError, SignedMessage, SigningKey, moment},
     time::{Period, Timestamp},
@@ -26,7 +27,7 @@ use crate::{
 /// What stands between a signed query and its signature.
 const SIGNATURE_MARK: &str = "&sig=";
 /// The parameters that may stand in the query beside a signed body.
-const BESIDE_WEBHOOK: [&str; 2] = ["id", "token"];
+const BESIDE_WEBHOOK: [Parameter; 2] = [Parameter::Id, Parameter::Token];
 
 /// How requests of a definition prove who sends them. Every section that is given must hold; empty
 /// sets and absent sections ask for nothing.
@@ -219,7 +220,8 @@ fn address_is_one_of(networks: &BTreeSet<IpNet>, address: IpAddr) -> Result<(), 
 }
 
 fn token_is_one_of(secrets: &[String], proof: &Proof<'_>) -> Result<(), AuthFailure> {
-    let parameter = proof.pairs.iter().find(|(name, _)| name == "token");
+    let parameter =
+        proof.pairs.iter().find(|(name, _)| Parameter::named(name) == Some(Parameter::Token));
     let given: Vec<&str> =
         proof.bearer.into_iter().chain(parameter.map(|(_, value)| &**value)).collect();
     if given.is_empty() {
@@ -290,7 +292,9 @@ fn body_is_signed(
         return Err(AuthFailure::NoWebhook);
     };
     let mut names = proof.query.split('&').map(|piece| piece.split('=').next().unwrap_or_default());
-    if query_counts && !names.all(|name| name.is_empty() || BESIDE_WEBHOOK.contains(&name)) {
+    let may_stand =
+        |name| Parameter::named(name).is_some_and(|known| BESIDE_WEBHOOK.contains(&known));
+    if query_counts && !names.all(|name| name.is_empty() || may_stand(name)) {
         return Err(AuthFailure::UnsignedQuery);
     }
     let keys: Vec<SigningKey> =

@@ -34,13 +34,16 @@ impl Breaker {
     /// How long it stays open the first time; it doubles with each opening in a row.
     const OPEN_MS: u64 = 30_000;
     /// The longest that it stays open.
-    const OPEN_MAX_MS: u64 = 600_000;
+    const OPEN_LONGEST: Period = Period::from_ms(600_000);
 
     /// What it says now.
     pub fn state(&self, now: Timestamp) -> BreakerState {
         match self.open_until {
             None => BreakerState::Closed,
-            Some(until) if now < until => BreakerState::Open(until),
+            // Further ahead than it is ever opened: the clock was set back since.
+            Some(until) if now < until && until.since(now) <= Self::OPEN_LONGEST => {
+                BreakerState::Open(until)
+            }
             Some(_) => BreakerState::HalfOpen,
         }
     }
@@ -57,7 +60,7 @@ impl Breaker {
             return Self::default();
         }
         let failures = self.failures.saturating_add(1);
-        let tried_half_open = self.open_until.is_some_and(|until| now >= until);
+        let tried_half_open = self.state(now) == BreakerState::HalfOpen;
         if failures < Self::FAILURES_MAX && !tried_half_open {
             return Self { failures, ..self };
         }
@@ -66,7 +69,7 @@ impl Breaker {
             return Self { failures, ..self };
         }
         let doubled = Self::OPEN_MS.saturating_mul(1 << self.openings.min(8));
-        let open = Period::from_ms(doubled.min(Self::OPEN_MAX_MS));
+        let open = Period::from_ms(doubled).min(Self::OPEN_LONGEST);
         let openings = self.openings.saturating_add(1);
         Self { failures, open_until: Some(now.plus(open)), openings }
     }
@@ -99,5 +102,19 @@ mod tests {
         let closed = breaker.after(answered(404), later(30_000));
         assert_eq!(closed, Breaker::default());
         assert_eq!(breaker.after(AttemptOutcome::OurFault, NOW), breaker);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_keeps_no_breaker_open() {
+        let mut breaker = Breaker::default();
+        for _ in 0..Breaker::FAILURES_MAX {
+            breaker = breaker.after(answered(500), NOW);
+        }
+        let back = Timestamp::from_ms(NOW.as_ms() - 3_600_000);
+        assert_eq!(breaker.state(back), BreakerState::HalfOpen);
+        let again = breaker.after(answered(500), back);
+        let until = back.plus(Period::from_ms(60_000));
+        assert_eq!(again.state(back), BreakerState::Open(until));
+        assert_eq!(breaker.after(answered(200), back), Breaker::default());
     }
 }

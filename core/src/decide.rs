@@ -104,7 +104,7 @@ pub fn refuse(refusal: Refusal, _receipt: Receipt) -> Decision {
 fn definition_of<'r>(ruleset: &'r Ruleset, postback: &Postback) -> &'r PostbackDefinition {
     let place = postback.definition;
     place
-        .and_then(|place| ruleset.postbacks().get(place))
+        .and_then(|place| ruleset.definition_at(place))
         .unwrap_or_else(|| ruleset.built_in_postback())
 }
 

@@ -203,17 +203,20 @@ pub enum DeadReason {
     PreviousStepFailed,
     /// It was delayed, and its conditions held no more when it was due (R43).
     ConditionsNotMet,
+    /// What was rendered is no request, as where its url is too long: no attempt can mend it.
+    Unsendable,
 }
 
 impl DeadReason {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::RetriesExhausted,
         Self::StillPending,
         Self::Gone,
         Self::Forbidden,
         Self::PreviousStepFailed,
         Self::ConditionsNotMet,
+        Self::Unsendable,
     ];
 
     /// The code in answers and metrics.
@@ -225,6 +228,7 @@ impl DeadReason {
             Self::Forbidden => "forbidden",
             Self::PreviousStepFailed => "previous_step_failed",
             Self::ConditionsNotMet => "conditions_not_met",
+            Self::Unsendable => "unsendable",
         }
     }
 }

@@ -46,6 +46,7 @@ mod decision;
 mod decode;
 mod dedup;
 mod delivery;
+mod dialects;
 mod draft;
 mod due;
 mod edit;
@@ -98,6 +99,7 @@ pub use delivery::{
     Attempt, AttemptOutcome, DeadReason, Draw, Next, Polling, RETRIES_MAX, RETRY_AFTER_MAX,
     RetryAfter, RetryKind, RetryPolicy, Schedule, TIMEOUT_DEFAULT, after_attempt,
 };
+pub use dialects::{DIALECTS, Dialect, Meaning, Replies, Reply, Row, Source as FactSource, Word};
 pub use due::{Due, due};
 pub use edit::{Edit, auto_set, auto_set_text, edit, query_transaction};
 pub use facts::{Delayed, FactQuery, Facts, Found, KeyQuery, PairQuery, TargetQuery, Told};
@@ -106,6 +108,7 @@ pub use macros::{MACROS, Macro, PARAM_MACRO, SECRET_MACRO};
 pub use message::{Message, MessageOf, MessageState, Rendered};
 pub use money::{Amount, AmountError, OutOfRange, Percent, PercentError, Rate, RateError};
 pub use outbox::{Attempted, Claim, Report, Wanted};
+pub use parameter::Parameter;
 pub use pieces::{Part, Piece, Pieces, Place, complete, shown_parts};
 pub use postback::{Action, Postback};
 pub use read::{logged_text, parse, read};

@@ -4,12 +4,21 @@ use alloc::{borrow::Cow, format, string::String, string::ToString};
 
 use crate::{conversion::Conversion, ruleset::Offer};
 
-/// The macro that names the click; a url without it gets the parameter of the same name.
+/// The parameter that a url gets which names the click by no macro.
 const PCID: &str = "pcid";
 
+/// The macros that name the click: our own, and what other systems call it in the urls of offers.
+pub(crate) const CLICK_MACROS: [&str; 6] =
+    [PCID, "clickid", "click_id", "cid", "transaction_id", "subid"];
+
 /// The macros that an offer's url may hold.
-pub(crate) const LINK_MACROS: [&str; 17] = [
+pub(crate) const LINK_MACROS: [&str; 22] = [
     PCID,
+    "clickid",
+    "click_id",
+    "cid",
+    "transaction_id",
+    "subid",
     "affs1",
     "affs2",
     "affs3",
@@ -30,13 +39,18 @@ pub(crate) const LINK_MACROS: [&str; 17] = [
 
 impl Offer {
     /// Where the visitor of a click is sent: the url with its macros filled from the click (a
-    /// root), and with `pcid=` appended where the url does not name `{pcid}`.
+    /// root), and with `pcid=` appended where the url does not name the click.
     pub fn link_url(&self, root: &Conversion) -> String {
         let url = self.url.render_url(|name| link_value(root, name));
-        if self.url.macros().any(|name| name == PCID) {
+        if self.names_click() {
             return url;
         }
         with_pcid(&url, root)
+    }
+
+    /// Whether one of the url's macros is the click.
+    pub(crate) fn names_click(&self) -> bool {
+        self.url.macros().any(|name| CLICK_MACROS.contains(&name))
     }
 
     /// Where the visitor of a click is sent who asked for another page of this offer: `deeplink`
@@ -47,7 +61,7 @@ impl Offer {
 }
 
 fn link_value<'c>(root: &'c Conversion, name: &str) -> Option<Cow<'c, str>> {
-    if name == PCID {
+    if CLICK_MACROS.contains(&name) {
         return Some(root.id.to_string().into());
     }
     let origin = root.origin.as_ref()?;
@@ -144,6 +158,9 @@ mod tests {
         for (url, filled) in [
             ("https://s/?c={pcid}&k=v", "https://s/?c=ID&k=v"),
             ("https://s/{pcid}#top", "https://s/ID#top"),
+            ("https://s/?s2={clickid}", "https://s/?s2=ID"),
+            ("https://s/?a={click_id}&b={cid}", "https://s/?a=ID&b=ID"),
+            ("https://s/{transaction_id}/{subid}", "https://s/ID/ID"),
             ("https://s/?c={pcid}&a={affs1}&b={affs2}", "https://s/?c=ID&a=a%20b%26c&b="),
             // What a value brings is no macro.
             ("https://s/{pcid}?a={affs10}", "https://s/ID?a=%7Bpcid%7D"),

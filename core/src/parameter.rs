@@ -5,6 +5,7 @@ use alloc::{boxed::Box, format, vec::Vec};
 use crate::{
     conversion::ConversionType,
     decode::Pairs,
+    dialects::{Dialect, Meaning},
     ids::ConversionId,
     money::Amount,
     nearest::edit_distance,
@@ -13,55 +14,50 @@ use crate::{
 
 /// A parameter with a meaning of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Parameter {
+#[non_exhaustive]
+pub enum Parameter {
+    /// The conversion to pair with.
     Pcid,
+    /// The advertiser.
     AdvertiserId,
+    /// The advertiser's id.
     ExternalId,
+    /// The commission to apply.
     CommissionId,
+    /// The conversion type.
     Type,
+    /// The order value.
     Value,
+    /// The direct revenue amount.
     Commission,
+    /// The price.
     Price,
+    /// The status.
     Result,
+    /// Create or update.
     Action,
+    /// The currency of the amounts.
     Currency,
+    /// The definition.
     Id,
+    /// A shared secret.
     Token,
+    /// The time of a signature.
     Ts,
+    /// A signature.
     Sig,
 }
-
-/// All names, the first of each parameter being its own.
-const NAMES: [(&str, Parameter); 20] = [
-    ("pcid", Parameter::Pcid),
-    ("eid", Parameter::Pcid),
-    ("pldk_conversion_id", Parameter::Pcid),
-    ("advertiser_id", Parameter::AdvertiserId),
-    ("advertiser", Parameter::AdvertiserId),
-    ("external_id", Parameter::ExternalId),
-    ("advertiser_custom_id", Parameter::ExternalId),
-    ("advertiser_external_id", Parameter::ExternalId),
-    ("commission_id", Parameter::CommissionId),
-    ("type", Parameter::Type),
-    ("value", Parameter::Value),
-    ("commission", Parameter::Commission),
-    ("price", Parameter::Price),
-    ("result", Parameter::Result),
-    ("action", Parameter::Action),
-    ("currency", Parameter::Currency),
-    ("id", Parameter::Id),
-    ("token", Parameter::Token),
-    ("ts", Parameter::Ts),
-    ("sig", Parameter::Sig),
-];
 
 /// How many parameters there are.
 const COUNT: usize = Parameter::Sig as usize + 1;
 
 impl Parameter {
-    /// The parameter of this name, case-sensitive (R2).
+    /// The parameter of this name in the native dialect, case-sensitive (R2).
     pub(crate) fn named(name: &str) -> Option<Self> {
-        NAMES.iter().find(|(known, _)| *known == name).map(|(_, parameter)| *parameter)
+        match Dialect::native().meaning(name) {
+            Some(Meaning::Known(parameter)) => Some(parameter),
+            Some(Meaning::Own | Meaning::OwnNumber) | None => None,
+        }
     }
 
     /// Whether its value is masked wherever it is kept.
@@ -98,9 +94,9 @@ fn equal<T: PartialEq, E>(one: Result<T, E>, other: Result<T, E>) -> bool {
     matches!((one, other), (Ok(one), Ok(other)) if one == other)
 }
 
-/// The reserved name that an unknown one was perhaps meant to be: it differs only in case, or,
-/// from four letters on, by one edit, from eight letters on by two.
-pub(crate) fn similar_name(unknown: &str) -> Option<&'static str> {
+/// The reserved name of a dialect that an unknown one was perhaps meant to be: it differs only in
+/// case, or, from four letters on, by one edit, from eight letters on by two.
+pub(crate) fn similar_name(dialect: &Dialect, unknown: &str) -> Option<&'static str> {
     let folded = unknown.to_ascii_lowercase();
     let letters = letters(&folded);
     let distance_max = |name: &str| match name.len() {
@@ -108,7 +104,7 @@ pub(crate) fn similar_name(unknown: &str) -> Option<&'static str> {
         4..8 => 1,
         _ => 2,
     };
-    let close = NAMES.iter().filter_map(|(name, _)| {
+    let close = dialect.known_names().filter_map(|(name, _)| {
         let most = distance_max(name);
         // Every request with unknown names comes here: most pairs are told apart without counting
         // edits, for an edit changes the length by one and the set of letters by two at most.
@@ -118,7 +114,7 @@ pub(crate) fn similar_name(unknown: &str) -> Option<&'static str> {
             return None;
         }
         let distance = edit_distance(name, &folded);
-        (distance <= most).then_some((distance, *name))
+        (distance <= most).then_some((distance, name))
     });
     close.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
 }
@@ -165,23 +161,25 @@ fn looks_like_macro(value: &str) -> bool {
 /// The parameters of a request, each once (R5).
 pub(crate) struct Parameters<'a> {
     given: [Option<Given<'a>>; COUNT],
-    /// Unknown names with their first values, in the order they came.
+    /// All other names with their first values, in the order they came.
     pub(crate) others: Vec<(&'a str, &'a str)>,
-    /// Unknown names that came more than once.
+    /// Other names that came more than once.
     pub(crate) repeated: Vec<Box<str>>,
 }
 
 impl<'a> Parameters<'a> {
-    /// Gathers the decoded pairs.
+    /// Gathers the decoded pairs, by the names of a dialect.
     ///
     /// # Errors
     /// `conflicting_parameters` where one parameter has two values (R5).
-    pub(crate) fn gather(pairs: &'a Pairs<'_>) -> Result<Self, Refusal> {
+    pub(crate) fn gather(dialect: &Dialect, pairs: &'a Pairs<'_>) -> Result<Self, Refusal> {
         let mut gathered = Self { given: [None; COUNT], others: Vec::new(), repeated: Vec::new() };
         for (name, value) in pairs {
-            match Parameter::named(name) {
-                Some(parameter) => gathered.put(parameter, Given { name, value })?,
-                None => gathered.put_other(name, value),
+            match dialect.meaning(name) {
+                Some(Meaning::Known(parameter)) => {
+                    gathered.put(parameter, Given { name, value })?;
+                }
+                Some(Meaning::Own | Meaning::OwnNumber) | None => gathered.put_other(name, value),
             }
         }
         Ok(gathered)
@@ -261,7 +259,7 @@ mod tests {
             ("valeu", Some("value")),
         ];
         for (name, want) in table {
-            assert_eq!(similar_name(name), want, "{name}");
+            assert_eq!(similar_name(Dialect::native(), name), want, "{name}");
         }
     }
 
@@ -285,7 +283,8 @@ mod tests {
         for (name, one, other, same) in table {
             let pairs: Pairs<'_> =
                 alloc::vec![(name.into(), one.into()), (name.into(), other.into())];
-            assert_eq!(Parameters::gather(&pairs).is_ok(), same, "{name} {one} {other}");
+            let gathered = Parameters::gather(Dialect::native(), &pairs);
+            assert_eq!(gathered.is_ok(), same, "{name} {one} {other}");
         }
     }
 }

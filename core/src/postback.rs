@@ -51,6 +51,8 @@ pub struct Postback {
     pub commission_id: Option<CommissionId>,
     /// The type.
     pub conversion_type: Option<ConversionType>,
+    /// Whether that is the definition's default: it says what to create, and changes no type.
+    pub has_default_type: bool,
     /// The order value, as it came.
     pub value: Option<Amount>,
     /// The direct revenue amount, as it came.

@@ -10,13 +10,14 @@ use alloc::{boxed::Box, format, string::String, vec::Vec};
 use crate::{
     conversion::{ConversionType, ExternalId, Method, Params, RAW_RESULT_PARAM},
     decode::{Incoming, Pairs, decode, masked_raw, masked_text},
+    dialects::{Dialect, Meaning},
     ids::ConversionId,
     nearest::nearest,
     parameter::{Given, Parameter, Parameters, similar_name},
     postback::{Action, Postback},
     reason::{Note, Reason, Refusal, shown},
     request::Request,
-    ruleset::{Limits, PostbackDefinition, Ruleset, StatusMeaning},
+    ruleset::{Limits, PostbackDefinition, Ruleset},
     select::select,
     token::TrackingApiId,
     trace::Step,
@@ -58,20 +59,19 @@ pub fn parse(
     method: Method,
     pairs: &Pairs<'_>,
 ) -> Result<Postback, Refusal> {
-    let parameters = Parameters::gather(pairs)?;
+    let parameters = Parameters::gather(definition.dialect, pairs)?;
     let mut postback = values(definition, method, &parameters)?;
-    postback.definition =
-        ruleset.postbacks().iter().position(|known| core::ptr::eq(known, definition));
+    postback.definition = ruleset.place_of(definition);
     let place = postback.definition.and_then(|place| u32::try_from(place).ok());
     postback.steps.insert(0, Step::Definition(place));
-    identify(&postback)?;
+    identify(definition.dialect, &postback)?;
     action_and_type(ruleset, definition, &parameters, &mut postback)?;
     claims(&definition.limits, &postback)?;
     Ok(postback)
 }
 
 /// Rung 3: `unresolved_macro`, `invalid_identifier`, `invalid_amount`, `invalid_result`,
-/// `invalid_action`, each over all parameters before the next.
+/// `invalid_action`, `invalid_parameter`, each over all parameters before the next.
 fn values(
     definition: &PostbackDefinition,
     method: Method,
@@ -111,6 +111,7 @@ fn values(
             crate::token::CommissionId::new,
         )?,
         conversion_type: None,
+        has_default_type: false,
         value: read_as(parameters, Parameter::Value, Reason::InvalidAmount, str::parse)?,
         commission: read_as(parameters, Parameter::Commission, Reason::InvalidAmount, str::parse)?,
         price: read_as(parameters, Parameter::Price, Reason::InvalidAmount, str::parse)?,
@@ -120,13 +121,14 @@ fn values(
         notes: Vec::new(),
         steps: Vec::new(),
     };
-    others(parameters, &mut postback);
+    others(definition.dialect, parameters, &mut postback);
     if let Some(given) = parameters.get(Parameter::Result) {
         status(definition, given, &mut postback)?;
     }
     if let Some(given) = parameters.get(Parameter::Action) {
         named_action(given)?;
     }
+    numbers(definition.dialect, parameters)?;
     Ok(postback)
 }
 
@@ -146,13 +148,15 @@ fn read_as<T, E: core::fmt::Display>(
 }
 
 /// Unknown names are kept; those that repeat (R5) or come close to a reserved one are noted.
-fn others(parameters: &Parameters<'_>, postback: &mut Postback) {
+fn others(dialect: &Dialect, parameters: &Parameters<'_>, postback: &mut Postback) {
     for (name, value) in &parameters.others {
         if Cause::may_stand_with(postback.method) && take_cause(name, value, postback) {
             continue;
         }
         postback.params.insert((*name).into(), (*value).into());
-        if let Some(reserved) = similar_name(name) {
+        if dialect.meaning(name).is_none()
+            && let Some(reserved) = similar_name(dialect, name)
+        {
             postback.notes.push(Note::SimilarParameter);
             let reserved = reserved.into();
             postback.steps.push(Step::Similar { name: (*name).into(), reserved });
@@ -162,6 +166,28 @@ fn others(parameters: &Parameters<'_>, postback: &mut Postback) {
         postback.notes.push(Note::RepeatedParameter);
         postback.steps.push(Step::Repeated(name.clone()));
     }
+}
+
+/// The sender's own fields that the dialect wants to be numbers (R47).
+fn numbers(dialect: &Dialect, parameters: &Parameters<'_>) -> Result<(), Refusal> {
+    let mut wrong = parameters.others.iter().filter(|(name, value)| {
+        dialect.meaning(name) == Some(Meaning::OwnNumber) && !is_number(value)
+    });
+    let Some((name, value)) = wrong.next() else {
+        return Ok(());
+    };
+    let message = format!("`{name}` cannot be `{}`", shown(value));
+    Err(Refusal::new(Reason::InvalidParameter, message)
+        .about(name)
+        .hint(format!("in the dialect `{}` it is a number", dialect.name)))
+}
+
+/// Digits, perhaps with a minus before them and with more behind a dot.
+fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, "0"));
+    let all_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    all_digits(whole) && all_digits(part)
 }
 
 /// The conversion that an answer is about (R45).
@@ -188,8 +214,9 @@ fn take_cause(name: &str, value: &str, postback: &mut Postback) -> bool {
     true
 }
 
-/// The result, by its own words, the definition's, or the foreign ones that mean a reversal
-/// (R2, R48). The raw word of a translation stays on the conversion.
+/// The result, by its own words, the definition's, or the dialect's (R2, R48). The raw word of a
+/// translation stays on the conversion; so does a word that means nothing in a foreign dialect,
+/// which then changes nothing else (R47).
 fn status(
     definition: &PostbackDefinition,
     given: Given<'_>,
@@ -199,12 +226,17 @@ fn status(
         postback.result = Some(result);
         return Ok(());
     }
-    let Some(meaning) = foreign_status(definition, given.value) else {
+    let meaning = definition.status_meaning(given.value);
+    if meaning.is_none() && !definition.dialect.keeps_unmapped {
         let message = format!("`{}` is no result", shown(given.value));
         return Err(Refusal::new(Reason::InvalidResult, message)
             .about(given.name)
             .hint("send approved, rejected or pending"));
-    };
+    }
+    if meaning.is_none() {
+        postback.notes.push(Note::UnmappedStatus);
+    }
+    let meaning = meaning.unwrap_or_default();
     postback.result = meaning.result;
     postback.conversion_type.clone_from(&meaning.conversion_type);
     postback.params.insert(RAW_RESULT_PARAM.into(), given.value.into());
@@ -214,18 +246,6 @@ fn status(
         conversion_type: meaning.conversion_type,
     });
     Ok(())
-}
-
-fn foreign_status(definition: &PostbackDefinition, word: &str) -> Option<StatusMeaning> {
-    const REVERSALS: [&str; 3] = ["reversed", "refund", "chargeback"];
-    let own = definition.status.iter().find(|(known, _)| known.eq_ignore_ascii_case(word));
-    if let Some((_, meaning)) = own {
-        return Some(meaning.clone());
-    }
-    let is_reversal = REVERSALS.iter().any(|reversal| reversal.eq_ignore_ascii_case(word));
-    let rejected =
-        StatusMeaning { result: Some(TransactionResult::Rejected), conversion_type: None };
-    is_reversal.then_some(rejected)
 }
 
 fn named_action(given: Given<'_>) -> Result<Action, Refusal> {
@@ -241,34 +261,37 @@ fn named_action(given: Given<'_>) -> Result<Action, Refusal> {
         .hint("send create or update, or leave it out"))
 }
 
-/// Rung 4 (R14).
-fn identify(postback: &Postback) -> Result<(), Refusal> {
+/// Rung 4 (R14). Where the dialect has no name for the advertiser, only a pcid identifies.
+fn identify(dialect: &Dialect, postback: &Postback) -> Result<(), Refusal> {
     if postback.pcid.is_some() {
         return Ok(());
     }
+    let pcid = dialect.name_of(Parameter::Pcid).unwrap_or_default();
+    let advertiser = dialect.name_of(Parameter::AdvertiserId);
     let refusal = match (&postback.external_id, &postback.advertiser) {
         (Some(_), Some(_)) => return Ok(()),
-        (Some(_), None) => Refusal::new(
+        (Some(_), None) if advertiser.is_some() => Refusal::new(
             Reason::AdvertiserIdRequired,
             "an external id is unique only together with its advertiser",
         )
         .about("advertiser_id"),
-        (None, _) => {
-            Refusal::new(Reason::MissingIdentifier, "nothing says which conversion is meant")
-                .about("pcid")
-        }
+        _ => Refusal::new(Reason::MissingIdentifier, "nothing says which conversion is meant")
+            .about(pcid),
     };
-    Err(match meant_identifier(postback) {
+    Err(match meant_identifier(dialect, postback) {
         Some((name, reserved)) => refusal.hint(format!("is `{name}` meant to be `{reserved}`?")),
+        None if advertiser.is_none() => refusal.hint(format!("send `{pcid}`")),
         None => refusal.hint("send `pcid`, or `external_id` with `advertiser_id`"),
     })
 }
 
 /// An unknown parameter that was perhaps meant to identify.
-fn meant_identifier(postback: &Postback) -> Option<(&str, &str)> {
+fn meant_identifier<'p>(dialect: &Dialect, postback: &'p Postback) -> Option<(&'p str, &'p str)> {
     postback.steps.iter().find_map(|step| match step {
         Step::Similar { name, reserved } => {
-            let identifies = Parameter::named(reserved).is_some_and(Parameter::identifies);
+            let mut known = dialect.known_names();
+            let identifies =
+                known.any(|(name, parameter)| name == &**reserved && parameter.identifies());
             identifies.then_some((&**name, &**reserved))
         }
         _ => None,
@@ -297,6 +320,7 @@ fn action_and_type(
         (Some(given), _, _) => Some(known_type(ruleset, given)?),
         (None, Some(from_status), _) => Some(from_status),
         (None, None, Some(default)) => {
+            postback.has_default_type = true;
             postback.steps.push(Step::DefaultType(default.clone()));
             Some(default.clone())
         }

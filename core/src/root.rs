@@ -60,7 +60,8 @@ const FIELDS: [&str; 9] = [
 
 /// The number of the sub id that `affsN` names, 1 to 10.
 fn aff_number(name: &str) -> Option<u8> {
-    (1..=10).find(|number| name.strip_prefix("affs") == Some(&*format!("{number}")))
+    let digits = name.strip_prefix("affs").filter(|digits| !digits.starts_with(['0', '+']))?;
+    digits.parse().ok().filter(|number| (1..=10).contains(number))
 }
 
 /// The parameters of a root from a JSON object; `params` and `affs` may be objects of their own.

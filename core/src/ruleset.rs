@@ -14,6 +14,7 @@ use crate::{
     authentication::Authentication,
     conversion::{ConversionType, Source},
     currency::Currency,
+    dialects::{DIALECTS, Dialect},
     money::{Amount, Rate},
     template::Template,
     time::{Period, Timestamp},
@@ -37,6 +38,8 @@ pub struct Ruleset {
     pub(crate) commissions: Vec<Commission>,
     /// In the order of the rules; the global postback is among them unless it was removed.
     pub(crate) postbacks: Vec<PostbackDefinition>,
+    /// The global postback, where it is active, for each dialect that is not its own (R13).
+    pub(crate) global_spoken: Vec<PostbackDefinition>,
     /// Decides the methods that come from inside (R47).
     pub(crate) built_in: PostbackDefinition,
     pub(crate) exchange_rates: BTreeMap<Currency, Rate>,
@@ -142,15 +145,18 @@ pub struct PostbackDefinition {
     /// What must hold for a request to be accepted (R19).
     pub conditions: PostbackConditions,
     /// The dialect that requests are written in.
-    pub dialect: Dialect,
-    /// The type of a request that names none and is no `action=update`.
+    pub dialect: &'static Dialect,
+    /// The type of a request that names none and is no `action=update`: its own, else the
+    /// dialect's.
     pub default_type: Option<ConversionType>,
     /// How a refusal is answered (R49).
     pub answer: AnswerStyle,
     /// Foreign status words and what they mean here (R48).
     pub status: BTreeMap<Box<str>, StatusMeaning>,
-    /// The repeat rule (R47).
+    /// The repeat rule (R47): its own, else the dialect's.
     pub dedup: Dedup,
+    /// What it says itself, whatever the dialect.
+    pub(crate) own: OwnDefaults,
     /// What a request may claim (R50).
     pub limits: Limits,
     /// Requests that are made after a request which named this definition (R46).
@@ -166,15 +172,42 @@ impl PostbackDefinition {
             active: true,
             authentication: Authentication::default(),
             conditions: PostbackConditions::default(),
-            dialect: Dialect::Native,
+            dialect: Dialect::native(),
             default_type: None,
             answer: AnswerStyle::Ok,
             status: BTreeMap::new(),
-            dedup: Dedup::default(),
+            dedup: Dialect::native().dedup,
+            own: OwnDefaults::default(),
             limits: Limits::default(),
             steps: Vec::new(),
         }
     }
+
+    /// The same definition for requests in a dialect: what it does not say itself, the dialect
+    /// says (R47).
+    pub(crate) fn spoken_in(self, dialect: &'static Dialect) -> Self {
+        let own = &self.own;
+        let dedup = Dedup {
+            key: own.key.unwrap_or(dialect.dedup.key),
+            on_repeat: own.on_repeat.unwrap_or(dialect.dedup.on_repeat),
+        };
+        let default_type = own.default_type.clone().or_else(|| dialect.default_type.clone());
+        Self { dialect, dedup, default_type, ..self }
+    }
+
+    /// What a status word means here: what the definition says of it, else the dialect (R48).
+    pub(crate) fn status_meaning(&self, word: &str) -> Option<StatusMeaning> {
+        let own = self.status.iter().find(|(known, _)| known.eq_ignore_ascii_case(word));
+        own.map(|(_, meaning)| meaning.clone()).or_else(|| self.dialect.status(word))
+    }
+}
+
+/// What a definition says of what its dialect would say otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OwnDefaults {
+    pub(crate) default_type: Option<ConversionType>,
+    pub(crate) key: Option<KeyKind>,
+    pub(crate) on_repeat: Option<OnRepeat>,
 }
 
 /// The conditions of a postback definition (R19). An absent set means all.
@@ -190,28 +223,6 @@ pub struct PostbackConditions {
     pub advertisers: Option<BTreeSet<AdvertiserId>>,
     /// Offers.
     pub offers: Option<BTreeSet<OfferId>>,
-}
-
-/// Another system's way to write a postback. Only the native one exists so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Dialect {
-    /// The parameters of the semantics.
-    Native,
-}
-
-impl Dialect {
-    /// The name in rules and paths.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Native => "native",
-        }
-    }
-
-    /// The dialect of this name.
-    pub fn named(name: &str) -> Option<Self> {
-        (name == Self::Native.name()).then_some(Self::Native)
-    }
 }
 
 /// How a refusal is answered (R49).
@@ -239,13 +250,6 @@ pub struct Dedup {
     pub key: KeyKind,
     /// The reaction.
     pub on_repeat: OnRepeat,
-}
-
-impl Default for Dedup {
-    /// The rule of the native dialect (R20).
-    fn default() -> Self {
-        Self { key: KeyKind::External, on_repeat: OnRepeat::Refuse }
-    }
 }
 
 /// The kinds of repeat keys (R47).
@@ -325,6 +329,16 @@ pub struct Limits {
     pub commission_max: Option<Amount>,
 }
 
+/// The global postback as requests on the paths of other dialects meet it (R13).
+pub(crate) fn global_spoken(postbacks: &[PostbackDefinition]) -> Vec<PostbackDefinition> {
+    let is_global = |one: &&PostbackDefinition| one.active && one.id.as_str() == GLOBAL_POSTBACK;
+    let Some(global) = postbacks.iter().find(is_global) else {
+        return Vec::new();
+    };
+    let others = DIALECTS.into_iter().filter(|dialect| dialect.name != global.dialect.name);
+    others.map(|dialect| global.clone().spoken_in(dialect)).collect()
+}
+
 /// The id of the definition that decides where a request names none.
 pub const GLOBAL_POSTBACK: &str = "global";
 
@@ -398,6 +412,18 @@ impl Ruleset {
     /// was removed.
     pub fn postbacks(&self) -> &[PostbackDefinition] {
         &self.postbacks
+    }
+
+    /// The definition at a place of a trace: one of [`Self::postbacks`], or behind them the global
+    /// one as it is spoken on the path of a dialect (R13).
+    pub fn definition_at(&self, place: usize) -> Option<&PostbackDefinition> {
+        self.postbacks.iter().chain(&self.global_spoken).nth(place)
+    }
+
+    /// The place of a definition; none of the built-in one.
+    pub(crate) fn place_of(&self, definition: &PostbackDefinition) -> Option<usize> {
+        let mut all = self.postbacks.iter().chain(&self.global_spoken);
+        all.position(|known| core::ptr::eq(known, definition))
     }
 
     /// The definition that decides the methods that come from inside: import, step, tracking_api,

@@ -4,33 +4,49 @@ use alloc::format;
 
 use crate::{
     decode::{Incoming, Pairs},
+    dialects::{DIALECTS, Dialect},
     nearest::nearest,
     parameter::{Given, Parameter, Parameters},
     reason::{Reason, Refusal, shown},
-    ruleset::{Dialect, GLOBAL_POSTBACK, PostbackDefinition, Ruleset},
+    ruleset::{GLOBAL_POSTBACK, PostbackDefinition, Ruleset},
 };
 
 /// Finds the definition that decides (rung 2; R13). Methods from inside are decided by the
 /// built-in definition (R47).
 ///
 /// # Errors
-/// `conflicting_parameters` (rung 1), `unresolved_macro` where `id` is still a macro, and
+/// `conflicting_parameters` (rung 1), by the names of the definition's dialect or, where there is
+/// none, of the path's; then `unresolved_macro` where `id` is still a macro, and
 /// `unknown_postback`.
 pub fn select<'r>(
     ruleset: &'r Ruleset,
     incoming: &Incoming<'_>,
     pairs: &Pairs<'_>,
 ) -> Result<&'r PostbackDefinition, Refusal> {
-    let parameters = Parameters::gather(pairs)?;
-    if incoming.method.is_internal() {
-        return Ok(ruleset.built_in_postback());
-    }
-    let path = match incoming.dialect {
-        None => None,
-        Some(name) => Some(Dialect::named(name).ok_or_else(|| unknown_dialect(name))?),
+    let path = incoming.dialect.and_then(Dialect::named);
+    let selected = if incoming.method.is_internal() {
+        Ok(ruleset.built_in_postback())
+    } else {
+        selected(ruleset, incoming, pairs, path)
     };
-    match parameters.get(Parameter::Id) {
-        Some(id) => by_id(ruleset, id, path),
+    let dialect = selected.as_ref().ok().map(|definition| definition.dialect).or(path);
+    Parameters::gather(dialect.unwrap_or_else(Dialect::native), pairs)?;
+    selected
+}
+
+fn selected<'r>(
+    ruleset: &'r Ruleset,
+    incoming: &Incoming<'_>,
+    pairs: &Pairs<'_>,
+    path: Option<&'static Dialect>,
+) -> Result<&'r PostbackDefinition, Refusal> {
+    if let (Some(name), None) = (incoming.dialect, path) {
+        return Err(unknown_dialect(name));
+    }
+    // All dialects have this name. Another value of it is told by whoever gathers them all.
+    let id = pairs.iter().find(|(name, _)| Parameter::named(name) == Some(Parameter::Id));
+    match id {
+        Some((name, value)) => by_id(ruleset, Given { name, value }, path),
         None => by_default(ruleset, path),
     }
 }
@@ -38,7 +54,7 @@ pub fn select<'r>(
 fn by_id<'r>(
     ruleset: &'r Ruleset,
     id: Given<'_>,
-    path: Option<Dialect>,
+    path: Option<&'static Dialect>,
 ) -> Result<&'r PostbackDefinition, Refusal> {
     id.refuse_macro()?;
     let active = || ruleset.postbacks().iter().filter(|definition| definition.active);
@@ -55,17 +71,25 @@ fn by_id<'r>(
         let message = format!("the postback `{}` is not of this path's dialect", definition.id);
         return Err(Refusal::new(Reason::UnknownPostback, message)
             .about(id.name)
-            .hint(format!("send it to the path of `{}`", definition.dialect.name())));
+            .hint(format!("send it to the path of `{}`", definition.dialect.name)));
     }
     Ok(definition)
 }
 
-fn by_default(ruleset: &Ruleset, path: Option<Dialect>) -> Result<&PostbackDefinition, Refusal> {
+/// The first definition of the path's dialect, else the global one, spoken in it.
+fn by_default<'r>(
+    ruleset: &'r Ruleset,
+    path: Option<&'static Dialect>,
+) -> Result<&'r PostbackDefinition, Refusal> {
     let mut active = ruleset.postbacks().iter().filter(|definition| definition.active);
-    let of_path =
-        path.and_then(|dialect| active.clone().find(|definition| definition.dialect == dialect));
-    let global = || active.find(|definition| definition.id.as_str() == GLOBAL_POSTBACK);
-    of_path.or_else(global).ok_or_else(|| {
+    let found = match path {
+        None => active.find(|definition| definition.id.as_str() == GLOBAL_POSTBACK),
+        Some(path) => {
+            let mut all = active.chain(&ruleset.global_spoken);
+            all.find(|definition| definition.dialect == path)
+        }
+    };
+    found.ok_or_else(|| {
         Refusal::new(Reason::UnknownPostback, "the rules have removed the global postback")
             .about("id")
             .hint("name a postback definition with `id`")
@@ -74,5 +98,9 @@ fn by_default(ruleset: &Ruleset, path: Option<Dialect>) -> Result<&PostbackDefin
 
 fn unknown_dialect(name: &str) -> Refusal {
     let message = format!("no dialect is called `{}`", shown(name));
-    Refusal::new(Reason::UnknownPostback, message).hint("use the path `handle` or `native`")
+    let refusal = Refusal::new(Reason::UnknownPostback, message);
+    match nearest(name, DIALECTS.map(|dialect| dialect.name)) {
+        Some(close) => refusal.hint(format!("did you mean `{close}`?")),
+        None => refusal.hint("use the path `handle` or `native`"),
+    }
 }

@@ -69,9 +69,12 @@ pub(crate) fn update(
     Ok(change.decided(target))
 }
 
-/// Whether the type follows this request: it repeats, and the key has no type (R47).
+/// Whether the type follows this request: it repeats, the key has no type, and the request says
+/// one itself (R47).
 fn follows_type(case: Case<'_>, manner: Manner<'_>) -> bool {
-    matches!(manner, Manner::Repeat { .. }) && !case.definition.dedup.key.has_type()
+    matches!(manner, Manner::Repeat { .. })
+        && !case.definition.dedup.key.has_type()
+        && !case.postback.has_default_type
 }
 
 /// The target of an update: the first of R21 that exists.

@@ -9,6 +9,7 @@ use core::fmt::{self, Display};
 
 use crate::{
     conversion::{ConversionType, Method},
+    dialects::Dialect,
     money::Amount,
     postback::Action,
     ruleset::{OnRepeat, Ruleset},
@@ -172,9 +173,15 @@ fn outbound(f: &mut fmt::Formatter<'_>, ruleset: &Ruleset, step: &Step) -> fmt::
 fn definition(f: &mut fmt::Formatter<'_>, ruleset: &Ruleset, place: Option<u32>) -> fmt::Result {
     let found = place
         .and_then(|place| usize::try_from(place).ok())
-        .and_then(|place| ruleset.postbacks().get(place));
+        .and_then(|place| ruleset.definition_at(place));
     match found {
-        Some(definition) => write!(f, "the postback `{}` decides (R13)", definition.id),
+        Some(definition) if definition.dialect == Dialect::native() => {
+            write!(f, "the postback `{}` decides (R13)", definition.id)
+        }
+        Some(definition) => {
+            let (id, dialect) = (&definition.id, definition.dialect.name);
+            write!(f, "the postback `{id}` decides, in the dialect `{dialect}` (R13)")
+        }
         None => f.write_str("the built-in definition decides: no conditions, no limits (R47)"),
     }
 }
@@ -185,6 +192,9 @@ fn status_word(
     result: Option<crate::TransactionResult>,
     conversion_type: Option<&ConversionType>,
 ) -> fmt::Result {
+    if result.is_none() && conversion_type.is_none() {
+        return write!(f, "the status word `{word}` means nothing here; it is kept (R47)");
+    }
     write!(f, "the status word `{word}` means")?;
     if let Some(result) = result {
         write!(f, " the result {result}")?;

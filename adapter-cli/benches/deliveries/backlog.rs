@@ -103,7 +103,7 @@ impl Filling {
                     let submission = Submission { ruleset, arrival, received_at: now()? };
                     // Nobody waits for the last answers if the filling has failed.
                     let reply = Box::new(move |answer| drop(reply.send(answer)));
-                    Ok(Waiting { submission, reply })
+                    Ok(Waiting { submission, row: None, reply })
                 })
                 .collect();
             drop(reply);

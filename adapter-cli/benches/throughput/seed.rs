@@ -222,7 +222,7 @@ impl Filling {
             let sender = sender.clone();
             // Nobody waits for the last answers if the filling has failed.
             let reply = move |answer| drop(sender.send(answer));
-            self.store.submit(vec![Waiting { submission, reply: Box::new(reply) }]);
+            self.store.submit(vec![Waiting { submission, row: None, reply: Box::new(reply) }]);
             if number + 1 - answered >= IN_FLIGHT as u64 {
                 take(&answers, answered, stride, &mut made)?;
                 answered += 1;

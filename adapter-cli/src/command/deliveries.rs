@@ -30,7 +30,7 @@ Examples:
   counterfoil deliveries show --db acme.db 01993b2e-7c1a-7f00-8000-0123456789ab
   counterfoil deliveries show --db acme.db 01993b2e-7c1a-7f00-8000-0123456789ab --format json";
 
-const COLUMNS: [Column; 13] = [
+const COLUMNS: [Column; 14] = [
     column("id"),
     column("tracking_api_id"),
     column("event"),
@@ -38,6 +38,7 @@ const COLUMNS: [Column; 13] = [
     column("state"),
     column("reason"),
     column("due_at"),
+    column("last_error"),
     detail("postback_id"),
     detail("step"),
     detail("conversion_id"),

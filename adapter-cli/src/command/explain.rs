@@ -23,9 +23,6 @@ Examples:
   counterfoil explain --rules rules.toml --db acme.db 'pcid=01993b2e-…&type=sale&value=100'
   counterfoil explain --rules rules/ --db acme.db 'https://x.example/api/acme/pixel.gif?pcid=…'";
 
-/// The names under which a request may say what it pairs with.
-const PCID: [&str; 3] = ["pcid", "eid", "pldk_conversion_id"];
-
 /// Decide about a request and show how, without writing anything
 #[derive(Debug, Args)]
 #[command(help_template = HELP_TEMPLATE, after_help = EXAMPLES)]
@@ -85,7 +82,7 @@ fn after_click(ruleset: &Ruleset, link: &str, address: &mut Address) -> Result<D
     let mut world = World::new(ruleset.clone());
     let click = world.take(&click, now).map_err(Failure::could_not)?;
     if let Some(click) = click.conversion {
-        address.set(&PCID, &click.id.to_string());
+        address.set_click(ruleset, &click.id.to_string());
     }
     Ok(world.explain(&address.arrival(ruleset).request, now))
 }

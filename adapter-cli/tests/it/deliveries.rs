@@ -101,10 +101,9 @@ fn messages_are_listed_shown_and_exported() {
         .stdout_has("authorization: Bearer {secret:told}");
     let shown = sandbox.run(&format!("deliveries show --db acme.db {id} --format json"));
     assert_eq!(shown.code(0).json(), told);
-    sandbox
-        .run("deliveries --db acme.db --format csv")
-        .code(0)
-        .stdout_has("id,tracking_api_id,event,sequence,state,reason,due_at,postback_id,step,");
+    sandbox.run("deliveries --db acme.db --format csv").code(0).stdout_has(
+        "id,tracking_api_id,event,sequence,state,reason,due_at,last_error,postback_id,",
+    );
     let nobody = "01930000-0000-7000-8000-00000000ffff";
     let ran = sandbox.run(&format!("deliveries show --db acme.db {nobody}")).code(1);
     ran.no_stdout().stderr_has("no delivery").stderr_has("`counterfoil deliveries`");

@@ -25,15 +25,15 @@ use crate::{
 const SENDERS: usize = 8;
 
 /// A sale that was acknowledged.
-struct Acknowledged {
+pub(crate) struct Acknowledged {
     order: String,
-    conversion: String,
+    pub(crate) conversion: String,
     request: String,
 }
 
 /// Senders that create sales under one click, each with an external id of its own, until they are
 /// stopped or the server is gone.
-struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     acknowledged: Arc<Mutex<Vec<Acknowledged>>>,
     refused: Arc<AtomicU64>,
@@ -41,7 +41,7 @@ struct Load {
 }
 
 impl Load {
-    fn start(server: &Server, pcid: &str, round: usize) -> Self {
+    pub(crate) fn start(server: &Server, pcid: &str, round: usize) -> Self {
         let load = Self {
             stop: Arc::default(),
             acknowledged: Arc::default(),
@@ -84,13 +84,13 @@ impl Load {
     }
 
     /// Waits until so many were acknowledged.
-    fn wait_for(&self, count: usize) {
+    pub(crate) fn wait_for(&self, count: usize) {
         wait_until("the senders make progress", || {
             self.acknowledged.lock().unwrap().len() >= count
         });
     }
 
-    fn end(self) -> Vec<Acknowledged> {
+    pub(crate) fn end(self) -> Vec<Acknowledged> {
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads {
             thread.join().expect("a sender");

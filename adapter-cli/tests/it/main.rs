@@ -13,6 +13,8 @@ mod deliveries;
 mod demo;
 mod engines;
 mod faults;
+mod imports;
+mod killed;
 mod listen;
 mod sandbox;
 mod sending;

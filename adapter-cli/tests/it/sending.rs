@@ -72,7 +72,9 @@ fn a_sale_and_its_approval_are_told_signed_and_in_their_order() {
     ] {
         assert!(metrics.contains(line), "no `{line}` in {metrics}");
     }
+    // The dispatcher's own among them, and one end.
     assert_eq!(metrics.matches("# EOF").count(), 1);
+    assert!(metrics.ends_with("\n# EOF\n"), "{metrics}");
     let json = server.admin(&format!("/api/acme/deliveries/{id}")).json();
     assert_eq!(json, newest);
     server.signal("TERM");
@@ -273,4 +275,38 @@ fn an_affiliates_token_reads_its_own_messages_and_conversions() {
     let all = listed(&sandbox, "--tracking-api ours");
     let id = all[0]["id"].as_str().expect("an id");
     assert_eq!(ask(&format!("/api/acme/deliveries/{id}")).status, 404);
+}
+
+/// A secret that is missing is told by name, everywhere where somebody may look, and nothing is
+/// sent until it is there.
+#[test]
+fn a_missing_secret_is_seen_and_mended() {
+    let listening = Listening::start(&Sandbox::new(), &[]);
+    let (sandbox, server) = told_to(&listening, &["--allow-destination", "127.0.0.1/32"]);
+    fs::rename(sandbox.path("signing"), sandbox.path("away")).expect("a file");
+    sell(&server, "A-1");
+    let fault = "there is no secret `signing`";
+    wait_until("it is tried", || {
+        listed(&sandbox, "").first().is_some_and(|row| row["attempts"][0]["error"].is_string())
+    });
+    let row = listed(&sandbox, "").remove(0);
+    assert_eq!((&row["state"], &row["attempts"][0]["our_fault"]), (&"due".into(), &true.into()));
+    assert!(row["last_error"].as_str().expect("an error").contains(fault), "{row}");
+    sandbox.run("deliveries --db acme.db").code(0).stdout_has(fault);
+    let id = row["id"].as_str().expect("an id");
+    let show = sandbox.run(&format!("deliveries show --db acme.db {id}")).code(0);
+    show.stdout_has(fault).stdout_has("mend what the last attempt says");
+    server.wait_for(fault);
+    let metrics = server.admin("/metrics").body;
+    assert!(metrics.contains("counterfoil_attempts_total{outcome=\"our_fault\"} 1"), "{metrics}");
+
+    fs::rename(sandbox.path("away"), sandbox.path("signing")).expect("a file");
+    let retry = format!("/api/acme/deliveries/{id}/retry");
+    let asked = block_on(async {
+        let mut client = Client::connect(server.admin).await?;
+        client.ask(Method::POST, &retry, Some(ADMIN_TOKEN), Content::None).await
+    });
+    assert_eq!(asked.expect("an answer").status, 200);
+    assert!(listening.wait_for("answered 200").contains("webhook-signature: v1,"));
+    wait_until("it is delivered", || listed(&sandbox, "--state delivered").len() == 1);
 }

@@ -5,8 +5,8 @@ use std::{error::Error, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use counterfoil_core::{
-    Attempt, AttemptOutcome, Attempted, Call, Claim, Period, ReadAnswer, RetryPolicy,
-    after_attempt, read_answer,
+    Attempt, AttemptOutcome, Attempted, Call, Claim, DeadReason, Next, Period, ReadAnswer,
+    RetryPolicy, after_attempt, read_answer,
 };
 use http_body_util::Full;
 use hyper::Request;
@@ -71,8 +71,12 @@ impl Sender {
     pub(super) async fn attempt(&self, claim: Arc<Claim>) -> Attempted {
         let started_at = (self.config.clock)();
         let began = Instant::now();
+        let mut is_final = false;
         let told = match completed(&claim, &self.config.secrets, started_at) {
-            Err(error) => Told::our_fault(error.to_string()),
+            Err(error) => {
+                is_final = error.is_final();
+                Told::our_fault(error.to_string())
+            }
             Ok(completed) => match claim.call() {
                 None => Told::our_fault(RequestError::Unknown.to_string()),
                 Some(call) => self.send(call, completed).await,
@@ -89,6 +93,10 @@ impl Sender {
         };
         let unknown = RetryPolicy::default();
         let policy = claim.call().map_or(&unknown, |call| &call.retry);
+        let next = match is_final {
+            true => Next::Dead(DeadReason::Unsendable),
+            false => after_attempt(policy, &attempt, (self.config.draws)()),
+        };
         Attempted {
             message: claim.message.id,
             fence: claim.fence,
@@ -98,7 +106,7 @@ impl Sender {
             error: error.map(bounded),
             response,
             answer,
-            next: after_attempt(policy, &attempt, (self.config.draws)()),
+            next,
         }
     }
 

@@ -3,7 +3,7 @@
 use counterfoil_core::SecretName;
 
 /// The most bytes of an answer that are kept to be read by people.
-pub(super) const EXCERPT_LEN_MAX: usize = 4 * 1024;
+pub(super) const EXCERPT_LEN_MAX: usize = 16 * 1024;
 
 /// The secrets of one request, as they were sent: a receiver may answer with them.
 #[derive(Default)]

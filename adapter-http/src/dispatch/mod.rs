@@ -21,6 +21,7 @@ mod config;
 mod destinations;
 mod dial;
 mod excerpt;
+mod faults;
 mod metrics;
 mod request;
 mod resolve;

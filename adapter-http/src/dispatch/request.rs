@@ -11,6 +11,7 @@ use http_body_util::Full;
 use hyper::{
     Method, Request, Uri,
     header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT},
+    http::uri::InvalidUri,
 };
 
 use super::excerpt::Masks;
@@ -34,10 +35,21 @@ pub(super) enum RequestError {
     NoSecret(SecretName),
     #[error("the secret `{0}` signs nothing: a signing key is `whsec_` and base64")]
     NoSigningKey(SecretName),
-    #[error("the url cannot be sent: {0}")]
-    Url(String),
+    #[error("the url cannot be sent: {why}")]
+    Url {
+        why: String,
+        /// Whether another value of a secret may mend it.
+        has_secret: bool,
+    },
     #[error("the header `{0}` cannot be sent: it holds what no header may hold")]
     Header(Box<str>),
+}
+
+impl RequestError {
+    /// Whether trying again is of no use: a message is frozen but for its secrets (R40).
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self, Self::Url { has_secret: false, .. })
+    }
 }
 
 /// Puts the secrets into a message and signs it, for an attempt that begins at `at`.
@@ -54,7 +66,10 @@ pub(super) fn completed(
         complete(parts, value).map_err(RequestError::NoSecret)
     };
     let url = text(&rendered.url)?;
-    let uri: Uri = url.parse().map_err(|error| RequestError::Url(format!("{error}")))?;
+    let uri: Uri = url.parse().map_err(|error: InvalidUri| RequestError::Url {
+        why: format!("{error}"),
+        has_secret: rendered.url.iter().any(|part| matches!(part, Part::Secret(..))),
+    })?;
     let mut headers = headers_of(rendered, &mut text)?;
     let body = match &rendered.body {
         None => Bytes::new(),

@@ -21,7 +21,8 @@ use tokio::{
 };
 
 use super::{
-    attempt::Sender, config::DispatchConfig, destinations::Destinations, metrics::DispatchMetrics,
+    attempt::Sender, config::DispatchConfig, destinations::Destinations, faults::Faults,
+    metrics::DispatchMetrics,
 };
 use crate::{
     outbox::Outbox,
@@ -48,6 +49,7 @@ pub(super) struct Run {
     metrics: DispatchMetrics,
     due: Arc<Notify>,
     destinations: Destinations,
+    faults: Faults,
     attempts: JoinSet<Attempted>,
     taken: HashMap<task::Id, Taken>,
     /// What is to be reported, what is being reported, and who says that it is.
@@ -109,6 +111,7 @@ impl Run {
             outbox,
             metrics,
             due: Arc::default(),
+            faults: Faults::default(),
             attempts: JoinSet::new(),
             taken: HashMap::new(),
             ended: Vec::new(),
@@ -255,6 +258,7 @@ impl Run {
         };
         self.destinations.end(&destination, attempted.outcome, now);
         self.metrics.attempted(attempted.outcome);
+        self.faults.note(&attempted, Instant::now());
         let message = attempted.message;
         tracing::debug!(%message, outcome = ?attempted.outcome, "an attempt ended");
         self.ended.push(Report::Attempted(attempted));

@@ -156,7 +156,7 @@ impl<'r> Definition<'r> {
             owner: "admin",
             country: country(definition, ruleset).unwrap_or_default(),
             active: definition.active,
-            dialect: definition.dialect.name(),
+            dialect: definition.dialect.name,
             default_type: definition.default_type.as_ref().map(|known| known.name()),
             answer: match definition.answer {
                 AnswerStyle::Ok => "ok",

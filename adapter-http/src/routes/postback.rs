@@ -1,8 +1,8 @@
 //! Inbound postbacks: by `handle`, by a dialect's path, by a pixel.
 
 use counterfoil_core::{
-    AnswerStyle, Arrival, Incoming, Method, Outcome, PostbackDefinition, Refusal, Request, Ruleset,
-    Timestamp, decode, logged_text, masked_text, parse, select, view,
+    AnswerStyle, Arrival, Dialect, Incoming, Method, Outcome, Pairs, PostbackDefinition, Refusal,
+    Request, Ruleset, Timestamp, decode, logged_text, masked_text, parse, select, view,
 };
 use hyper::{StatusCode, body};
 
@@ -50,21 +50,28 @@ async fn server_to_server(
         query: call.query(),
         body: parameters(&call.head.headers, &bytes)?,
     };
-    let (decided, style) = decide(call, &incoming, &bytes).await?;
+    let (decided, manner) = decide(call, &incoming, &bytes).await?;
+    Ok(answered(&decided, &manner))
+}
+
+/// The answer in the manner of the deciding definition (R49).
+fn answered(decided: &Decided, manner: &Manner) -> Answer {
     let refused = decided.decision.outcome == Outcome::Refused;
-    let status = match style {
+    let status = match manner.style {
         AnswerStyle::Strict if refused => StatusCode::UNPROCESSABLE_ENTITY,
         AnswerStyle::Strict | AnswerStyle::Ok => StatusCode::OK,
     };
-    let told = view::Answer::of(&decided.decision, decided.request_id);
-    Ok(answer::json(status, &told))
+    match manner.dialect.reply(&decided.decision, manner.asked_reply.as_deref()) {
+        Some(reply) => answer::of(status, reply.media_type, reply.body),
+        None => answer::json(status, &view::Answer::of(&decided.decision, decided.request_id)),
+    }
 }
 
 async fn decide(
     call: &Call<'_>,
     incoming: &Incoming<'_>,
     body: &[u8],
-) -> Result<(Decided, AnswerStyle), Problem> {
+) -> Result<(Decided, Manner), Problem> {
     let rules = call.rules()?;
     let (ruleset, received_at) = (rules.ruleset.clone(), now());
     let sent = Sent { call, incoming, body, received_at };
@@ -81,7 +88,7 @@ async fn decide(
         Some(definition) if proof::is_refused(&decided) => {
             Err(proof::refused(definition).of_request(decided.request_id))
         }
-        definition => Ok((decided, definition.map_or(AnswerStyle::Ok, |found| found.answer))),
+        _ => Ok((decided, read.manner)),
     }
 }
 
@@ -100,31 +107,55 @@ struct Read<'r> {
     query: String,
     /// The definition that decides; none where none was found.
     definition: Option<&'r PostbackDefinition>,
+    manner: Manner,
+}
+
+/// How to answer.
+struct Manner {
+    /// The deciding definition's; 200 as long as none was found (R49).
+    style: AnswerStyle,
+    /// The deciding definition's; native as long as none was found.
+    dialect: &'static Dialect,
+    /// The text that the sender wants to see after a success.
+    asked_reply: Option<String>,
+}
+
+impl Manner {
+    fn native() -> Self {
+        Self { style: AnswerStyle::Ok, dialect: Dialect::native(), asked_reply: None }
+    }
+
+    fn of(definition: &PostbackDefinition, pairs: &Pairs<'_>) -> Self {
+        let dialect = definition.dialect;
+        let asked_reply = dialect.asked_reply(pairs).map(ToOwned::to_owned);
+        Self { style: definition.answer, dialect, asked_reply }
+    }
 }
 
 fn read<'r>(ruleset: &'r Ruleset, sent: &Sent<'_>) -> Result<Read<'r>, Problem> {
     let incoming = sent.incoming;
-    let unreadable = |refusal: Refusal, query, definition| {
-        Ok(Read { request: Request::Unreadable(refusal.into()), query, definition })
+    let unknown = |refusal: Refusal, query| {
+        let request = Request::Unreadable(refusal.into());
+        Ok(Read { request, query, definition: None, manner: Manner::native() })
     };
     let pairs = match decode(incoming) {
         Ok(pairs) => pairs,
-        Err(refusal) => return unreadable(refusal, logged_text(incoming), None),
+        Err(refusal) => return unknown(refusal, logged_text(incoming)),
     };
     let query = masked_text(&pairs);
     let definition = match select(ruleset, incoming, &pairs) {
         Ok(definition) => definition,
-        Err(refusal) => return unreadable(refusal, query, None),
+        Err(refusal) => return unknown(refusal, query),
     };
+    let manner = Manner::of(definition, &pairs);
     let Sent { call, body, received_at, .. } = *sent;
-    if let Some(refusal) = proof::check(call, definition, incoming, &pairs, body, received_at)? {
-        return unreadable(refusal, proof::kept(query), Some(definition));
-    }
-    match parse(ruleset, definition, incoming.method, &pairs) {
-        Ok(postback) => {
-            let request = Request::Postback(postback.into());
-            Ok(Read { request, query, definition: Some(definition) })
-        }
-        Err(refusal) => unreadable(refusal, query, Some(definition)),
-    }
+    let (request, query) =
+        match proof::check(call, definition, incoming, &pairs, body, received_at)? {
+            Some(refusal) => (Request::Unreadable(refusal.into()), proof::kept(query)),
+            None => match parse(ruleset, definition, incoming.method, &pairs) {
+                Ok(postback) => (Request::Postback(postback.into()), query),
+                Err(refusal) => (Request::Unreadable(refusal.into()), query),
+            },
+        };
+    Ok(Read { request, query, definition: Some(definition), manner })
 }

@@ -180,7 +180,7 @@ fn tracking_apis_are_listed_in_the_order_of_the_rules() {
     let running = running();
     let list = running.admin_get("/api/acme/tracking-apis").json();
     let expected = json!({
-        "id": "other", "owner": "admin", "country": null, "trigger": "conversion.created",
+        "id": "other", "owner": "admin", "country": "", "trigger": "conversion.created",
         "active": true, "method": "POST", "destination": "https://other.example:443",
     });
     assert_eq!(list["items"][0]["id"], "told");

@@ -46,6 +46,44 @@ fn a_create_a_repeat_and_a_refusal_are_all_answered_200() {
     assert!(refused["message"].is_string());
 }
 
+/// The texts that senders look for are the dialect's, whatever definition decides.
+#[test]
+fn dialects_answer_in_their_own_words() {
+    let running = Running::start();
+    let pcid = running.click();
+    let short = pcid.replace('-', "").split_off(20);
+    let text = Some("text/plain; charset=utf-8");
+    for (dialect, query, wanted) in [
+        ("tune", format!("transaction_id={pcid}&amount=1"), "success=true;"),
+        (
+            "tune",
+            format!("transaction_id={pcid}&amount=1"),
+            "success=false; err_msg=Duplicate conversion;",
+        ),
+        (
+            "tune",
+            format!("transaction_id={short}"),
+            &*format!("success=false; err_msg=`transaction_id` cannot be `{short}`;"),
+        ),
+        ("keitaro", format!("subid={pcid}"), "Success"),
+        ("keitaro", format!("subid={pcid}&return=OK&tid=2"), "OK"),
+        ("keitaro", "return=OK".to_owned(), "Error: nothing says which conversion is meant"),
+    ] {
+        let reply = running.get(&format!("/api/acme/postbacks/{dialect}?{query}"));
+        assert_eq!((reply.status, reply.header("content-type")), (200, text), "{query}");
+        assert_eq!(reply.text(), wanted, "{query}");
+    }
+    for (dialect, query) in [
+        ("pushground", format!("click_id={pcid}&payout=x")),
+        ("peerclick", format!("cid={pcid}&event1=x")),
+        ("unheard", "type=sale".to_owned()),
+    ] {
+        let reply = running.get(&format!("/api/acme/postbacks/{dialect}?{query}"));
+        assert_eq!(reply.status, 200, "{query}");
+        assert_eq!(reply.json()["outcome"], "refused", "{query}");
+    }
+}
+
 #[test]
 fn query_and_body_are_one_set_of_parameters() {
     let running = Running::start();

@@ -173,7 +173,7 @@ pub(crate) fn submit(
     submission: Submission,
     reply: impl FnOnce(Result<Decided, SubmitError>) + Send + 'static,
 ) {
-    store.submit(vec![Waiting { submission, reply: Box::new(reply) }]);
+    store.submit(vec![Waiting { submission, row: None, reply: Box::new(reply) }]);
 }
 
 pub(crate) fn submission(store: &Store, arrival: Arrival, received_at: Timestamp) -> Submission {

@@ -8,7 +8,7 @@ use counterfoil_core::{
     view::{Filter, Page, RequestView},
 };
 use counterfoil_fixtures::{Answer, Counts, Engine, EngineError, Sent, SentBody};
-use counterfoil_sqlite::{Options, Retried, RulesFormat, Store};
+use counterfoil_sqlite::{Options, Retried, RulesFormat, Store, Synchronous};
 use serde_json::Value;
 
 use crate::common::{auto_set, click, root};
@@ -32,8 +32,10 @@ impl SqliteEngine {
         }
         if self.store.is_none() {
             let path = folder.path().join("test.db");
-            // Few stay in memory: every way to find what stands under a root is taken.
-            let options = Options { unmoved_max: 3, ..Options::default() };
+            // Few stay in memory: every way to find what stands under a root is taken. Power cuts
+            // are not played here: nobody need wait for the disk.
+            let options =
+                Options { unmoved_max: 3, synchronous: Synchronous::Normal, ..Options::default() };
             let store = Store::open(&path, options).map_err(EngineError::new)?;
             store.use_stored_rules().map_err(EngineError::new)?;
             self.store = Some(store);

@@ -14,6 +14,7 @@ mod facts;
 mod forms;
 mod full;
 mod histories;
+mod imports;
 mod lists;
 mod opening;
 mod outbound;

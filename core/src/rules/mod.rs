@@ -33,7 +33,7 @@ use self::{
     tree::Node,
 };
 use crate::{
-    ruleset::{BUILT_IN_POSTBACK, GLOBAL_POSTBACK, PostbackDefinition, Ruleset},
+    ruleset::{BUILT_IN_POSTBACK, GLOBAL_POSTBACK, PostbackDefinition, Ruleset, global_spoken},
     token::{PostbackId, SecretName, TenantName},
 };
 
@@ -169,6 +169,7 @@ fn read(root: &Item<'_>, issues: &Issues) -> Option<Ruleset> {
     if issues.any_error() {
         return None;
     }
+    let postbacks = postbacks?;
     let ruleset = Ruleset {
         tenant: tenant?,
         currency: currency?,
@@ -177,7 +178,8 @@ fn read(root: &Item<'_>, issues: &Issues) -> Option<Ruleset> {
         affiliates,
         offers,
         commissions,
-        postbacks: postbacks?,
+        global_spoken: global_spoken(&postbacks),
+        postbacks,
         built_in: PostbackDefinition::open(PostbackId::new(BUILT_IN_POSTBACK).ok()?),
         exchange_rates,
         tracking_apis,

@@ -14,19 +14,18 @@ use crate::{
     conversion::ConversionType,
     currency::Currency,
     decode::VALUE_LEN_MAX,
+    dialects::{DIALECTS, Dialect},
     money::Amount,
     reason::shown,
     ruleset::{
-        AnswerStyle, BUILT_IN_POSTBACK, Dedup, Dialect, KeyKind, Limits, OnRepeat,
-        PostbackConditions, PostbackDefinition, StatusMeaning,
+        AnswerStyle, BUILT_IN_POSTBACK, KeyKind, Limits, OnRepeat, OwnDefaults, PostbackConditions,
+        PostbackDefinition, StatusMeaning,
     },
     token::PostbackId,
     tracking_api::Call,
     transaction::TransactionResult,
 };
 
-/// Dialects that come with a later version.
-const LATER_DIALECTS: [&str; 2] = ["peerclick", "pushground"];
 /// The most steps of a definition.
 const STEPS_MAX: usize = 16;
 
@@ -51,23 +50,25 @@ fn postback(
         offers: table.condition("offers", |item| names.offers.find(item)),
     };
     let answer = table.get("answer").and_then(|item| answer(&item));
+    let dialect = table.get("dialect").and_then(|item| dialect(&item));
     let status = table.get("status").map(|item| status(&item, names));
-    let dedup = table.get("dedup").and_then(|item| dedup(&item));
+    let (key, on_repeat) = table.get("dedup").map_or((None, None), |item| dedup(&item));
+    let repeat_key = key.unwrap_or(dialect.unwrap_or_else(Dialect::native).dedup.key);
     let limits = table.get("limits").and_then(|item| limits(&item, names));
     let default_type = table.get("default_type");
+    let default_type = default_type.and_then(|item| default_type_of(&item, names));
     let definition = PostbackDefinition {
         active: table.flag_or("active", true),
-        authentication: authentication(table, dedup.unwrap_or_default().key),
+        authentication: authentication(table, repeat_key),
         conditions,
-        dialect: dialect(table).unwrap_or(Dialect::Native),
-        default_type: default_type.and_then(|item| default_type_of(&item, names)),
         answer: answer.unwrap_or(AnswerStyle::Ok),
         status: status.unwrap_or_default(),
-        dedup: dedup.unwrap_or_default(),
+        own: OwnDefaults { default_type, key, on_repeat },
         limits: limits.unwrap_or_default(),
         steps: steps(table),
-        id: id?,
+        ..PostbackDefinition::open(id?)
     };
+    let definition = definition.spoken_in(dialect.unwrap_or_else(Dialect::native));
     warn_about_default_type(table, &definition);
     Some(definition)
 }
@@ -81,16 +82,12 @@ fn check_id(table: &Table<'_>, id: Option<&PostbackId>) {
     }
 }
 
-fn dialect(table: &Table<'_>) -> Option<Dialect> {
-    let item = table.get("dialect")?;
+fn dialect(item: &Item<'_>) -> Option<&'static Dialect> {
     let name = item.text()?;
     let found = Dialect::named(name);
-    if LATER_DIALECTS.contains(&name) {
-        let message = format!("the dialect `{name}` is not available in this version");
-        item.error(message, "leave the key out for `native`");
-    } else if found.is_none() {
+    if found.is_none() {
         let message = format!("`{}` is no dialect", shown(name));
-        item.unknown(message, name, [Dialect::Native.name()]);
+        item.unknown(message, name, DIALECTS.map(|dialect| dialect.name));
     }
     found
 }
@@ -156,8 +153,11 @@ fn meaning(item: &Item<'_>, names: &Names<'_>) -> Option<StatusMeaning> {
     Some(meaning)
 }
 
-fn dedup(item: &Item<'_>) -> Option<Dedup> {
-    let table = item.table(&["key", "on_repeat"], &[])?;
+/// The parts of the repeat rule that are written; the dialect says the others (R47).
+fn dedup(item: &Item<'_>) -> (Option<KeyKind>, Option<OnRepeat>) {
+    let Some(table) = item.table(&["key", "on_repeat"], &[]) else {
+        return (None, None);
+    };
     let key = table.get("key");
     let key = key.and_then(|item| item.word("kind of repeat key", &KeyKind::ALL, KeyKind::name));
     let reaction = table.get("on_repeat");
@@ -168,11 +168,7 @@ fn dedup(item: &Item<'_>) -> Option<Dedup> {
         let message = "under `add` a request that is sent again counts twice";
         item.warning(message, "choose `update` unless each request brings a part of the sum");
     }
-    let default = Dedup::default();
-    Some(Dedup {
-        key: key.unwrap_or(default.key),
-        on_repeat: on_repeat.unwrap_or(default.on_repeat),
-    })
+    (key, on_repeat)
 }
 
 fn limits(item: &Item<'_>, names: &Names<'_>) -> Option<Limits> {

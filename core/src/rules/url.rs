@@ -1,6 +1,6 @@
 //! URLs with macros: what the urls of offers and those of outbound requests have in common.
 
-use alloc::format;
+use alloc::{format, string::ToString};
 
 use super::item::Item;
 use crate::template::Template;
@@ -27,10 +27,10 @@ pub(super) fn url<'t>(item: &Item<'t>) -> Option<Url<'t>> {
         item.error(message, "shorten it");
         return None;
     }
-    // Browsers read a backslash as a slash, others as a part of the host.
-    let is_odd = |char: &char| !char.is_ascii_graphic() || *char == '\\';
-    if let Some(odd) = text.chars().find(is_odd) {
-        let message = format!("`{}` cannot stand in a url", odd.escape_default());
+    if let Some(odd) = text.chars().find(|char| !may_stand(*char)) {
+        let shown =
+            if odd.is_ascii_graphic() { odd.to_string() } else { odd.escape_default().to_string() };
+        let message = format!("`{shown}` cannot stand in a url");
         item.error(message, "write it percent-encoded, hosts in punycode");
         return None;
     }
@@ -43,6 +43,12 @@ pub(super) fn url<'t>(item: &Item<'t>) -> Option<Url<'t>> {
         }
     };
     Some(Url { template, is_encrypted, authority })
+}
+
+/// What RFC 3986 lets stand in a URL, and the braces of macros. Clients refuse some of the rest,
+/// and read some in ways of their own: a backslash is a slash to browsers.
+fn may_stand(char: char) -> bool {
+    char.is_ascii_graphic() && !matches!(char, '"' | '<' | '>' | '\\' | '^' | '`' | '|')
 }
 
 /// Scheme and host must be literal, so that no value can choose where a request goes.

@@ -9,6 +9,7 @@ use alloc::{
 
 use super::names::Names;
 use crate::{
+    dialects::Dialect,
     ruleset::{
         Commission, CommissionConditions, GLOBAL_POSTBACK, Offer, PostbackDefinition, Ruleset,
     },
@@ -33,6 +34,7 @@ pub(super) fn warn(names: &Names<'_>, ruleset: &Ruleset) {
     differing_keys(names, ruleset, &definitions);
     unknown_rates(names, ruleset);
     way_around(names, ruleset);
+    unnamed_clicks(names, ruleset, &definitions);
 }
 
 /// The offers and affiliates that conditions let through; absent: all, those of tomorrow included.
@@ -296,5 +298,36 @@ fn way_around(names: &Names<'_>, ruleset: &Ruleset) {
         );
         let hint = "give it one, or remove the global postback: id = \"global\", active = false";
         item.warning(message, hint);
+    }
+}
+
+/// Partners who speak a foreign dialect read the click id from a place of their own: the `pcid=`
+/// that is appended to an url without a macro of the click is not it.
+fn unnamed_clicks(names: &Names<'_>, ruleset: &Ruleset, scopes: &[Scope<'_>]) {
+    let all = ruleset.postbacks.iter().zip(scopes);
+    let foreign: Vec<_> = all
+        .filter(|(one, _)| one.active && one.dialect != Dialect::native())
+        // What reaches every offer says nothing about whose partner speaks it.
+        .filter_map(|(one, scope)| scope.offers.as_ref().map(|offers| (one, offers)))
+        .collect();
+    for (table, id) in &names.offers.tables {
+        let offer = id.as_ref().and_then(|id| ruleset.offers.get(id));
+        let Some(offer) = offer.filter(|offer| !offer.names_click()) else {
+            continue;
+        };
+        let reaching = foreign.iter().find(|(_, offers)| offers.contains(&offer.id));
+        let (Some((definition, _)), Some(item)) = (reaching, table.get("url")) else {
+            continue;
+        };
+        let message = format!(
+            "the url names the click by no macro, and the postback `{}` needs it back",
+            definition.id
+        );
+        let macros = definition.dialect.click_macros.first().unwrap_or(&"pcid");
+        let system = definition.dialect.system;
+        item.warning(
+            message,
+            format!("add what the partner wants, as in `sub={{{macros}}}`; that is {system}'s"),
+        );
     }
 }

@@ -1,16 +1,11 @@
 //! Messages as rows, and as what would be sent.
 
-use alloc::{
-    borrow::ToOwned,
-    boxed::Box,
-    string::{String, ToString},
-    vec::Vec,
-};
+use alloc::{borrow::ToOwned, boxed::Box, string::String, vec::Vec};
 
 use serde::Serialize;
 
 use crate::{
-    delivery::DeadReason,
+    delivery::{AttemptOutcome, DeadReason},
     ids::{ConversionId, MessageId, TransactionId},
     message::{Message, MessageOf, MessageState},
     outbox::Attempted,
@@ -46,6 +41,9 @@ pub struct DeliveryView {
     pub reason: Option<DeadReason>,
     /// When it is attempted next.
     pub due_at: Timestamp,
+    /// What went wrong in the last attempt, in words; absent where nothing did, and once the
+    /// message is delivered.
+    pub last_error: Option<Box<str>>,
     /// The request, secrets by name; absent until it is rendered.
     pub request: Option<RequestShown>,
     /// What was tried, oldest first.
@@ -78,6 +76,10 @@ pub struct AttemptView {
     pub status: Option<u16>,
     /// What went wrong, in words.
     pub error: Option<Box<str>>,
+    /// Whether that is a fault of ours: it uses up no retry, and stands here once, however often
+    /// it was met in a row.
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    pub our_fault: bool,
     /// The beginning of the answer's body.
     pub response: Option<Box<str>>,
     /// Parameters that the answer should have set and did not (`unmapped_value`, R45).
@@ -92,8 +94,8 @@ pub struct TrackingApiView {
     pub id: TrackingApiId,
     /// `admin`, or the affiliate's id.
     pub owner: Box<str>,
-    /// The country of the offer that it is for; absent where it is for none or several.
-    pub country: Option<String>,
+    /// The country of the offer that it is for; blank where it is for none or several.
+    pub country: Box<str>,
     /// Which events it fires on (R37).
     pub trigger: &'static str,
     /// Whether it fires at all.
@@ -125,6 +127,10 @@ impl DeliveryView {
             state: message.state,
             reason,
             due_at: message.due_at,
+            last_error: attempts
+                .last()
+                .filter(|_| message.state != MessageState::Delivered)
+                .and_then(|last| last.error.clone()),
             request: message.request.as_ref().map(|request| RequestShown {
                 method: request.method,
                 url: shown_parts(&request.url),
@@ -150,6 +156,7 @@ impl AttemptView {
             duration_ms: took.as_ms(),
             status: attempted.outcome.status(),
             error: attempted.error.clone(),
+            our_fault: attempted.outcome == AttemptOutcome::OurFault,
             response: attempted.response.clone(),
             unmapped_values: attempted
                 .answer
@@ -176,7 +183,9 @@ impl TrackingApiView {
             owner: owner.into(),
             country: only
                 .and_then(|offer| ruleset.offer(offer.as_str()))
-                .and_then(|offer| offer.country.as_ref().map(ToString::to_string)),
+                .and_then(|offer| offer.country.as_deref())
+                .unwrap_or_default()
+                .into(),
             trigger: api.trigger.name(),
             active: api.active,
             method: api.call.request.method,

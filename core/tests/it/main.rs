@@ -7,6 +7,7 @@
 )]
 
 mod authentication;
+mod dialects;
 mod outbound;
 mod reading;
 mod rules;

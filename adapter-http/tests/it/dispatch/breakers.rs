@@ -5,9 +5,10 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use counterfoil_core::{Breaker, Next, Period};
+use counterfoil_core::{Breaker, Next, Period, Timestamp};
 
 use super::{
+    mail::rules,
     receiver::{Receiver, http},
     sending::{START, Sending},
 };
@@ -84,4 +85,36 @@ fn what_was_claimed_as_a_breaker_opens_is_given_back() {
         }
         Some(())
     });
+}
+
+/// A clock that jumps: nothing is sent before it is due by the clock of then, nothing is lost, and
+/// a breaker stays open for no longer than it was opened for.
+#[test]
+fn a_clock_that_jumps_holds_nothing_up() {
+    const HOUR: Period = Period::from_ms(3_600_000);
+    let works = Arc::new(AtomicBool::new(false));
+    let is_up = works.clone();
+    let receiver = Receiver::answering(move |_| match is_up.load(Ordering::SeqCst) {
+        true => http("200", "", b""),
+        false => http("500", "", b""),
+    });
+    let other = Receiver::constant("200", "", "");
+    let sending = Sending::start();
+    let late = sending.mail.put(&rules(&other.api()), START.plus(Period::from_ms(10_000)));
+    for _ in 0..Breaker::FAILURES_MAX {
+        sending.send(&receiver.api());
+    }
+    let open = "counterfoil_breakers{state=\"open\"} 1";
+    sending.mail.wait("a breaker", |_| state(&sending, open).then_some(()));
+
+    let back = START.as_ms() - i64::try_from(HOUR.as_ms()).unwrap();
+    sending.set_clock(Timestamp::from_ms(back));
+    works.store(true, Ordering::SeqCst);
+    assert_eq!(sending.send(&receiver.api()).next, Next::Delivered);
+    assert_eq!(sending.send(&other.api()).next, Next::Delivered);
+    sending.mail.wait("what is not due", |mail| mail.row(late).attempts.is_empty().then_some(()));
+
+    sending.set_clock(START.plus(Period::from_ms(24 * HOUR.as_ms())));
+    assert_eq!(sending.mail.attempt(late, 1).next, Next::Delivered);
+    sending.mail.wait_for_ends(13);
 }

@@ -60,20 +60,30 @@ pub(crate) fn rules(api: &str) -> Arc<Ruleset> {
     Arc::new(ruleset)
 }
 
-fn filled(pieces: &Pieces) -> Vec<Part> {
-    pieces.fill(|name| Some(format!("..{name}").into()))
+fn filled(pieces: &Pieces, value: Option<&str>) -> Vec<Part> {
+    pieces.fill(|name| Some(value.map_or_else(|| format!("..{name}"), str::to_owned).into()))
 }
 
 impl Mail {
     /// Puts in a message of a tracking API that is due at a moment.
     pub(crate) fn put(&self, ruleset: &Arc<Ruleset>, due_at: Timestamp) -> MessageId {
+        self.put_filled(ruleset, due_at, None)
+    }
+
+    /// The same, with this value for all macros.
+    pub(crate) fn put_filled(
+        &self,
+        ruleset: &Arc<Ruleset>,
+        due_at: Timestamp,
+        value: Option<&str>,
+    ) -> MessageId {
         let api = ruleset.tracking_api("x").unwrap();
         let template = &api.call.request;
         let request = Rendered {
             method: template.method,
-            url: filled(&template.url),
-            headers: template.headers.iter().map(|(n, v)| (n.clone(), filled(v))).collect(),
-            body: template.body.as_ref().map(|(kind, body)| (kind.clone(), filled(body))),
+            url: filled(&template.url, value),
+            headers: template.headers.iter().map(|(n, v)| (n.clone(), filled(v, value))).collect(),
+            body: template.body.as_ref().map(|(kind, body)| (kind.clone(), filled(body, value))),
         };
         let mut state = self.state.lock().unwrap();
         let mut bytes = [7; 16];

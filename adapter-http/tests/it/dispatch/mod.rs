@@ -12,3 +12,4 @@ mod sending;
 mod slots;
 mod stopping;
 mod tls;
+mod urls;

@@ -2,6 +2,8 @@
 
 use counterfoil_core::{AttemptOutcome, Next, Period, RetryKind, SignedMessage, SigningKey};
 
+use crate::logged::logged;
+
 use super::{
     receiver::Receiver,
     sending::{NEW_SIGNING_KEY, SIGNING_KEY, START, Sending},
@@ -122,7 +124,6 @@ fn what_is_our_fault_is_told_and_nothing_is_sent() {
             format!("request = {{ url = '{url}' }}\nsign = ['{{secret:odd}}']"),
             "the secret `odd` signs nothing",
         ),
-        (format!("request = {{ url = '{url}<' }}"), "the url cannot be sent"),
     ];
     for (api, want) in table {
         let attempted = sending.send(&api);
@@ -133,4 +134,21 @@ fn what_is_our_fault_is_told_and_nothing_is_sent() {
         assert_eq!(attempted.next, Next::Retry { at, kind: RetryKind::Ours });
     }
     assert_eq!(receiver.connections(), 0);
+}
+
+/// It is met every minute: the log and a metric tell of it, not a line for each message.
+#[test]
+fn a_fault_of_ours_is_logged_and_counted() {
+    logged();
+    let sending = Sending::start();
+    for _ in 0..5 {
+        sending.send("request = { url = 'https://a.example/{secret:quite-gone}' }");
+    }
+    let metrics = sending.metrics.text();
+    let line = "counterfoil_attempts_total{outcome=\"our_fault\"} 5";
+    assert!(metrics.lines().any(|known| known == line), "{metrics}");
+    sending.stop();
+    let lines = logged();
+    let told = lines.lines().filter(|line| line.contains(" WARN ") && line.contains("quite-gone"));
+    assert_eq!(told.count(), 1);
 }

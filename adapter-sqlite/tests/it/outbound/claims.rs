@@ -219,3 +219,80 @@ fn whoever_sends_is_woken_by_what_becomes_due_and_by_nothing_else() {
     db.store().retry(&acme(), second.message.id, at(7)).unwrap();
     assert_eq!(rung(), 1);
 }
+
+/// A fault of ours is met every minute until somebody mends it: it stands there once.
+#[test]
+fn a_fault_of_ours_that_is_met_again_is_kept_once() {
+    let (db, click) = begin(&tells("x", "a.example", ""));
+    db.send(&format!("pcid={click}&type=sale&value=1"), at(1));
+    let fault = |ms: i64, error: &str| {
+        let claimed = claim_one(&db, ms);
+        let outcome = AttemptOutcome::OurFault;
+        let next = again(ms + 1, RetryKind::Ours);
+        let made = Attempted {
+            outcome,
+            error: Some(error.into()),
+            response: None,
+            ..attempted(&claimed, ms, next)
+        };
+        assert_eq!(report(&db, vec![Report::Attempted(made)]), 0);
+        delivery(&db, claimed.message.id)
+    };
+    for ms in 10..200 {
+        let shown = fault(ms, "there is no secret `key`");
+        assert_eq!(shown.attempts.len(), 1);
+        assert_eq!((shown.attempts[0].number, shown.attempts[0].started_at), (1, at(ms)));
+        assert!(shown.attempts[0].our_fault);
+        assert_eq!(shown.last_error.as_deref(), Some("there is no secret `key`"));
+    }
+    assert_eq!(fault(200, "there is no secret `other`").attempts.len(), 2);
+    let last = claim_one(&db, 201);
+    assert_eq!((last.attempt, last.delivery_retries), (3, 0));
+    delivered(&db, &last, 201);
+    let shown = delivery(&db, last.message.id);
+    assert_eq!((shown.attempts.len(), shown.last_error), (3, None));
+}
+
+/// The clock of whoever sends is set forward by a day, then back by an hour and a day: nothing is
+/// lost, nothing is sent before it is due by the clock of then, and all goes on.
+#[test]
+fn a_clock_that_jumps_loses_nothing() {
+    const HOUR: i64 = 3_600_000;
+    const DAY: i64 = 24 * HOUR;
+    let delayed = "[[tracking_api]]\nid = 'later'\ndelay = '2h'\nresults = ['approved']\n\
+                   request.url = 'https://b.example/'\n";
+    let (mut db, click) = begin(&(tells("x", "a.example", "timeout = '1s'") + delayed));
+    let sale = |n: u32| format!("pcid={click}&type=sale&external_id={n}&value=1");
+    db.send(&sale(1), at(DAY));
+    let waits = claim_one(&db, DAY);
+    ended(&db, &waits, DAY, again(DAY + 5_000, RetryKind::Delivery));
+    // Back by an hour: what waits, waits by the old clock; what is new goes at once.
+    let back = DAY - HOUR;
+    assert!(claim(&db, back).is_empty());
+    db.send(&sale(2), at(back));
+    let new = claim_one(&db, back);
+    delivered(&db, &new, back);
+    // A lease that was given before the clock went back ends by the old clock, or with a restart.
+    let lost = claim_one(&db, DAY + 5_000);
+    assert_eq!(lost.message.id, waits.message.id);
+    assert!(claim(&db, back).is_empty());
+    db.reopen();
+    let again = claim_one(&db, DAY + 5_000);
+    // Forward by a day while it is sent: it is given out again, and reported once.
+    let twice = claim(&db, 3 * DAY);
+    assert!(twice.iter().any(|claim| claim.message.id == again.message.id));
+    let stale = Report::Attempted(attempted(&again, DAY, Next::Delivered));
+    assert_eq!(report(&db, vec![stale]), 1);
+    for claim in &twice {
+        delivered(&db, claim, 3 * DAY);
+    }
+    // The ids of what comes after a clock went back are above those of before.
+    db.send(&sale(3), at(back));
+    delivered(&db, &claim_one(&db, back), back);
+    let ids: Vec<_> = all(&db).iter().map(|message| message.id).collect();
+    assert!(ids.is_sorted());
+    assert!(claim(&db, i64::from(u32::MAX)).is_empty());
+    let left: Vec<_> = all(&db).into_iter().map(|message| message.state.name()).collect();
+    assert_eq!(left.iter().filter(|state| **state == "delivered").count(), 3);
+    replays(&db);
+}

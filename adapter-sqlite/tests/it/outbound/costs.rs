@@ -37,7 +37,7 @@ fn sell(db: &Db, click: ConversionId, from: u64, sales: u64) {
         let arrival = postback(&db.ruleset(), Method::S2s, &query);
         let reply = reply.clone();
         let reply = Box::new(move |decided: Result<_, _>| reply.send(decided.is_ok()).unwrap());
-        Waiting { submission: submission(db.store(), arrival, at(1)), reply }
+        Waiting { submission: submission(db.store(), arrival, at(1)), row: None, reply }
     };
     db.store().submit((from..from + sales).map(waiting).collect());
     assert!(answers.iter().take(usize::try_from(sales).unwrap()).all(|is_ok| is_ok));

@@ -131,3 +131,31 @@ fn a_copy_has_the_messages_too() {
     assert_eq!(copied, delivery(&db, ids[0]));
     assert_eq!(copied.attempts.len(), 1);
 }
+
+/// Receivers choose how much they answer: a page ends early rather than become too large.
+#[test]
+fn a_page_of_long_answers_ends_early_with_a_cursor() {
+    let (db, click) = begin(&tells("x", "a.example", ""));
+    const MESSAGES: usize = 400;
+    for n in 0..MESSAGES {
+        db.send(&format!("pcid={click}&type=sale&external_id={n}&value=1"), at(1));
+    }
+    let claims = try_claim(&db, wanted(2, 1_000)).unwrap();
+    let long: Box<str> = "x".repeat(16 << 10).into();
+    let reports = claims.iter().map(|claim| {
+        let response = Some(long.clone());
+        Report::Attempted(Attempted { response, ..attempted(claim, 2, Next::Delivered) })
+    });
+    assert_eq!(report(&db, reports.collect()), 0);
+    let mut filter = Filter { limit: Some(1_000), ..Filter::default() };
+    let mut pages = Vec::new();
+    loop {
+        let page = db.reader().deliveries(&acme(), &filter).unwrap();
+        pages.push(page.items.len());
+        match page.next_cursor {
+            None => break,
+            cursor => filter.cursor = cursor,
+        }
+    }
+    assert_eq!(pages, [256, 144]);
+}

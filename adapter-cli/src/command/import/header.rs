@@ -1,0 +1,140 @@
+//! The first row of a file: which parameter each column brings.
+
+use counterfoil_core::{Incoming, Method, Reason, Request, Ruleset, read};
+use counterfoil_sqlite::FilePlace;
+use url::form_urlencoded;
+
+use super::{files::Input, records::Records};
+use crate::failure::Failure;
+
+/// Delimiters that are looked for in the header.
+const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
+/// The column that is the time of arrival (R52) rather than a parameter.
+const DATE: &str = "date";
+/// The columns of a file of refused rows, in their order; importing it again leaves them out.
+pub(super) const REJECTED: [&str; 5] =
+    ["rejected_line", "rejected_reason", "rejected_parameter", "rejected_message", "rejected_hint"];
+
+/// What a header says.
+#[derive(Clone, Debug)]
+pub(super) struct Header {
+    /// What stands between cells.
+    pub(super) delimiter: u8,
+    /// The columns.
+    pub(super) columns: Vec<Column>,
+    /// The header as it came.
+    pub(super) names: csv::ByteRecord,
+    /// Where the first row begins.
+    pub(super) next: FilePlace,
+}
+
+/// What the cells of a column are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Column {
+    /// The parameter of this name.
+    Parameter(String),
+    /// The time of arrival.
+    Date,
+    /// Nothing that counts.
+    LeftOut,
+}
+
+/// Reads the header of a file. Without a delimiter, the one that makes most columns is taken.
+///
+/// # Errors
+/// Where there is none, or it cannot be read.
+pub(super) fn read_header(input: &mut Input, delimiter: Option<u8>) -> Result<Header, Failure> {
+    let candidates = delimiter.map_or(DELIMITERS.to_vec(), |delimiter| vec![delimiter]);
+    let mut best: Option<Header> = None;
+    for delimiter in candidates {
+        let header = read_with(input, delimiter)?;
+        let columns = header.columns.len();
+        if best.as_ref().is_none_or(|best| columns > best.columns.len()) {
+            best = Some(header);
+        }
+    }
+    best.ok_or_else(|| Failure::usage("no delimiter"))
+}
+
+fn read_with(input: &mut Input, delimiter: u8) -> Result<Header, Failure> {
+    let unreadable = |error| Failure::could_not(format_args!("cannot read the file: {error}"));
+    let start = input.start();
+    let label = input.label.clone();
+    let mut records = Records::new(input.content(), delimiter, start).map_err(unreadable)?;
+    let Some(header) = records.read(None).map_err(unreadable)? else {
+        return Err(Failure::could_not(format_args!("`{label}` is empty"))
+            .hint("its first row names a parameter for each column, as in pcid,type,value"));
+    };
+    if let Some(broken) = header.broken {
+        return Err(Failure::could_not(format_args!("the header of `{label}`: {broken}"))
+            .hint(broken.hint()));
+    }
+    let columns = header.fields.iter().map(Column::of).collect();
+    Ok(Header { delimiter, columns, names: header.fields, next: records.next_place() })
+}
+
+impl Column {
+    fn of(name: &[u8]) -> Self {
+        let name = String::from_utf8_lossy(name);
+        match name.trim() {
+            "" => Self::LeftOut,
+            DATE => Self::Date,
+            rejected if REJECTED.contains(&rejected) => Self::LeftOut,
+            name => Self::Parameter(name.to_owned()),
+        }
+    }
+}
+
+impl Header {
+    /// Refuses a file in which no column says which conversion a row is about (R14).
+    ///
+    /// # Errors
+    /// Which column is missing.
+    pub(super) fn check(&self, label: &str, ruleset: &Ruleset) -> Result<(), Failure> {
+        let names = || {
+            self.columns.iter().filter_map(|column| match column {
+                Column::Parameter(name) => Some(name.as_str()),
+                _ => None,
+            })
+        };
+        let has_external = || names().any(|name| is_external_id(ruleset, name));
+        let has_advertiser = || names().any(|name| is_advertiser(ruleset, name));
+        if names().any(|name| is_pcid(ruleset, name)) || has_external() && has_advertiser() {
+            return Ok(());
+        }
+        let what = if has_external() {
+            "has a column for the external id, but none for its advertiser"
+        } else {
+            "has no column that says which conversion a row is about"
+        };
+        let found: Vec<&str> = names().collect();
+        Err(Failure::could_not(format_args!("`{label}` {what}; nothing was imported")).hint(
+            format_args!(
+                "name a column `pcid`, or two `external_id` and `advertiser_id`; there are: {}",
+                found.join(", ")
+            ),
+        ))
+    }
+}
+
+/// What becomes of a row with these cells: the core knows its names.
+fn probe(ruleset: &Ruleset, cells: &[(&str, &str)]) -> Result<(), Reason> {
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(cells).finish();
+    let incoming = Incoming { method: Method::Import, dialect: None, query: &query, body: None };
+    match read(ruleset, &incoming).0 {
+        Request::Unreadable(refusal) => Err(refusal.reason),
+        _ => Ok(()),
+    }
+}
+
+fn is_pcid(ruleset: &Ruleset, name: &str) -> bool {
+    probe(ruleset, &[(name, "01930000-0000-7000-8000-000000000000")]) == Ok(())
+}
+
+fn is_external_id(ruleset: &Ruleset, name: &str) -> bool {
+    probe(ruleset, &[(name, "x")]) == Err(Reason::AdvertiserIdRequired)
+}
+
+fn is_advertiser(ruleset: &Ruleset, name: &str) -> bool {
+    probe(ruleset, &[(name, "x"), ("external_id", "x")]) == Ok(())
+}

@@ -1,0 +1,33 @@
+-- Schema version 2: imports.
+
+-- Files that were imported, each with how far it came. What became of its rows and which were
+-- refused is kept with them; the rows themselves are requests.
+CREATE TABLE imports (
+    id         INTEGER PRIMARY KEY,
+    tenant     INTEGER NOT NULL,
+    name       TEXT NOT NULL,
+    -- The SHA-256 of the content.
+    hash       BLOB NOT NULL,
+    started_at INTEGER NOT NULL,
+    rows       INTEGER NOT NULL,
+    -- Where the next row begins.
+    line       INTEGER NOT NULL,
+    offset     INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE import_counts (
+    import  INTEGER NOT NULL REFERENCES imports (id),
+    outcome INTEGER NOT NULL,
+    -- -1: none.
+    reason  INTEGER NOT NULL,
+    rows    INTEGER NOT NULL,
+    PRIMARY KEY (import, outcome, reason)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE import_refusals (
+    import  INTEGER NOT NULL,
+    offset  INTEGER NOT NULL,
+    line    INTEGER NOT NULL,
+    request BLOB NOT NULL,
+    PRIMARY KEY (import, offset)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,57 @@
+//! Keitaro: a status moves one conversion on; another transaction id is another conversion.
+
+use super::{Dialect, Replies, Source, Word, own, result, row, typed};
+use crate::{
+    conversion::ConversionType,
+    parameter::Parameter,
+    ruleset::{Dedup, KeyKind, OnRepeat},
+    transaction::TransactionResult,
+};
+
+const POSTBACK: Source = Source::Page("https://docs.keitaro.io/en/conversions/postback.html");
+
+pub(super) static KEITARO: Dialect = Dialect {
+    name: "keitaro",
+    system: "Keitaro",
+    rows: &[
+        row("subid", Parameter::Pcid, "{subid}", POSTBACK),
+        row("tid", Parameter::ExternalId, "{tid}", POSTBACK),
+        row("payout", Parameter::Commission, "{payout}", POSTBACK),
+        row("revenue", Parameter::Commission, "", POSTBACK),
+        row("status", Parameter::Result, "{status}", POSTBACK),
+        row("currency", Parameter::Currency, "{currency}", POSTBACK),
+        own("cost", POSTBACK),
+        own("sub_id_#", POSTBACK),
+        own("return", POSTBACK),
+        // A definition's `status` says what these would say in each request.
+        own("sale_status", POSTBACK),
+        own("lead_status", POSTBACK),
+        own("rejected_status", POSTBACK),
+        own("ignore_status", POSTBACK),
+    ],
+    words: WORDS,
+    keeps_unmapped: true,
+    dedup: Dedup { key: KeyKind::ClickExternal, on_repeat: OnRepeat::Update },
+    dedup_source: POSTBACK,
+    default_type: Some(ConversionType::Sale),
+    replies: Replies::Text {
+        media_type: "text/plain; charset=utf-8",
+        success: "Success",
+        success_param: Some("return"),
+        duplicate: "Success",
+        refusal: "Error: {message}",
+    },
+    replies_source: Source::Uncertain(
+        "the page says that `return` chooses the text of a success; what stands there without it, \
+         and after a refusal, it does not say",
+    ),
+    click_macros: &["subid"],
+};
+
+/// `lead`: not confirmed; `sale`: confirmed; `rebill`: another sale.
+const WORDS: &[Word] = &[
+    typed("lead", ConversionType::Lead, Some(TransactionResult::Pending), POSTBACK),
+    typed("sale", ConversionType::Sale, Some(TransactionResult::Approved), POSTBACK),
+    typed("rebill", ConversionType::Sale, Some(TransactionResult::Approved), POSTBACK),
+    result("rejected", TransactionResult::Rejected, POSTBACK),
+];

@@ -1,0 +1,359 @@
+//! How other systems write postbacks (R47, R48): one table for each.
+//!
+//! A [`Dialect`] is nothing but a table: its parameters ([`Row`]) and status words ([`Word`]) with
+//! what they mean here, its repeat rule, its default type, and how it answers ([`Replies`]). Each
+//! fact says where it comes from ([`Source`]). Reading goes through the table, whatever the
+//! dialect: another system is another table, in a file of its own, and a line in [`DIALECTS`].
+
+mod affise;
+mod binom;
+mod everflow;
+mod keitaro;
+mod native;
+mod peerclick;
+mod pushground;
+mod redtrack;
+mod tune;
+mod voluum;
+
+use alloc::{format, string::String};
+use core::fmt;
+
+use crate::{
+    conversion::ConversionType,
+    decision::{Decision, Outcome},
+    decode::Pairs,
+    parameter::Parameter,
+    ruleset::{Dedup, PostbackDefinition, StatusMeaning},
+    token::TenantName,
+    transaction::TransactionResult,
+};
+
+/// All dialects, the native one first.
+pub static DIALECTS: [&Dialect; 10] = [
+    &native::NATIVE,
+    &peerclick::PEERCLICK,
+    &pushground::PUSHGROUND,
+    &voluum::VOLUUM,
+    &keitaro::KEITARO,
+    &binom::BINOM,
+    &redtrack::REDTRACK,
+    &everflow::EVERFLOW,
+    &tune::TUNE,
+    &affise::AFFISE,
+];
+
+/// What every dialect knows beside its own names: which definition, and authentication. The last
+/// three are the names that Everflow, TUNE and Affise have for a shared secret.
+static COMMON: [Row; 7] = [
+    row("id", Parameter::Id, "", Source::Own),
+    row("token", Parameter::Token, "", Source::Own),
+    row("ts", Parameter::Ts, "", Source::Own),
+    row("sig", Parameter::Sig, "", Source::Own),
+    row("verification_token", Parameter::Token, "", Source::Own),
+    row("security_token", Parameter::Token, "", Source::Own),
+    row("secure", Parameter::Token, "", Source::Own),
+];
+
+/// What a reversal is called, whatever the dialect (R48).
+const REVERSALS: [&str; 3] = ["reversed", "refund", "chargeback"];
+
+/// What stands for a whole number at the end of a row's name.
+const NUMBER: char = '#';
+
+/// Another system's way to write a postback. Two are equal if their names are.
+pub struct Dialect {
+    /// The name in rules and paths.
+    pub name: &'static str,
+    /// Whose way it is, for people.
+    pub system: &'static str,
+    /// The parameters; every other name is the sender's own.
+    pub rows: &'static [Row],
+    /// What its status words mean, beside `approved`, `pending`, `rejected` and reversals.
+    pub words: &'static [Word],
+    /// Whether a status word that means nothing is kept (R47); the native dialect refuses it.
+    pub keeps_unmapped: bool,
+    /// The repeat rule, where the definition has none of its own.
+    pub dedup: Dedup,
+    /// Where the repeat rule comes from.
+    pub dedup_source: Source,
+    /// The type of a create that names none, where the definition has none of its own.
+    pub default_type: Option<ConversionType>,
+    /// How it answers.
+    pub replies: Replies,
+    /// Where the manner of answering comes from.
+    pub replies_source: Source,
+    /// What the click id is called in the url of an offer.
+    pub click_macros: &'static [&'static str],
+}
+
+/// Where a fact comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// It is ours.
+    Own,
+    /// The vendor's public page says so.
+    Page(&'static str),
+    /// No public page of the vendor says so; why it was taken nevertheless.
+    Uncertain(&'static str),
+}
+
+/// A parameter.
+#[derive(Debug)]
+pub struct Row {
+    /// Its name, case-sensitive (R2); a `#` at its end stands for a number.
+    pub name: &'static str,
+    /// What it means here.
+    pub means: Meaning,
+    /// What a partner is shown in place of the value; empty where the parameter need not be sent.
+    pub example: &'static str,
+    /// Who says so.
+    pub source: Source,
+}
+
+/// What a parameter means here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// A parameter of the semantics.
+    Known(Parameter),
+    /// A field of the sender, kept as it is.
+    Own,
+    /// A field of the sender that must be a number.
+    OwnNumber,
+}
+
+/// A status word.
+#[derive(Debug)]
+pub struct Word {
+    /// The word, in any case.
+    pub word: &'static str,
+    /// What it means here.
+    pub meaning: StatusMeaning,
+    /// Who says so.
+    pub source: Source,
+}
+
+/// How a processed request is answered; the status is the definition's choice (R49).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replies {
+    /// With the outcome, as JSON.
+    Json,
+    /// With a text that senders look for.
+    Text {
+        /// The media type of all three.
+        media_type: &'static str,
+        /// After created, updated and unchanged.
+        success: &'static str,
+        /// The parameter whose value is sent in place of `success`, where it is given.
+        success_param: Option<&'static str>,
+        /// After duplicate.
+        duplicate: &'static str,
+        /// After refused; `{message}` in it stands for the reason in words.
+        refusal: &'static str,
+    },
+}
+
+/// A body that a dialect wants in place of the outcome as JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The media type.
+    pub media_type: &'static str,
+    /// The body.
+    pub body: String,
+}
+
+impl PartialEq for Dialect {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Dialect {}
+
+impl fmt::Debug for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Dialect {
+    /// The dialect of this name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        DIALECTS.into_iter().find(|dialect| dialect.name == name)
+    }
+
+    /// The dialect of the semantics.
+    pub fn native() -> &'static Self {
+        &native::NATIVE
+    }
+
+    /// The names of the click id, the usual one first.
+    pub fn click_id_names(&self) -> impl Iterator<Item = &'static str> {
+        let known = self.known_names().filter(|(_, parameter)| *parameter == Parameter::Pcid);
+        known.map(|(name, _)| name)
+    }
+
+    /// What a name means, where this dialect knows it.
+    pub(crate) fn meaning(&self, name: &str) -> Option<Meaning> {
+        let mut rows = self.rows.iter().chain(&COMMON);
+        rows.find(|row| row.is(name)).map(|row| row.means)
+    }
+
+    /// The names that have a meaning of ours.
+    pub(crate) fn known_names(&self) -> impl Iterator<Item = (&'static str, Parameter)> {
+        self.rows.iter().chain(&COMMON).filter_map(|row| match row.means {
+            Meaning::Known(parameter) => Some((row.name, parameter)),
+            Meaning::Own | Meaning::OwnNumber => None,
+        })
+    }
+
+    /// What this dialect calls a parameter, where it has one.
+    pub(crate) fn name_of(&self, parameter: Parameter) -> Option<&'static str> {
+        self.known_names().find(|(_, known)| *known == parameter).map(|(name, _)| name)
+    }
+
+    /// What a status word means in this dialect; reversals mean the same in all (R48).
+    pub(crate) fn status(&self, word: &str) -> Option<StatusMeaning> {
+        let known = self.words.iter().find(|known| known.word.eq_ignore_ascii_case(word));
+        if let Some(known) = known {
+            return Some(known.meaning.clone());
+        }
+        let is_reversal = REVERSALS.iter().any(|reversal| reversal.eq_ignore_ascii_case(word));
+        let rejected =
+            StatusMeaning { result: Some(TransactionResult::Rejected), conversion_type: None };
+        is_reversal.then_some(rejected)
+    }
+
+    /// The text that a request asks for after a success, where this dialect lets it.
+    pub fn asked_reply<'p>(&self, pairs: &'p Pairs<'_>) -> Option<&'p str> {
+        let Replies::Text { success_param: Some(name), .. } = self.replies else {
+            return None;
+        };
+        pairs.iter().find(|(known, _)| known == name).map(|(_, text)| &**text)
+    }
+
+    /// The body that senders of this dialect look for, `asked` in place of its success; absent:
+    /// the outcome, as JSON.
+    pub fn reply(&self, decision: &Decision, asked: Option<&str>) -> Option<Reply> {
+        let Replies::Text { media_type, success, duplicate, refusal, .. } = self.replies else {
+            return None;
+        };
+        let body = match decision.outcome {
+            Outcome::Created | Outcome::Updated | Outcome::Unchanged => {
+                asked.unwrap_or(success).into()
+            }
+            Outcome::Duplicate => duplicate.into(),
+            Outcome::Refused => {
+                let message = decision.refusal.as_ref().map_or("", |refusal| &refusal.message);
+                refusal.replace("{message}", message)
+            }
+        };
+        Some(Reply { media_type, body })
+    }
+}
+
+impl PostbackDefinition {
+    /// What a partner is to call: the address of this definition on the public listener at `base`,
+    /// with the partner's macros in place of values. The macros are those of the system that the
+    /// dialect is of; a partner of another kind replaces them by its own.
+    pub fn url(&self, base: &str, tenant: &TenantName) -> String {
+        let base = base.trim_end_matches('/');
+        let path = if self.dialect == Dialect::native() { "handle" } else { self.dialect.name };
+        let mut url = format!("{base}/api/{tenant}/postbacks/{path}?id={}", self.id);
+        for row in self.dialect.rows.iter().filter(|row| !row.example.is_empty()) {
+            url.push_str(&format!("&{}={}", row.name, row.example));
+        }
+        url
+    }
+}
+
+impl Row {
+    fn is(&self, name: &str) -> bool {
+        let Some(stem) = self.name.strip_suffix(NUMBER) else {
+            return self.name == name;
+        };
+        let number = name.strip_prefix(stem).unwrap_or_default();
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    }
+}
+
+impl Meaning {
+    /// In words: the name of the parameter of the semantics, or what the sender's own must be.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Known(parameter) => Dialect::native().name_of(parameter).unwrap_or_default(),
+            Self::Own => "kept",
+            Self::OwnNumber => "kept, a number",
+        }
+    }
+}
+
+const fn row(
+    name: &'static str,
+    parameter: Parameter,
+    example: &'static str,
+    source: Source,
+) -> Row {
+    Row { name, means: Meaning::Known(parameter), example, source }
+}
+
+const fn own(name: &'static str, source: Source) -> Row {
+    Row { name, means: Meaning::Own, example: "", source }
+}
+
+const fn result(word: &'static str, result: TransactionResult, source: Source) -> Word {
+    let meaning = StatusMeaning { result: Some(result), conversion_type: None };
+    Word { word, meaning, source }
+}
+
+const fn typed(
+    word: &'static str,
+    conversion_type: ConversionType,
+    result: Option<TransactionResult>,
+    source: Source,
+) -> Word {
+    let meaning = StatusMeaning { result, conversion_type: Some(conversion_type) };
+    Word { word, meaning, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeSet;
+
+    use super::*;
+    use crate::link::CLICK_MACROS;
+
+    #[test]
+    fn every_table_is_sound() {
+        for dialect in DIALECTS {
+            let name = dialect.name;
+            assert_eq!(Dialect::named(name), Some(dialect));
+            assert!(dialect.name_of(Parameter::Pcid).is_some(), "{name}");
+            let rows = dialect.rows.iter().chain(&COMMON);
+            let names: BTreeSet<&str> = rows.map(|row| row.name).collect();
+            assert_eq!(names.len(), dialect.rows.len() + COMMON.len(), "{name}: a name twice");
+            let words: BTreeSet<&str> = dialect.words.iter().map(|word| word.word).collect();
+            assert_eq!(words.len(), dialect.words.len(), "{name}: a word twice");
+            let lacks_status = dialect.name_of(Parameter::Result).is_none();
+            assert!(!lacks_status || words.is_empty(), "{name}: words that nothing brings");
+            for known in dialect.click_macros {
+                assert!(CLICK_MACROS.contains(known), "{name}: {known}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_with_a_number() {
+        let row = own("param#", Source::Own);
+        for (name, fits) in [
+            ("param1", true),
+            ("param20", true),
+            ("param", false),
+            ("param#", false),
+            ("param1x", false),
+            ("Param1", false),
+        ] {
+            assert_eq!(row.is(name), fits, "{name}");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What requests in the dialects mean: `dialects.txt` says it row by row.
+
+use counterfoil_core::{
+    Action, DIALECTS, Dialect, Incoming, Method, Postback, Request, Ruleset, RulesetSpec, read,
+};
+
+const TABLE: &str = include_str!("dialects.txt");
+const CLICK: &str = "01930000-0000-7000-8000-000000000000";
+const RULES: &str =
+    "tenant = \"acme\"\ncurrency = \"EUR\"\n[[conversion_type]]\nname = \"deposit\"";
+
+#[test]
+fn each_request_means_what_the_table_says() {
+    let rules = rules();
+    let mut dialect = "";
+    let mut shown = Vec::new();
+    let mut wrong = Vec::new();
+    for line in TABLE.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let Some((query, wanted)) = line.split_once(" => ") else {
+            dialect = line;
+            shown.push(dialect);
+            continue;
+        };
+        let by_path = meaning(&rules, Some(dialect), query);
+        let by_id = meaning(&rules, None, &format!("{query}&id=by-{dialect}"));
+        assert_eq!(by_path, by_id, "{dialect}: {query}");
+        let found = by_path;
+        if found != wanted {
+            wrong.push(format!("{dialect}: {query}\n  found  {found}\n  wanted {wanted}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(shown, DIALECTS.map(|dialect| dialect.name));
+}
+
+/// Each name and each word of a table stands in some request, so that no row goes untested.
+#[test]
+fn each_row_of_each_dialect_is_in_the_table() {
+    for dialect in DIALECTS {
+        let after = TABLE.split_once(&format!("\n\n{}\n", dialect.name)).unwrap().1;
+        let section = after.split("\n\n").next().unwrap();
+        for row in dialect.rows {
+            let name = row.name.replace('#', "1");
+            let is_sent = ["?", "&"].iter().any(|mark| section.contains(&format!("{mark}{name}=")));
+            assert!(is_sent, "{}: {}", dialect.name, row.name);
+        }
+        for word in dialect.words {
+            let sent = format!("={}", word.word);
+            assert!(section.contains(&sent), "{}: {}", dialect.name, word.word);
+        }
+    }
+}
+
+/// What other systems call their secret is masked in every dialect, and never a param.
+#[test]
+fn secrets_of_other_systems_are_masked() {
+    for name in ["token", "verification_token", "security_token", "secure"] {
+        let query = format!("cid={CLICK}&{name}=canary");
+        for dialect in [Some("voluum"), None] {
+            let incoming = Incoming { method: Method::S2s, dialect, query: &query, body: None };
+            let (request, logged) = read(&rules(), &incoming);
+            assert!(logged.contains("***") && !logged.contains("canary"), "{logged}");
+            assert!(!format!("{request:?}").contains("canary"), "{request:?}");
+        }
+    }
+}
+
+/// The url that partners are given is read by the definition that it is for.
+#[test]
+fn the_url_for_partners_names_its_definition() {
+    let rules = rules();
+    let url = |id: &str| {
+        let mut all = rules.postbacks().iter();
+        let definition = all.find(|definition| definition.id.as_str() == id).unwrap();
+        definition.url("https://pb.example/", rules.tenant())
+    };
+    assert_eq!(
+        url("by-keitaro"),
+        "https://pb.example/api/acme/postbacks/keitaro?id=by-keitaro&subid={subid}&tid={tid}\
+         &payout={payout}&status={status}&currency={currency}"
+    );
+    assert!(
+        url("global").starts_with("https://pb.example/api/acme/postbacks/handle?id=global&pcid=")
+    );
+    for dialect in DIALECTS {
+        let url = url(&format!("by-{}", dialect.name));
+        let query = url.split_once('?').unwrap().1;
+        let path = (dialect != Dialect::native()).then_some(dialect.name);
+        let refused = meaning(&rules, path, query);
+        // Nobody has replaced the macros, or TUNE's words, yet.
+        let pcid = dialect.rows[0].name;
+        let reason = if dialect.name == "tune" { "invalid_identifier" } else { "unresolved_macro" };
+        assert_eq!(refused, format!("{reason} {pcid}"));
+    }
+}
+
+fn rules() -> Ruleset {
+    let definition = |name| format!("\n[[postback]]\nid = \"by-{name}\"\ndialect = \"{name}\"");
+    let definitions: String = DIALECTS.iter().map(|dialect| definition(dialect.name)).collect();
+    let spec = RulesetSpec::from_toml(&format!("{RULES}{definitions}")).unwrap();
+    Ruleset::check(spec).unwrap().0
+}
+
+fn meaning(rules: &Ruleset, dialect: Option<&str>, query: &str) -> String {
+    let query = query.trim_start_matches('?').replace("CLICK", CLICK);
+    let incoming = Incoming { method: Method::S2s, dialect, query: &query, body: None };
+    match read(rules, &incoming).0 {
+        Request::Postback(postback) => words(&postback),
+        Request::Unreadable(refusal) => {
+            let about = refusal.parameter.as_deref().unwrap_or("-");
+            format!("{} {about}", refusal.reason.code())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn words(postback: &Postback) -> String {
+    let mut words = vec![match postback.action {
+        Action::Create => "create".to_owned(),
+        Action::Update => "update".to_owned(),
+    }];
+    let mut say = |name: &str, value: Option<String>| {
+        words.extend(value.map(|value| format!("{name}={}", value.replace(CLICK, "CLICK"))));
+    };
+    say("type", postback.conversion_type.as_ref().map(ToString::to_string));
+    say("pcid", postback.pcid.map(|id| id.to_string()));
+    say("advertiser", postback.advertiser.as_ref().map(ToString::to_string));
+    say("external_id", postback.external_id.as_ref().map(|id| id.as_str().to_owned()));
+    say("commission_id", postback.commission_id.as_ref().map(ToString::to_string));
+    say("value", postback.value.map(|amount| amount.to_string()));
+    say("commission", postback.commission.map(|amount| amount.to_string()));
+    say("price", postback.price.map(|amount| amount.to_string()));
+    say("currency", postback.currency.as_ref().map(ToString::to_string));
+    say("result", postback.result.map(|result| result.name().to_owned()));
+    for (name, value) in &postback.params {
+        say(&format!("param.{name}"), Some(value.to_string()));
+    }
+    for note in &postback.notes {
+        say("note", Some(note.code().to_owned()));
+    }
+    words.join(" ")
+}
