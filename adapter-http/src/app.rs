@@ -9,6 +9,7 @@ use std::{
 
 use counterfoil_core::{AffiliateId, Arrival, Timestamp};
 use hyper::{Request, body::Incoming, http::request::Parts};
+use ipnet::IpNet;
 use matchit::Params;
 use serde::de::DeserializeOwned;
 use tokio::{task::spawn_blocking, time::timeout};
@@ -21,6 +22,7 @@ use crate::{
     handover::Handover,
     metrics::Metrics,
     problem::Problem,
+    proxies::{Peer, sender},
     routes::{
         deliveries, edit, explain, link, lists, postback, process, root, rules, tracking_apis,
     },
@@ -34,6 +36,7 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     pub(crate) guard: Guard,
     pub(crate) metrics: Metrics,
+    trusted_proxies: Vec<IpNet>,
     handover: Handover,
     public: Table,
     admin: Table,
@@ -42,7 +45,10 @@ pub(crate) struct App {
 /// One request while it is answered.
 pub(crate) struct Call<'a> {
     pub(crate) app: &'a App,
+    /// The sender's address, behind the proxies that are trusted.
     pub(crate) peer: IpAddr,
+    /// Whether the sender spoke TLS.
+    pub(crate) is_encrypted: bool,
     pub(crate) head: &'a Parts,
     /// Who asks; on the public listener, and where anyone may, nobody knows.
     asker: Option<Asker>,
@@ -56,6 +62,7 @@ impl App {
             store,
             limits: config.limits,
             guard: Guard::new(&config),
+            trusted_proxies: config.trusted_proxies,
             metrics: Metrics::new(config.dispatch),
             public: Table::of(Listener::Public),
             admin: Table::of(Listener::Admin),
@@ -66,7 +73,7 @@ impl App {
     pub(crate) async fn answer(
         &self,
         listener: Listener,
-        peer: IpAddr,
+        peer: Peer,
         request: Request<Incoming>,
     ) -> Answer {
         let began = Instant::now();
@@ -91,7 +98,7 @@ impl App {
     async fn run(
         &self,
         listener: Listener,
-        peer: IpAddr,
+        peer: Peer,
         head: &Parts,
         body: Incoming,
     ) -> Result<Answer, Problem> {
@@ -104,8 +111,10 @@ impl App {
             Listener::Admin => &self.admin,
         };
         let (operation, params) = table.find(&head.method, head.uri.path())?;
+        let Peer { address: peer, is_encrypted } =
+            sender(peer, &head.headers, &self.trusted_proxies);
         let asker = self.asker(operation, peer, head, &params).await?;
-        let call = Call { app: self, peer, head, asker, params };
+        let call = Call { app: self, peer, is_encrypted, head, asker, params };
         call.run(operation.endpoint, body).await
     }
 
@@ -228,9 +237,19 @@ impl Call<'_> {
         rules: RunningRules,
         arrival: Arrival,
     ) -> Result<Decided, Problem> {
+        self.submit_at(rules, arrival, now()).await
+    }
+
+    /// The same for an arrival whose moment has played a part already.
+    pub(crate) async fn submit_at(
+        &self,
+        rules: RunningRules,
+        arrival: Arrival,
+        received_at: Timestamp,
+    ) -> Result<Decided, Problem> {
         let began = Instant::now();
         let method = arrival.method;
-        let submission = Submission { rules, arrival, received_at: now() };
+        let submission = Submission { rules, arrival, received_at };
         let decided = self.app.handover.submit(submission).await;
         let decided = decided.inspect_err(|error| {
             tracing::warn!(tenant = self.tenant(), %error, "failed to store a request");

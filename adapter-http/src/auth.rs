@@ -1,6 +1,7 @@
 //! Bearer tokens: of administrators, of those who hand in roots, of affiliates who read what is
 //! their own. Failures are counted by address; beyond a limit an address is not even compared any
-//! more.
+//! more. What senders of postbacks must prove is a matter of their definition (`proof`); their
+//! failures are counted here too.
 //!
 //! Each listener knows its own tokens. The public one: the administrators' and, for roots, the
 //! tenant's. The admin one: the administrators' and, under a tenant, those of its affiliates (R39).
@@ -26,6 +27,10 @@ use crate::{
 
 /// Addresses whose failures are remembered within one second; beyond it all others share a count.
 const ADDRESSES_MAX: usize = 16 * 1024;
+
+/// Failures of all addresses within one second that the log keeps; beyond it they are only
+/// answered.
+const KEPT_PER_SECOND_MAX: u32 = 100;
 
 /// Who asks the admin listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,11 +98,32 @@ impl Guard {
         bool::from(passes).then_some(()).ok_or_else(|| self.failed(peer))
     }
 
+    /// The value of a secret, for the moment of comparing.
+    pub(crate) fn secret(&self, name: &SecretName) -> Option<String> {
+        let value = (self.secrets)(name);
+        if value.is_none() {
+            tracing::warn!(secret = %name, "a secret cannot be had: it lets nobody pass");
+        }
+        value.map(|value| value.value().to_owned())
+    }
+
+    /// # Errors
+    /// 429 after too many failures of an address.
+    pub(crate) fn refuse_too_many(&self, peer: IpAddr) -> Result<(), Problem> {
+        match self.failures.are_too_many(peer) {
+            true => Err(Problem::too_many_failures()),
+            false => Ok(()),
+        }
+    }
+
+    /// Counts a failure; says whether it is one of those that the log keeps.
+    pub(crate) fn count_failure(&self, peer: IpAddr) -> bool {
+        self.failures.count(peer) <= KEPT_PER_SECOND_MAX
+    }
+
     /// The token that was given, unless too many of this address were wrong.
     fn given<'h>(&self, peer: IpAddr, headers: &'h HeaderMap) -> Result<&'h str, Problem> {
-        if self.failures.are_too_many(peer) {
-            return Err(Problem::too_many_failures());
-        }
+        self.refuse_too_many(peer)?;
         bearer(headers).ok_or_else(|| self.failed(peer))
     }
 
@@ -126,7 +152,7 @@ fn affiliate(ruleset: &Ruleset, secrets: &SecretLookup, given: &str) -> Option<A
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
@@ -144,6 +170,7 @@ struct Window {
     second: u64,
     by_address: HashMap<IpAddr, u32>,
     others: u32,
+    all: u32,
 }
 
 impl Failures {
@@ -155,11 +182,9 @@ impl Failures {
         self.within(self.second(), |window| *window.of(peer) >= self.per_second_max)
     }
 
-    fn count(&self, peer: IpAddr) {
-        self.within(self.second(), |window| {
-            let count = window.of(peer);
-            *count = count.saturating_add(1);
-        });
+    /// Counts one more, and says how many there were of all addresses.
+    fn count(&self, peer: IpAddr) -> u32 {
+        self.within(self.second(), |window| window.count(peer))
     }
 
     fn second(&self) -> u64 {
@@ -176,6 +201,13 @@ impl Failures {
 }
 
 impl Window {
+    fn count(&mut self, peer: IpAddr) -> u32 {
+        let count = self.of(peer);
+        *count = count.saturating_add(1);
+        self.all = self.all.saturating_add(1);
+        self.all
+    }
+
     fn of(&mut self, peer: IpAddr) -> &mut u32 {
         let holder = holder(peer);
         let full = self.by_address.len() >= ADDRESSES_MAX;
@@ -203,6 +235,14 @@ mod tests {
         assert!(too_many(7, one));
         assert!(!too_many(7, other));
         assert!(!too_many(8, one));
+    }
+
+    #[test]
+    fn the_log_keeps_a_bounded_number_of_failures_of_all_addresses() {
+        let failures = Failures::new(20);
+        let count = |n: u32| failures.within(7, |window| window.count(IpAddr::V4(n.into())));
+        let kept = (0..1000).filter(|n| count(*n) <= KEPT_PER_SECOND_MAX).count();
+        assert_eq!(kept, 100);
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use counterfoil_core::SecretName;
+use ipnet::IpNet;
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::dispatch::DispatchMetrics;
+use crate::{dispatch::DispatchMetrics, tls::Tls};
 
 /// The value of a secret. It is never shown: not by `Debug`, not in an answer, not in a log.
 #[derive(Clone)]
@@ -47,9 +48,13 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where administrators come in. Port 0: one that is free.
     pub admin_listen: SocketAddr,
+    /// The certificate of the public listener; none: it speaks clear text.
+    pub tls: Option<Tls>,
+    /// The proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// The token of the admin listener.
     pub admin_token: Secret,
-    /// Where the values of the rules' `api_tokens` come from.
+    /// Where the values of the secrets come from that the rules name.
     pub secrets: SecretLookup,
     /// What a dispatcher counts, shown among the metrics; none: nothing is sent from here.
     pub dispatch: Option<DispatchMetrics>,
@@ -66,6 +71,8 @@ impl Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            tls: None,
+            trusted_proxies: Vec::new(),
             admin_token,
             secrets: Arc::new(|_| None),
             dispatch: None,
@@ -80,6 +87,8 @@ impl fmt::Debug for Config {
         f.debug_struct("Config")
             .field("listen", &self.listen)
             .field("admin_listen", &self.admin_listen)
+            .field("tls", &self.tls)
+            .field("trusted_proxies", &self.trusted_proxies)
             .field("workers", &self.workers)
             .field("limits", &self.limits)
             .finish_non_exhaustive()

@@ -18,8 +18,8 @@
 //! # What it does and does not
 //!
 //! ```text
-//! accept -> count -> first byte -> head -> route -> who asks -> body -> read -> Store::submit
-//!                                                                  answer <- commit <-'
+//! accept -> count -> TLS -> head -> route -> who asks -> body -> who sends -> read
+//!                                                 answer <- commit <- Store::submit <-'
 //! ```
 //!
 //! * It decides nothing: the core reads a request, the [`Store`] has it decided and stored, and a
@@ -29,10 +29,14 @@
 //! * Affiliates with a token of their own read on the admin listener what is their own, of the
 //!   money the payout alone (R39); anything else is 403, code `not_for_affiliates`.
 //! * It knows routes from one table; the OpenAPI document at `/openapi.json` is made of the same.
-//! * It speaks HTTP/1.1 in clear text; TLS is for the proxy before it. What is no HTTP at all, a
-//!   head that is too large, and a target that holds `"`, `<` or `>` are answered by the protocol
-//!   itself, without a body and without a log row. A fragment (`#…`) is no part of a request:
-//!   senders must escape the character.
+//! * Whose postbacks are accepted is a matter of their definition: the core compares what a request
+//!   shows with the definition's secrets and networks, before it looks at any other value. What
+//!   fails is one uniform 401 or 403 and a log row; too many of one address are 429 and no rows.
+//! * It speaks HTTP/1.1, with [`Config::tls`] over TLS on the public listener, else in clear text.
+//!   What proxies say of a sender is believed of [`Config::trusted_proxies`] alone.
+//! * What is no HTTP at all, a head that is too large, and a target that holds `"`, `<` or `>` are
+//!   answered by the protocol itself, without a body and without a log row. A fragment (`#…`) is no
+//!   part of a request: senders must escape the character.
 //! * Log lines (`tracing`) name tenant, ids, outcome and reason at level `debug`, and what failed
 //!   at `warn` and `error`; never a parameter or a secret (P10).
 //!
@@ -103,11 +107,14 @@ mod metrics;
 mod openapi;
 mod outbox;
 mod problem;
+mod proof;
+mod proxies;
 mod routes;
 mod server;
 mod stall;
 mod store;
 mod table;
+mod tls;
 
 pub use config::{Config, Limits, Secret, SecretLookup};
 pub use dispatch::{
@@ -121,3 +128,4 @@ pub use store::{
     Backlog, Decided, Distribution, Health, PutRulesError, ReadError, Reply, Retried,
     RulesAccepted, RulesFormat, RulesText, RunningRules, Store, Submission, SubmitError,
 };
+pub use tls::{Tls, TlsError};

@@ -1,8 +1,8 @@
 //! One listener: accepts, counts, and drives each connection within its deadlines.
 //!
 //! hyper limits the head of a request and nothing else. What a client may do before its first
-//! byte, and how long it may leave an answer unread, is limited here; bodies and whole requests
-//! are limited where they are answered.
+//! byte, how long it may take to agree on TLS, and how long it may leave an answer unread, is
+//! limited here; bodies and whole requests are limited where they are answered.
 
 use std::{
     collections::HashMap,
@@ -17,12 +17,16 @@ use std::{
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::watch,
     time::{sleep, timeout},
 };
+use tokio_rustls::server::TlsStream;
 
-use crate::{app::App, config::Limits, stall::StallLimit, table::Listener};
+use crate::{
+    app::App, config::Limits, proxies::Peer, stall::StallLimit, table::Listener, tls::Tls,
+};
 
 /// How long accepting pauses where the system has no more file descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -30,11 +34,19 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// hyper's lower bound of a connection's buffer.
 const BUFFER_LEN_MIN: usize = 8 * 1024;
 
+/// How a listener serves.
+#[derive(Clone)]
+pub(crate) struct Face {
+    pub(crate) listener: Listener,
+    /// Its certificate; none: clear text.
+    pub(crate) tls: Option<Tls>,
+}
+
 /// Accepts connections until `stop` says so. Each connection holds a clone of `stop`, so whoever
 /// holds the sender sees when all have ended.
 pub(crate) async fn accept(
     listener: TcpListener,
-    face: Listener,
+    face: Face,
     app: Arc<App>,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -54,12 +66,13 @@ pub(crate) async fn accept(
             }
         };
         let Some(held) = Counts::hold(&counts, peer.ip()) else {
-            app.metrics.connection_refused(face);
+            app.metrics.connection_refused(face.listener);
             continue;
         };
         let (app, http, stop) = (app.clone(), http.clone(), stop.clone());
+        let face = face.clone();
         tokio::spawn(async move {
-            let _counted = (held, app.metrics.connection_opened(face));
+            let _counted = (held, app.metrics.connection_opened(face.listener));
             drive(stream, peer, face, &app, &http, stop).await;
         });
     }
@@ -93,27 +106,61 @@ fn protocol(limits: &Limits) -> http1::Builder {
 async fn drive(
     stream: TcpStream,
     peer: SocketAddr,
-    face: Listener,
+    face: Face,
     app: &Arc<App>,
     http: &http1::Builder,
     mut stop: watch::Receiver<bool>,
 ) {
-    let mut byte = [0];
-    let first_byte = timeout(app.limits.first_byte, stream.peek(&mut byte));
-    let began = tokio::select! {
-        biased;
-        began = first_byte => matches!(began, Ok(Ok(1))),
-        () = stopped(&mut stop) => false,
+    let write_stall = app.limits.write_stall;
+    let begin = async {
+        let mut byte = [0];
+        let began = stream.peek(&mut byte).await;
+        if !matches!(began, Ok(1)) || stream.set_nodelay(true).is_err() {
+            return None;
+        }
+        let stream = StallLimit::new(stream, write_stall);
+        match &face.tls {
+            None => Some(Stream::Plain(stream)),
+            Some(tls) => tls.acceptor().accept(stream).await.map(Box::new).map(Stream::Tls).ok(),
+        }
     };
-    if !began || stream.set_nodelay(true).is_err() {
-        return;
-    }
+    let begun = tokio::select! {
+        biased;
+        begun = timeout(app.limits.first_byte, begin) => begun.ok().flatten(),
+        () = stopped(&mut stop) => None,
+    };
     let address = peer.ip().to_canonical();
-    let io = TokioIo::new(StallLimit::new(stream, app.limits.write_stall));
+    match begun {
+        None => {}
+        Some(Stream::Plain(stream)) => {
+            let peer = Peer { address, is_encrypted: false };
+            serve(stream, peer, face.listener, app, http, stop).await;
+        }
+        Some(Stream::Tls(stream)) => {
+            let peer = Peer { address, is_encrypted: true };
+            serve(stream, peer, face.listener, app, http, stop).await;
+        }
+    }
+}
+
+/// A connection on which a client has begun to speak.
+enum Stream {
+    Plain(StallLimit),
+    Tls(Box<TlsStream<StallLimit>>),
+}
+
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: Peer,
+    listener: Listener,
+    app: &Arc<App>,
+    http: &http1::Builder,
+    mut stop: watch::Receiver<bool>,
+) {
     let answer = service_fn(|request| async move {
-        Ok::<_, Infallible>(app.answer(face, address, request).await)
+        Ok::<_, Infallible>(app.answer(listener, peer, request).await)
     });
-    let mut connection = pin!(http.serve_connection(io, answer));
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), answer));
     let ended = tokio::select! {
         biased;
         ended = connection.as_mut() => ended,

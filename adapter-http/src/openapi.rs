@@ -117,6 +117,8 @@ fn responses(operation: &Operation) -> Value {
         _ => &["400", "408", "413", "415"],
     };
     let with_access: &[&str] = match operation.access {
+        // Senders prove what the definition asks for.
+        Access::Open if operation.query == Query::Postback => &["401", "403", "429"],
         Access::Open => &[],
         Access::Tenant | Access::Affiliate | Access::Admin => &["401", "429"],
     };

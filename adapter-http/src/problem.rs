@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, time::SystemTime};
 
-use counterfoil_core::{Issue, Reason, Severity, view::Refused};
+use counterfoil_core::{Issue, Reason, RequestId, Severity, view::Refused};
 use hyper::{
     StatusCode,
     header::{ALLOW, CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
@@ -157,6 +157,23 @@ impl Problem {
     pub(crate) fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "a valid bearer token is needed")
             .with(WWW_AUTHENTICATE, "Bearer")
+    }
+
+    /// One answer for every postback that does not prove what its definition asks for.
+    pub(crate) fn unproved(status: StatusCode) -> Self {
+        let detail = "the request does not prove what this postback asks for";
+        let problem = Self::new(status, "unauthorized", detail);
+        match status {
+            StatusCode::UNAUTHORIZED => problem.with(WWW_AUTHENTICATE, "Bearer"),
+            _ => problem,
+        }
+    }
+
+    /// Names the log row.
+    #[must_use]
+    pub(crate) fn of_request(mut self, id: RequestId) -> Self {
+        self.about.request_id = Some(id.to_string());
+        self
     }
 
     /// An affiliate asks for what is not for affiliates (R39).

@@ -10,7 +10,13 @@ use std::{
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{runtime, sync::watch, time::timeout};
 
-use crate::{app::App, config::Config, listener::accept, store::Store, table::Listener};
+use crate::{
+    app::App,
+    config::Config,
+    listener::{Face, accept},
+    store::Store,
+    table::Listener,
+};
 
 /// Reads of administrators that run at once; more wait.
 const READS_MAX: usize = 16;
@@ -117,10 +123,13 @@ impl Server {
         let public = tokio::net::TcpListener::from_std(self.public)?;
         let admin = tokio::net::TcpListener::from_std(self.admin)?;
         let stop_within = self.config.limits.stop;
+        let tls = self.config.tls.clone();
         let app = Arc::new(App::new(self.config, self.store));
         let mut stopping = self.stop.subscribe();
-        tokio::spawn(accept(public, Listener::Public, app.clone(), self.stop.subscribe()));
-        tokio::spawn(accept(admin, Listener::Admin, app, self.stop.subscribe()));
+        let face = Face { listener: Listener::Public, tls };
+        tokio::spawn(accept(public, face, app.clone(), self.stop.subscribe()));
+        let face = Face { listener: Listener::Admin, tls: None };
+        tokio::spawn(accept(admin, face, app, self.stop.subscribe()));
         tokio::select! {
             () = shutdown => {}
             _ = stopping.wait_for(|stop| *stop) => {}

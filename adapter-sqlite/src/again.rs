@@ -33,9 +33,9 @@ pub(crate) fn reread(ruleset: &Ruleset, arrival: &Arrival) -> Request {
 }
 
 /// Whether a refusal cannot follow from the text again and is taken as given: what could not be
-/// decoded is not kept byte for byte, secrets are masked, a link's path is no parameter, what an
-/// edit was refused for came as JSON, and the `date` of an imported row is its time of arrival
-/// rather than a parameter (R52).
+/// decoded is not kept byte for byte, secrets are masked, who sent a request stands in none of its
+/// parameters, a link's path is none either, what an edit was refused for came as JSON, and the
+/// `date` of an imported row is its time of arrival rather than a parameter (R52).
 fn is_beyond_the_text(method: Method, refusal: &Refusal) -> bool {
     let is_masked = matches!(refusal.parameter.as_deref(), Some("token" | "ts" | "sig"));
     let is_unread_edit = method == Method::Admin && refusal.reason != Reason::ConversionNotFound;
@@ -43,6 +43,6 @@ fn is_beyond_the_text(method: Method, refusal: &Refusal) -> bool {
     method == Method::Link
         || is_unread_edit
         || is_date
-        || refusal.reason == Reason::Malformed
+        || matches!(refusal.reason, Reason::Malformed | Reason::Unauthorized)
         || refusal.reason == Reason::ConflictingParameters && is_masked
 }

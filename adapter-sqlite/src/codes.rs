@@ -38,7 +38,7 @@ const RESULTS: [(TransactionResult, i64); 3] = [
 
 const FORMATS: [(RulesFormat, i64); 2] = [(RulesFormat::Toml, 0), (RulesFormat::Json, 1)];
 
-const REASONS: [(Reason, i64); 31] = [
+const REASONS: [(Reason, i64); 32] = [
     (Reason::Malformed, 0),
     (Reason::ConflictingParameters, 1),
     (Reason::UnknownPostback, 2),
@@ -70,6 +70,7 @@ const REASONS: [(Reason, i64); 31] = [
     (Reason::CurrencyUnknown, 28),
     (Reason::NoExchangeRate, 29),
     (Reason::AmountOutOfRange, 30),
+    (Reason::Unauthorized, 31),
 ];
 
 const NOTES: [(Note, i64); 12] = [
@@ -245,7 +246,7 @@ mod tests {
              19 advertiser_mismatch, 20 conditions_not_met, 21 duplicate, 22 pairing_conflict, \
              23 click_expired, 24 unknown_commission, 25 commission_mismatch, \
              26 conversion_not_found, 27 external_id_taken, 28 currency_unknown, \
-             29 no_exchange_rate, 30 amount_out_of_range",
+             29 no_exchange_rate, 30 amount_out_of_range, 31 unauthorized",
         );
     }
 }

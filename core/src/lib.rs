@@ -35,6 +35,7 @@ extern crate alloc;
 mod amount;
 mod announce;
 mod answer;
+mod authentication;
 mod breaker;
 mod commission;
 mod conversion;
@@ -80,6 +81,7 @@ pub mod view;
 mod words;
 
 pub use answer::{POINTER_SEGMENTS_MAX, ReadAnswer, read_answer};
+pub use authentication::{AuthFailure, Authentication, Proof, Signed, WebhookHeaders};
 pub use breaker::{Breaker, BreakerState};
 pub use conversion::{
     Conversion, ConversionType, ExternalId, ExternalIdError, Method, Origin, Params,

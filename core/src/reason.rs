@@ -21,6 +21,8 @@ pub enum Reason {
     ConflictingParameters,
     /// No active definition answers to this (R13).
     UnknownPostback,
+    /// The request does not prove what the definition asks for (R49). Only an adapter decides this.
+    Unauthorized,
     /// An identifier still looks like a macro (R6).
     UnresolvedMacro,
     /// An identifier does not have its form (R1).
@@ -81,10 +83,11 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of the ladder.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::Malformed,
         Self::ConflictingParameters,
         Self::UnknownPostback,
+        Self::Unauthorized,
         Self::UnresolvedMacro,
         Self::InvalidIdentifier,
         Self::InvalidAmount,
@@ -121,6 +124,7 @@ impl Reason {
             Self::Malformed => "malformed",
             Self::ConflictingParameters => "conflicting_parameters",
             Self::UnknownPostback => "unknown_postback",
+            Self::Unauthorized => "unauthorized",
             Self::UnresolvedMacro => "unresolved_macro",
             Self::InvalidIdentifier => "invalid_identifier",
             Self::InvalidAmount => "invalid_amount",

@@ -11,6 +11,7 @@ use alloc::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    authentication::Authentication,
     conversion::{ConversionType, Source},
     currency::Currency,
     dialects::{DIALECTS, Dialect},
@@ -139,6 +140,8 @@ pub struct PostbackDefinition {
     pub id: PostbackId,
     /// Whether it accepts anything at all.
     pub active: bool,
+    /// How a request proves who sends it (R49).
+    pub authentication: Authentication,
     /// What must hold for a request to be accepted (R19).
     pub conditions: PostbackConditions,
     /// The dialect that requests are written in.
@@ -161,12 +164,13 @@ pub struct PostbackDefinition {
 }
 
 impl PostbackDefinition {
-    /// A definition that accepts everything: native, without conditions or limits, key
+    /// A definition that accepts everything: native, of anyone, without conditions or limits, key
     /// `external`, repeats refused.
     pub(crate) fn open(id: PostbackId) -> Self {
         Self {
             id,
             active: true,
+            authentication: Authentication::default(),
             conditions: PostbackConditions::default(),
             dialect: Dialect::native(),
             default_type: None,
@@ -453,8 +457,10 @@ impl Ruleset {
         let steps = self.postbacks.iter().flat_map(|postback| &postback.steps);
         let calls = self.tracking_apis.iter().map(|api| &api.call).chain(steps);
         let affiliates = self.affiliates.values();
+        let senders = self.postbacks.iter().flat_map(|postback| postback.authentication.secrets());
         self.api_tokens
             .iter()
+            .chain(senders)
             .chain(affiliates.flat_map(|affiliate| &affiliate.api_tokens))
             .chain(self.tracking_apis.iter().flat_map(|api| &api.sign))
             .chain(calls.flat_map(|call| call.request.secrets()))

@@ -124,7 +124,7 @@ impl SignedMessage<'_> {
         if self.id.is_empty() || self.id.contains('.') {
             return Err(SignatureError::Id);
         }
-        let at = self.signed_at().ok_or(SignatureError::Timestamp)?;
+        let at = moment(self.timestamp).ok_or(SignatureError::Timestamp)?;
         if now.since(at).max(at.since(now)) > tolerance {
             return Err(SignatureError::TooFar);
         }
@@ -144,14 +144,15 @@ impl SignedMessage<'_> {
         }
         Err(SignatureError::NoMatch)
     }
+}
 
-    fn signed_at(&self) -> Option<Timestamp> {
-        if !self.timestamp.bytes().all(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
-        let seconds: i64 = self.timestamp.parse().ok()?;
-        Some(Timestamp::from_ms(seconds.checked_mul(1000)?))
+/// The moment that a text of Unix seconds names.
+pub(crate) fn moment(text: &str) -> Option<Timestamp> {
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
     }
+    let seconds: i64 = text.parse().ok()?;
+    Some(Timestamp::from_ms(seconds.checked_mul(1000)?))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! stop.
 
 mod config;
+mod exposure;
 mod logging;
 mod reload;
 
@@ -37,7 +38,8 @@ Examples:
   counterfoil serve --rules rules/ --db acme.db --listen 0.0.0.0:8080 --secrets /etc/counterfoil
   counterfoil serve --config /etc/counterfoil.toml
   counterfoil serve --rules rules.toml --db acme.db --allow-destination 127.0.0.1/32
-  kill -HUP $(pidof counterfoil)                    read the rules files again
+  counterfoil serve --config counterfoil.toml --tls-cert chain.pem --tls-key key.pem
+  kill -HUP $(pidof counterfoil)                    read rules and certificate again
   kill -TERM $(pidof counterfoil)                   finish what runs, then stop";
 
 /// Serve postbacks, pixels, affiliate links and the admin API
@@ -70,6 +72,16 @@ pub(crate) struct Arguments {
     /// Where administrators come in [default: 127.0.0.1:8081]
     #[arg(long, value_name = "ADDRESS", env = "COUNTERFOIL_ADMIN_LISTEN", value_parser = address)]
     admin_listen: Option<SocketAddr>,
+    /// The certificate of the public listener (PEM), with those that vouch for it
+    #[arg(long, value_name = "FILE", env = "COUNTERFOIL_TLS_CERT")]
+    tls_cert: Option<PathBuf>,
+    /// The private key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", env = "COUNTERFOIL_TLS_KEY")]
+    tls_key: Option<PathBuf>,
+    /// Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed, as in 10.0.0.0/8
+    #[arg(long, value_name = "CIDR", num_args = 1.., env = "COUNTERFOIL_TRUSTED_PROXY",
+          value_delimiter = ',', value_parser = destinations::network)]
+    trusted_proxy: Vec<IpNet>,
     /// The folder with the secrets, one file each, `admin_token` among them
     #[arg(long, value_name = "DIR", env = "COUNTERFOIL_SECRETS")]
     secrets: Option<PathBuf>,
@@ -103,6 +115,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let role = database::serving_role(settings.listen, settings.admin_listen);
     let store = EmbeddedStore::new(database::own(&settings.db, role)?);
     let store = Arc::new(store);
+    exposure::warn_of_listeners(&settings);
     reload::start_rules(store.store(), &files, &settings, &secrets)?;
     let dispatcher = dispatcher(&settings, &secrets, &store)?;
     let server = bind(&settings, &secrets, &store, dispatcher.metrics())?;
@@ -170,6 +183,8 @@ fn bind(
     let mut config = Config::new(admin_token(secrets)?);
     config.listen = settings.listen;
     config.admin_listen = settings.admin_listen;
+    config.tls.clone_from(&settings.tls);
+    config.trusted_proxies.clone_from(&settings.trusted_proxies);
     config.secrets = look_up(secrets);
     config.dispatch = Some(metrics);
     Server::bind(config, Arc::clone(store) as _).map_err(|error: BindError| {
@@ -196,13 +211,15 @@ fn admin_token(secrets: &Secrets) -> Result<Secret, Failure> {
 
 /// Where a server listens.
 struct Addresses {
+    scheme: &'static str,
     public: SocketAddr,
     admin: SocketAddr,
 }
 
 impl Addresses {
-    fn of(server: &Server) -> Result<Self, Failure> {
+    fn of(server: &Server, settings: &Settings) -> Result<Self, Failure> {
         Ok(Self {
+            scheme: if settings.tls.is_some() { "https" } else { "http" },
             public: server.public_addr().map_err(Failure::could_not)?,
             admin: server.admin_addr().map_err(Failure::could_not)?,
         })
@@ -210,11 +227,11 @@ impl Addresses {
 
     /// Tells them: for people at the start of their log, or as a line of JSON like others.
     fn announce(&self, log_format: LogFormat) {
-        let Self { public, admin } = self;
+        let Self { scheme, public, admin } = self;
         match log_format {
             LogFormat::Json => tracing::info!(%public, %admin, "listening"),
             LogFormat::Text => {
-                output::tell(format_args!("public  http://{public}"));
+                output::tell(format_args!("public  {scheme}://{public}"));
                 output::tell(format_args!("admin   http://{admin}"));
             }
         }
@@ -231,7 +248,7 @@ fn serve(
     secrets: &Secrets,
 ) -> Result<ExitCode, Failure> {
     let timer = AutoSetTimer::start(Arc::clone(store)).map_err(Failure::could_not)?;
-    let addresses = Addresses::of(&server)?;
+    let addresses = Addresses::of(&server, settings)?;
     let dispatching = dispatcher.start().map_err(dispatch_failure)?;
     let until_stopped = async {
         let Ok(mut signals) = Signals::listen() else {

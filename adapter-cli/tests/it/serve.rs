@@ -341,3 +341,84 @@ fn a_second_signal_ends_it_at_once() {
     server.signal("INT");
     assert_eq!(server.wait().code(), Some(130));
 }
+
+#[test]
+fn senders_are_asked_for_a_token_and_what_is_open_is_told() {
+    let auth = "[[postback]]\nid = \"global\"\nauth.tokens = [\"{secret:shop}\"]\n";
+    let sandbox = Sandbox::new().file("rules.toml", &format!("{RULES}\n{auth}"));
+    let serve = Server::ARGUMENTS.join(" ");
+    sandbox.run(&serve).code(1).stderr_has("there is no secret `shop`");
+    let mut command = sandbox.command();
+    command.args(Server::ARGUMENTS).env("COUNTERFOIL_SECRET_SHOP", "canary-shop");
+    command.args(["--trusted-proxy", "127.0.0.1"]);
+    let server = Server::spawn(command);
+    let pcid = server.click();
+    let sale = format!("/api/acme/postbacks/handle?pcid={pcid}&type=sale&value=100");
+    assert_eq!(server.get(&sale).status, 401);
+    assert_eq!(server.get(&format!("{sale}&token=canary-other")).status, 401);
+    let answer = server.get(&format!("{sale}&token=canary-shop"));
+    assert_eq!(answer.json()["outcome"], "created");
+    let listed = sandbox.run("requests --db acme.db --format json").code(0);
+    listed.stdout_has("unauthorized").stdout_has("there is no token");
+    sandbox.run("requests --db acme.db --reason unauthorized").code(0).stdout_has("unauthorized");
+    sandbox.run("replay --db acme.db").code(0);
+    assert!(!server.has_said("may send these postbacks"));
+    assert!(!server.admin("/metrics").body.contains("canary"));
+    assert!(!server.has_said("canary"));
+    for entry in fs::read_dir(sandbox.path(".")).expect("the folder") {
+        let path = entry.expect("a file").path();
+        let bytes = fs::read(&path).expect("a file");
+        let found = bytes.windows(b"canary".len()).any(|part| part == b"canary");
+        assert!(!found, "{}", path.display());
+    }
+
+    fs::write(sandbox.path("rules.toml"), RULES).unwrap();
+    server.signal("HUP");
+    server.wait_for("may send these postbacks");
+    server.wait_for("the rules were read again");
+    assert_eq!(server.get(&format!("{sale}&external_id=2")).json()["outcome"], "created");
+}
+
+#[test]
+fn listeners_that_anyone_reaches_in_clear_text_are_told() {
+    let sandbox = Sandbox::with_rules();
+    let mut command = sandbox.command();
+    command.args(["serve", "--rules", "rules.toml", "--db", "acme.db"]);
+    command.args(["--listen", "0.0.0.0:0", "--admin-listen", "0.0.0.0:0"]);
+    let server = Server::spawn(command);
+    server.wait_for("plain HTTP on a public address");
+    server.wait_for("the admin listener is not on loopback");
+    server.wait_for("may send these postbacks");
+    assert!(!Server::start(&Sandbox::with_rules()).has_said("WARN"));
+}
+
+#[test]
+fn tls_needs_a_certificate_and_its_key() {
+    let sandbox = Sandbox::with_rules().file("empty.pem", "");
+    let serve = Server::ARGUMENTS.join(" ");
+    let ran = sandbox.run(&format!("{serve} --tls-cert empty.pem")).code(2);
+    ran.stderr_has("TLS has a certificate alone").stderr_has("--tls-key");
+    let ran = sandbox.run(&format!("{serve} --tls-key empty.pem")).code(2);
+    ran.stderr_has("--tls-cert");
+    let both = format!("{serve} --tls-cert empty.pem --tls-key empty.pem");
+    sandbox.run(&both).code(1).stderr_has("there is no certificate in PEM in `empty.pem`");
+    let ran = sandbox.run(&format!("{serve} --trusted-proxy shop.example")).code(2);
+    ran.stderr_has("10.0.0.0/8");
+}
+
+#[test]
+fn a_hangup_reads_the_certificate_again() {
+    let made = rcgen::generate_simple_self_signed(["track.example".to_owned()]).unwrap();
+    let key = made.signing_key.serialize_pem();
+    let sandbox = Sandbox::with_rules().file("c.pem", &made.cert.pem()).file("k.pem", &key);
+    let mut command = sandbox.command();
+    command.args(Server::ARGUMENTS).args(["--tls-cert", "c.pem", "--tls-key", "k.pem"]);
+    let server = Server::spawn(command);
+    assert!(server.has_said("public  https://127.0.0.1:"));
+    server.signal("HUP");
+    server.wait_for("the certificate was read again");
+    fs::write(sandbox.path("k.pem"), "no key").unwrap();
+    server.signal("HUP");
+    server.wait_for("the certificate was not replaced");
+    assert!(!server.has_said(key.lines().nth(1).unwrap()));
+}

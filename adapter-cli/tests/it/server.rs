@@ -79,7 +79,8 @@ impl Server {
 
     /// The address behind a word, in a line for people or in one of JSON.
     fn address(&self, word: &str) -> SocketAddr {
-        let forms = [format!("{word:<6}  http://"), format!("\"{word}\":\"")];
+        let of = |scheme: &str| format!("{word:<6}  {scheme}://");
+        let forms = [of("http"), of("https"), format!("\"{word}\":\"")];
         let line = self.wait_for_any(&forms);
         let after = forms.iter().find_map(|form| line.split_once(form.as_str()));
         let (_, after) = after.expect(&line);

@@ -137,6 +137,8 @@ struct Definition<'r> {
     dialect: &'static str,
     default_type: Option<&'r str>,
     answer: &'static str,
+    /// What its senders must prove; nothing: anyone may send.
+    auth: Vec<&'static str>,
     dedup: Dedup,
 }
 
@@ -160,6 +162,7 @@ impl<'r> Definition<'r> {
                 AnswerStyle::Ok => "ok",
                 AnswerStyle::Strict => "strict",
             },
+            auth: definition.authentication.sections(),
             dedup: Dedup {
                 key: definition.dedup.key.name(),
                 on_repeat: definition.dedup.on_repeat.name(),

@@ -2,15 +2,16 @@
 
 use counterfoil_core::{
     AnswerStyle, Arrival, Dialect, Incoming, Method, Outcome, Pairs, PostbackDefinition, Refusal,
-    Request, Ruleset, decode, logged_text, masked_text, parse, select, view,
+    Request, Ruleset, Timestamp, decode, logged_text, masked_text, parse, select, view,
 };
 use hyper::{StatusCode, body};
 
 use crate::{
     answer::{self, Answer},
-    app::Call,
+    app::{Call, now},
     body::parameters,
     problem::Problem,
+    proof,
     store::Decided,
 };
 
@@ -30,7 +31,7 @@ pub(crate) async fn dialect(call: &Call<'_>, body: body::Incoming) -> Result<Ans
 pub(crate) async fn pixel(call: &Call<'_>) -> Result<Answer, Problem> {
     let incoming =
         Incoming { method: Method::Pixel, dialect: None, query: call.query(), body: None };
-    decide(call, &incoming).await?;
+    decide(call, &incoming, &[]).await?;
     Ok(answer::pixel())
 }
 
@@ -49,7 +50,7 @@ async fn server_to_server(
         query: call.query(),
         body: parameters(&call.head.headers, &bytes)?,
     };
-    let (decided, manner) = decide(call, &incoming).await?;
+    let (decided, manner) = decide(call, &incoming, &bytes).await?;
     Ok(answered(&decided, &manner))
 }
 
@@ -66,9 +67,15 @@ fn answered(decided: &Decided, manner: &Manner) -> Answer {
     }
 }
 
-async fn decide(call: &Call<'_>, incoming: &Incoming<'_>) -> Result<(Decided, Manner), Problem> {
+async fn decide(
+    call: &Call<'_>,
+    incoming: &Incoming<'_>,
+    body: &[u8],
+) -> Result<(Decided, Manner), Problem> {
     let rules = call.rules()?;
-    let read = read(&rules.ruleset, incoming);
+    let (ruleset, received_at) = (rules.ruleset.clone(), now());
+    let sent = Sent { call, incoming, body, received_at };
+    let read = read(&ruleset, &sent)?;
     let arrival = Arrival {
         request: read.request,
         method: incoming.method,
@@ -76,15 +83,30 @@ async fn decide(call: &Call<'_>, incoming: &Incoming<'_>) -> Result<(Decided, Ma
         query: read.query,
         remote_addr: Some(call.peer.to_string().into()),
     };
-    let decided = call.submit(rules, arrival).await?;
-    Ok((decided, read.manner))
+    let decided = call.submit_at(rules, arrival, received_at).await?;
+    match read.definition {
+        Some(definition) if proof::is_refused(&decided) => {
+            Err(proof::refused(definition).of_request(decided.request_id))
+        }
+        _ => Ok((decided, read.manner)),
+    }
+}
+
+/// A postback as it came.
+struct Sent<'a> {
+    call: &'a Call<'a>,
+    incoming: &'a Incoming<'a>,
+    body: &'a [u8],
+    received_at: Timestamp,
 }
 
 /// A postback, read as far as it could be.
-struct Read {
+struct Read<'r> {
     request: Request,
     /// What the log row keeps.
     query: String,
+    /// The definition that decides; none where none was found.
+    definition: Option<&'r PostbackDefinition>,
     manner: Manner,
 }
 
@@ -110,25 +132,30 @@ impl Manner {
     }
 }
 
-fn read(ruleset: &Ruleset, incoming: &Incoming<'_>) -> Read {
-    let unreadable = |refusal: Refusal, query, manner| Read {
-        request: Request::Unreadable(refusal.into()),
-        query,
-        manner,
+fn read<'r>(ruleset: &'r Ruleset, sent: &Sent<'_>) -> Result<Read<'r>, Problem> {
+    let incoming = sent.incoming;
+    let unknown = |refusal: Refusal, query| {
+        let request = Request::Unreadable(refusal.into());
+        Ok(Read { request, query, definition: None, manner: Manner::native() })
     };
     let pairs = match decode(incoming) {
         Ok(pairs) => pairs,
-        Err(refusal) => return unreadable(refusal, logged_text(incoming), Manner::native()),
+        Err(refusal) => return unknown(refusal, logged_text(incoming)),
     };
     let query = masked_text(&pairs);
     let definition = match select(ruleset, incoming, &pairs) {
         Ok(definition) => definition,
-        Err(refusal) => return unreadable(refusal, query, Manner::native()),
+        Err(refusal) => return unknown(refusal, query),
     };
     let manner = Manner::of(definition, &pairs);
-    // The definition's authentication belongs here: before any value is looked at (R49).
-    match parse(ruleset, definition, incoming.method, &pairs) {
-        Ok(postback) => Read { request: Request::Postback(postback.into()), query, manner },
-        Err(refusal) => unreadable(refusal, query, manner),
-    }
+    let Sent { call, body, received_at, .. } = *sent;
+    let (request, query) =
+        match proof::check(call, definition, incoming, &pairs, body, received_at)? {
+            Some(refusal) => (Request::Unreadable(refusal.into()), proof::kept(query)),
+            None => match parse(ruleset, definition, incoming.method, &pairs) {
+                Ok(postback) => (Request::Postback(postback.into()), query),
+                Err(refusal) => (Request::Unreadable(refusal.into()), query),
+            },
+        };
+    Ok(Read { request, query, definition: Some(definition), manner })
 }

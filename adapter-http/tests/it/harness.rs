@@ -19,8 +19,14 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) const ADMIN_TOKEN: &str = "canary-admin-token";
 pub(crate) const TENANT_TOKEN: &str = "canary-tenant-token";
+pub(crate) const SHOP_TOKEN: &str = "canary-shop-token";
+pub(crate) const SHOP_KEY: &str = "canary-shop-key";
+pub(crate) const SHOP_WEBHOOK: &str = "whsec_Y2FuYXJ5LXNob3Atd2ViaG9vay1zaWduaW5nLWtleSE=";
 /// The secrets of rules, by name.
-const SECRETS: [(&str, &str); 4] = [
+const SECRETS: [(&str, &str); 7] = [
+    ("shop_token", SHOP_TOKEN),
+    ("shop_key", SHOP_KEY),
+    ("shop_webhook", SHOP_WEBHOOK),
     ("acme_api", TENANT_TOKEN),
     ("bo_api", "canary-bo-token"),
     ("eve_api", "canary-eve-token"),

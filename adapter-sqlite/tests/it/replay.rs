@@ -78,6 +78,34 @@ fn a_request_that_was_read_with_older_rules_is_read_again() {
     assert_eq!(db.reader().replay().unwrap().differences, []);
 }
 
+/// Nobody authenticates a log row again, neither for a replay nor because the rules changed while
+/// the request waited: what the row keeps would pass, or is cut.
+#[test]
+fn requests_that_proved_nothing_stay_refused() {
+    let db = Db::new();
+    let pcid = db.click(at(0));
+    let before = db.ruleset();
+    let rules = format!("{RULES}\n# other rules\n");
+    db.store().install_rules(None, &rules, RulesFormat::Toml, at(1)).unwrap();
+    let refusal = Refusal::new(Reason::Unauthorized, "there is no token").about("token");
+    let arrival = Arrival {
+        request: Request::Unreadable(refusal.clone().into()),
+        method: Method::S2s,
+        dialect: None,
+        query: format!("pcid={pcid}&type=sale&value=10&note=%E2%8"),
+        remote_addr: None,
+    };
+    for ruleset in [before, db.ruleset()] {
+        let arrival = arrival.clone();
+        let submission = counterfoil_sqlite::Submission { ruleset, arrival, received_at: at(2) };
+        let decided = db.store().submit_wait(submission).unwrap();
+        assert_eq!(decided.decision.refusal.as_ref(), Some(&refusal));
+    }
+    assert_eq!(db.number("SELECT count(*) FROM conversions"), 1);
+    let report = db.reader().replay().unwrap();
+    assert_eq!((report.requests, report.differences), (2, vec![]));
+}
+
 /// Links and edits that were refused before they were submitted have log rows from which they
 /// could not be told again: their refusals stand.
 #[test]

@@ -122,13 +122,14 @@ const POSTBACK: Kind = Kind {
         "dialect",
         "default_type",
         "answer",
+        "auth",
         "https_only",
         "status",
         "dedup",
         "limits",
         "step",
     ],
-    later: &["auth"],
+    later: &[],
 };
 const TRACKING_API: Kind = Kind {
     what: "tracking API",

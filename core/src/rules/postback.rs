@@ -3,6 +3,7 @@
 use alloc::{boxed::Box, collections::BTreeMap, format, vec::Vec};
 
 use super::{
+    auth::authentication,
     call::{CALL_KEYS, call},
     commission::{result, source},
     item::{Item, Table},
@@ -41,7 +42,6 @@ fn postback(
     names: &Names<'_>,
 ) -> Option<PostbackDefinition> {
     check_id(table, id.as_ref());
-    check_https(table);
     let conditions = PostbackConditions {
         sources: table.condition("sources", source),
         types: table.get("types").and_then(|item| item.set(|item| names.types(item))),
@@ -53,11 +53,13 @@ fn postback(
     let dialect = table.get("dialect").and_then(|item| dialect(&item));
     let status = table.get("status").map(|item| status(&item, names));
     let (key, on_repeat) = table.get("dedup").map_or((None, None), |item| dedup(&item));
+    let repeat_key = key.unwrap_or(dialect.unwrap_or_else(Dialect::native).dedup.key);
     let limits = table.get("limits").and_then(|item| limits(&item, names));
     let default_type = table.get("default_type");
     let default_type = default_type.and_then(|item| default_type_of(&item, names));
     let definition = PostbackDefinition {
         active: table.flag_or("active", true),
+        authentication: authentication(table, repeat_key),
         conditions,
         answer: answer.unwrap_or(AnswerStyle::Ok),
         status: status.unwrap_or_default(),
@@ -77,15 +79,6 @@ fn check_id(table: &Table<'_>, id: Option<&PostbackId>) {
     {
         let message = format!("`{BUILT_IN_POSTBACK}` is the definition for what comes from inside");
         item.error(message, "choose another id");
-    }
-}
-
-fn check_https(table: &Table<'_>) {
-    let Some(item) = table.get("https_only") else {
-        return;
-    };
-    if item.flag() == Some(true) {
-        item.error("`https_only = true` is not available in this version", "remove it");
     }
 }
 

@@ -33,6 +33,7 @@ pub(super) fn warn(names: &Names<'_>, ruleset: &Ruleset) {
     unpaid_offers(names, &paying);
     differing_keys(names, ruleset, &definitions);
     unknown_rates(names, ruleset);
+    way_around(names, ruleset);
     unnamed_clicks(names, ruleset, &definitions);
 }
 
@@ -276,6 +277,27 @@ fn unknown_rates(names: &Names<'_>, ruleset: &Ruleset) {
             let message = format!("{currency} is allowed, but there is no rate from it");
             item.warning(message, format!("add `[[exchange_rate]]` with from = \"{currency}\""));
         }
+    }
+}
+
+/// A definition that asks for proof is no gain where the global one accepts anyone.
+fn way_around(names: &Names<'_>, ruleset: &Ruleset) {
+    let active = || ruleset.postbacks.iter().filter(|definition| definition.active);
+    let is_open = |definition: &PostbackDefinition| {
+        definition.id.as_str() == GLOBAL_POSTBACK && !definition.authentication.is_required()
+    };
+    if !active().any(is_open) {
+        return;
+    }
+    for ((table, _), definition) in names.postbacks.tables.iter().zip(&ruleset.postbacks) {
+        let Some(item) = table.get("auth").filter(|_| definition.active) else {
+            continue;
+        };
+        let message = format!(
+            "whoever leaves `id` out is asked for nothing: `{GLOBAL_POSTBACK}` has no `auth`"
+        );
+        let hint = "give it one, or remove the global postback: id = \"global\", active = false";
+        item.warning(message, hint);
     }
 }
 

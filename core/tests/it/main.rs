@@ -6,6 +6,7 @@
     reason = "a test fails by a panic, also outside of test functions"
 )]
 
+mod authentication;
 mod dialects;
 mod outbound;
 mod reading;

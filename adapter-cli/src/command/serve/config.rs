@@ -2,7 +2,7 @@
 
 use std::{fs, net::SocketAddr, path::PathBuf};
 
-use counterfoil_http::IpNet;
+use counterfoil_http::{IpNet, Tls};
 use serde::Deserialize;
 
 use super::{Arguments, logging::LogFormat};
@@ -19,6 +19,10 @@ struct File {
     db: Option<PathBuf>,
     listen: Option<SocketAddr>,
     admin_listen: Option<SocketAddr>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    #[serde(default)]
+    trusted_proxy: Vec<String>,
     secrets: Option<PathBuf>,
     #[serde(default)]
     allow_destination: Vec<String>,
@@ -40,6 +44,10 @@ pub(super) struct Settings {
     pub(super) listen: SocketAddr,
     /// The admin address.
     pub(super) admin_listen: SocketAddr,
+    /// The certificate of the public listener.
+    pub(super) tls: Option<Tls>,
+    /// The proxies that are believed.
+    pub(super) trusted_proxies: Vec<IpNet>,
     /// The folder of secrets.
     pub(super) secrets: Option<PathBuf>,
     /// Networks that messages may reach although they are not public.
@@ -79,10 +87,18 @@ impl Settings {
         let db = arguments.db.clone().or(file.db).ok_or_else(|| {
             Failure::usage("there is no database to write to").hint("name one with --db FILE")
         })?;
-        let allowed = match arguments.allow_destination.is_empty() {
-            true => networks(&file.allow_destination)?,
-            false => arguments.allow_destination.clone(),
+        let networks = |given: &[IpNet], texts: &[String], name| match given.is_empty() {
+            true => networks(texts, name),
+            false => Ok(given.to_vec()),
         };
+        let allowed =
+            networks(&arguments.allow_destination, &file.allow_destination, "allow-destination")?;
+        let trusted_proxies =
+            networks(&arguments.trusted_proxy, &file.trusted_proxy, "trusted-proxy")?;
+        let tls = tls(
+            arguments.tls_cert.clone().or(file.tls_cert),
+            arguments.tls_key.clone().or(file.tls_key),
+        )?;
         let log = || std::env::var("RUST_LOG").ok();
         Ok(Self {
             rules,
@@ -90,6 +106,8 @@ impl Settings {
             db,
             listen: arguments.listen.or(file.listen).unwrap_or(LISTEN),
             admin_listen: arguments.admin_listen.or(file.admin_listen).unwrap_or(ADMIN_LISTEN),
+            tls,
+            trusted_proxies,
             secrets: arguments.secrets.clone().or(file.secrets),
             allowed,
             ca_file: arguments.ca_file.clone().or(file.ca_file),
@@ -99,10 +117,32 @@ impl Settings {
     }
 }
 
-fn networks(texts: &[String]) -> Result<Vec<IpNet>, Failure> {
+fn tls(certificate: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<Tls>, Failure> {
+    match (certificate, key) {
+        (None, None) => Ok(None),
+        (Some(certificate), Some(key)) => {
+            let tls = Tls::load(certificate, key).map_err(|error| {
+                let hint = "both are files in PEM: the certificate with those that vouch for it, \
+                            and its private key";
+                Failure::could_not(error).hint(hint)
+            })?;
+            Ok(Some(tls))
+        }
+        (given, _) => {
+            let (there, missing) = match given {
+                Some(_) => ("certificate", "--tls-key FILE"),
+                None => ("key", "--tls-cert FILE"),
+            };
+            Err(Failure::usage(format_args!("TLS has a {there} alone"))
+                .hint(format_args!("name the other half with {missing}")))
+        }
+    }
+}
+
+fn networks(texts: &[String], name: &str) -> Result<Vec<IpNet>, Failure> {
     let read = |text: &String| {
         destinations::network(text).map_err(|hint| {
-            let what = format_args!("`{text}` of allow-destination is no network");
+            let what = format_args!("`{text}` of {name} is no network");
             Failure::could_not(what).hint(hint)
         })
     };

@@ -1,11 +1,12 @@
-//! The rules of a running server: at its start, and again when it is asked to read them.
+//! The rules of a running server: at its start, and again when it is asked to read them; then its
+//! certificate too.
 
 use std::collections::BTreeSet;
 
 use counterfoil_core::{Ruleset, SecretName};
 use counterfoil_sqlite::{Installed, Rules, Store};
 
-use super::config::Settings;
+use super::{config::Settings, exposure};
 use crate::{
     database, destinations,
     failure::Failure,
@@ -25,7 +26,7 @@ pub(super) fn start_rules(
     secrets: &Secrets,
 ) -> Result<(), Failure> {
     require_secrets(files.iter().filter_map(RulesFile::rules), secrets)?;
-    warn_of_refused(files.iter().filter_map(RulesFile::rules), settings);
+    warn_of(files.iter().filter_map(RulesFile::rules), settings);
     if files.is_empty() {
         let stored = database::install_all(store, &[])?;
         if stored.is_empty() {
@@ -33,7 +34,7 @@ pub(super) fn start_rules(
                 .hint("name rules files with --rules"));
         }
         require_secrets(stored.iter().map(|rules| &**rules.ruleset()), secrets)?;
-        warn_of_refused(stored.iter().map(|rules| &**rules.ruleset()), settings);
+        warn_of(stored.iter().map(|rules| &**rules.ruleset()), settings);
     }
     database::check_all(store, files)?;
     for file in files {
@@ -46,6 +47,7 @@ pub(super) fn start_rules(
 
 /// Reads the files again. Rules with mistakes change nothing: the ones before go on.
 pub(super) fn again(store: &Store, settings: &Settings, secrets: &Secrets) {
+    read_certificate_again(settings);
     if settings.rules_from_db {
         return tracing::warn!("the rules come from the database: there is no file to read again");
     }
@@ -58,6 +60,18 @@ pub(super) fn again(store: &Store, settings: &Settings, secrets: &Secrets) {
     }
 }
 
+fn read_certificate_again(settings: &Settings) {
+    let Some(tls) = &settings.tls else {
+        return;
+    };
+    match tls.reload() {
+        Ok(()) => tracing::info!("the certificate was read again"),
+        Err(error) => {
+            tracing::error!(%error, "the certificate was not replaced: the one before goes on");
+        }
+    }
+}
+
 /// All files are checked before the first of them runs.
 fn read_again(
     store: &Store,
@@ -66,7 +80,7 @@ fn read_again(
 ) -> Result<Vec<String>, Failure> {
     let files = rules_files::load(&settings.rules)?;
     require_secrets(files.iter().filter_map(RulesFile::rules), secrets)?;
-    warn_of_refused(files.iter().filter_map(RulesFile::rules), settings);
+    warn_of(files.iter().filter_map(RulesFile::rules), settings);
     database::check_all(store, &files)?;
     let mut versions = Vec::new();
     for file in &files {
@@ -107,6 +121,11 @@ fn warn_of_idle_tenants(store: &Store) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+fn warn_of<'a>(rulesets: impl Iterator<Item = &'a Ruleset> + Clone, settings: &Settings) {
+    warn_of_refused(rulesets.clone(), settings);
+    exposure::warn_of_open(rulesets, settings);
 }
 
 /// Destinations that are going to be refused are told before the first message dies of it.

@@ -1,0 +1,87 @@
+//! What an inbound postback shows of who sent it, and what its definition says to that (R49).
+
+use counterfoil_core::{
+    Incoming, Pairs, PostbackDefinition, Proof, Reason, Refusal, Timestamp, WebhookHeaders,
+};
+use hyper::{HeaderMap, Method, StatusCode};
+
+use crate::{app::Call, auth::bearer, problem::Problem, store::Decided};
+
+/// The most bytes that the log keeps of a request that nobody vouches for: a flood of them may not
+/// fill the disk.
+const KEPT_LEN_MAX: usize = 1024;
+
+/// Lets those pass who prove what the definition asks for. A refusal is for the log, and a problem
+/// is told where the log keeps nothing.
+///
+/// # Errors
+/// 429 after too many failures of the address, and 401 or 403 once the log has its share of them.
+pub(crate) fn check(
+    call: &Call<'_>,
+    definition: &PostbackDefinition,
+    incoming: &Incoming<'_>,
+    pairs: &Pairs<'_>,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<Option<Refusal>, Problem> {
+    let asked = &definition.authentication;
+    if !asked.is_required() {
+        return Ok(None);
+    }
+    call.app.guard.refuse_too_many(call.peer)?;
+    let headers = &call.head.headers;
+    let is_post = call.head.method == Method::POST;
+    let proof = Proof {
+        is_encrypted: call.is_encrypted,
+        address: call.peer,
+        bearer: bearer(headers),
+        pairs,
+        query: incoming.query,
+        webhook: webhook_headers(headers),
+        body: is_post.then_some(body),
+        now,
+    };
+    let guard = &call.app.guard;
+    let Err(failure) = asked.verify(&proof, |name| guard.secret(name)) else {
+        return Ok(None);
+    };
+    if guard.count_failure(call.peer) {
+        return Ok(Some(failure.refusal()));
+    }
+    Err(refused(definition))
+}
+
+/// What is told of every failure: the same for all of one definition, whatever failed.
+pub(crate) fn refused(definition: &PostbackDefinition) -> Problem {
+    let status = match definition.authentication.takes_credentials() {
+        true => StatusCode::UNAUTHORIZED,
+        false => StatusCode::FORBIDDEN,
+    };
+    Problem::unproved(status)
+}
+
+/// Whether a decision is that of a request which proved nothing.
+pub(crate) fn is_refused(decided: &Decided) -> bool {
+    let refusal = decided.decision.refusal.as_ref();
+    refusal.is_some_and(|refusal| refusal.reason == Reason::Unauthorized)
+}
+
+/// What the log keeps of the parameters of a request that proved nothing. Nothing reads it again:
+/// its refusal stands.
+pub(crate) fn kept(mut query: String) -> String {
+    let mut end = query.len().min(KEPT_LEN_MAX);
+    while !query.is_char_boundary(end) {
+        end -= 1;
+    }
+    query.truncate(end);
+    query
+}
+
+fn webhook_headers(headers: &HeaderMap) -> Option<WebhookHeaders<'_>> {
+    let text = |name: &str| headers.get(name)?.to_str().ok();
+    Some(WebhookHeaders {
+        id: text("webhook-id")?,
+        timestamp: text("webhook-timestamp")?,
+        signature: text("webhook-signature")?,
+    })
+}
