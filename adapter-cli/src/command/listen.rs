@@ -96,12 +96,8 @@ fn key(arguments: &Arguments) -> Result<Option<SigningKey>, Failure> {
         return Ok(None);
     };
     let secrets = Secrets::new(arguments.secrets.clone())?;
-    let value =
-        secrets.value(name).map_err(|error| Failure::could_not(&error).hint(error.hint()))?;
-    let key = SigningKey::parse(&value).map_err(|error| {
-        Failure::could_not(format_args!("the secret `{name}` cannot verify: {error}"))
-    })?;
-    Ok(Some(key))
+    let key = secrets.signing_key(name);
+    Ok(Some(key.map_err(|error| Failure::could_not(&error).hint(error.hint()))?))
 }
 
 async fn listen(address: SocketAddr, take: Take) -> Result<ExitCode, Failure> {

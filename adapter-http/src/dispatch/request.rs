@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use counterfoil_core::{
-    Claim, MessageOf, Part, Place, Rendered, SecretName, SigningKey, Timestamp, complete,
-    signatures,
+    Claim, MessageOf, Part, Place, Rendered, SecretName, SigningKey, SigningKeyError, Timestamp,
+    complete, signatures,
 };
 use http_body_util::Full;
 use hyper::{
@@ -32,8 +32,8 @@ pub(super) enum RequestError {
     Unknown,
     #[error("there is no secret `{0}`: provide it")]
     NoSecret(SecretName),
-    #[error("the secret `{0}` signs nothing: a signing key is `whsec_` and base64")]
-    NoSigningKey(SecretName),
+    #[error("the secret `{0}` signs nothing: {1}")]
+    NoSigningKey(SecretName, SigningKeyError),
     #[error("the url cannot be sent: {0}")]
     Url(String),
     #[error("the header `{0}` cannot be sent: it holds what no header may hold")]
@@ -134,7 +134,8 @@ fn sign(
     }
     let key = |name: &SecretName| {
         let secret: Secret = secrets(name).ok_or_else(|| RequestError::NoSecret(name.clone()))?;
-        SigningKey::parse(secret.value()).map_err(|_| RequestError::NoSigningKey(name.clone()))
+        let key = SigningKey::parse(secret.value());
+        key.map_err(|error| RequestError::NoSigningKey(name.clone(), error))
     };
     let keys = names.iter().map(key).collect::<Result<Vec<_>, _>>()?;
     let id = claim.message.id.to_string();
