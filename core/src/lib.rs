@@ -78,7 +78,7 @@ mod update;
 pub mod view;
 mod words;
 
-pub use answer::{POINTER_SEGMENTS_MAX, ReadAnswer, read_answer};
+pub use answer::{POINTER_SEGMENTS_MAX, ReadAnswer, Unmapped, UnmappedReason, read_answer};
 pub use breaker::{Breaker, BreakerState};
 pub use conversion::{
     Conversion, ConversionType, ExternalId, ExternalIdError, Method, Origin, Params,

@@ -102,6 +102,12 @@ fn messages_are_listed_shown_and_exported() {
     let shown = sandbox.run(&format!("deliveries show --db acme.db {id} --format json"));
     assert_eq!(shown.code(0).json(), told);
     sandbox
+        .run("deliveries --db acme.db")
+        .code(0)
+        .stdout_has("from")
+        .stdout_has("last")
+        .stdout_has("bo-sales");
+    sandbox
         .run("deliveries --db acme.db --format csv")
         .code(0)
         .stdout_has("id,tracking_api_id,event,sequence,state,reason,due_at,postback_id,step,");
@@ -139,7 +145,7 @@ fn where_a_server_holds_the_database_it_is_named_with_what_asks_it() {
     let ran = sandbox.run(&format!("deliveries retry --db acme.db {id}")).code(1).no_stdout();
     ran.stderr_has("in use by counterfoil serve")
         .stderr_has(&server.pid().to_string())
-        .stderr_has("curl -X POST -H \"authorization: Bearer $ADMIN_TOKEN\" 'http://127.0.0.1:")
+        .stderr_has("curl -X POST -H \"authorization: Bearer $COUNTERFOIL_SECRET_ADMIN_TOKEN\" 'http://127.0.0.1:")
         .stderr_has(&format!("/api/acme/deliveries/{id}/retry'"));
     let ran = sandbox.run("deliveries retry --db acme.db --tracking-api bo-sales").code(1);
     ran.stderr_has("/api/acme/deliveries/retry?state=dead&tracking_api=bo-sales'");

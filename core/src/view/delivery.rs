@@ -10,6 +10,7 @@ use alloc::{
 use serde::Serialize;
 
 use crate::{
+    answer::Unmapped,
     delivery::DeadReason,
     ids::{ConversionId, MessageId, TransactionId},
     message::{Message, MessageOf, MessageState},
@@ -74,6 +75,8 @@ pub struct AttemptView {
     pub started_at: Timestamp,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
+    /// What happened: `answered`, `unanswered`, `forbidden`, or `our_fault`, where nothing was sent.
+    pub outcome: &'static str,
     /// The status of the answer; absent where none came.
     pub status: Option<u16>,
     /// What went wrong, in words.
@@ -82,7 +85,7 @@ pub struct AttemptView {
     pub response: Option<Box<str>>,
     /// Parameters that the answer should have set and did not (`unmapped_value`, R45).
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub unmapped_values: Vec<Box<str>>,
+    pub unmapped_values: Vec<Unmapped>,
 }
 
 /// A tracking API as it is listed.
@@ -148,6 +151,7 @@ impl AttemptView {
             number,
             started_at: attempted.started_at,
             duration_ms: took.as_ms(),
+            outcome: attempted.outcome.name(),
             status: attempted.outcome.status(),
             error: attempted.error.clone(),
             response: attempted.response.clone(),
