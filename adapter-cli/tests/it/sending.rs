@@ -52,7 +52,7 @@ fn a_sale_and_its_approval_are_told_signed_and_in_their_order() {
     let (sandbox, mut server) = told_to(&listening, &["--allow-destination", "127.0.0.1/32"]);
     sell(&server, "A-1");
     let told = listening.wait_for("answered 200");
-    for part in ["POST /pb\n", "order = A-1\n", "status = pending\n", "the signature is right"] {
+    for part in ["POST /pb  20", "order = A-1\n", "status = pending\n", "the signature is right"] {
         assert!(told.contains(part), "no `{part}` in {told}");
     }
     let approve = "advertiser_id=shoply&external_id=A-1&result=approved";
@@ -90,6 +90,11 @@ fn what_must_not_be_reached_is_dead_with_what_to_do_and_is_sent_again_when_it_ma
     let dead = listed(&sandbox, "").remove(0);
     assert_eq!(dead["reason"], "forbidden");
     let id = dead["id"].as_str().expect("an id");
+    let line = server.wait_for("a message died");
+    for part in [id, "told", "forbidden", &format!("http://{}", listening.address)] {
+        assert!(line.contains(part), "no `{part}` in {line}");
+    }
+    assert!(!line.contains("order="), "{line}");
     sandbox
         .run(&format!("deliveries show --db acme.db {id}"))
         .code(0)
