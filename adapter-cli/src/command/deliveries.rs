@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use counterfoil_core::{
-    ConversionId, DeadReason, MessageId, MessageState, Timestamp,
+    ConversionId, DeadReason, MessageId, MessageState, TenantName, Timestamp,
     view::{DeliveryView, Filter, Page},
 };
+use counterfoil_sqlite::Reader;
 use serde::Serialize;
 
 use super::list::PageArguments;
@@ -162,11 +163,35 @@ fn page(arguments: &ListArguments) -> Result<ExitCode, Failure> {
     let filter = arguments.of.narrow(arguments.page.filter());
     let page = reader.deliveries(&tenant, &filter);
     let page = page.map_err(database::read_failure)?;
+    if page.items.is_empty() {
+        refuse_unknown(&reader, &tenant, &arguments.of)?;
+    }
     if !arguments.page.is_table() {
         return arguments.page.say(&COLUMNS, &page);
     }
     let items = page.items.iter().map(Listed::of).collect();
     arguments.page.say(&TABLE, &Page { items, next_cursor: page.next_cursor })
+}
+
+/// A list of nothing is no answer about a tracking API that there is not, and never was.
+fn refuse_unknown(
+    reader: &Reader,
+    tenant: &TenantName,
+    of: &MessageArguments,
+) -> Result<(), Failure> {
+    let Some(id) = of.tracking_api.as_deref() else {
+        return Ok(());
+    };
+    let rules = reader.rules(tenant, None).map_err(database::read_failure)?;
+    // Rules that cannot be read say nothing about it.
+    let is_known = rules.is_none_or(|rules| rules.ruleset().tracking_api(id).is_some());
+    let ever = Filter { tracking_api: Some(id.to_owned()), limit: Some(1), ..Filter::default() };
+    let stored = reader.deliveries(tenant, &ever).map_err(database::read_failure)?;
+    if is_known || !stored.items.is_empty() {
+        return Ok(());
+    }
+    let what = format_args!("neither the rules nor the rows have a tracking API `{id}`");
+    Err(Failure::could_not(what).hint("`counterfoil deliveries` without it shows what there is"))
 }
 
 /// A message in the table that people see.

@@ -114,6 +114,9 @@ fn messages_are_listed_shown_and_exported() {
     let nobody = "01930000-0000-7000-8000-00000000ffff";
     let ran = sandbox.run(&format!("deliveries show --db acme.db {nobody}")).code(1);
     ran.no_stdout().stderr_has("no delivery").stderr_has("`counterfoil deliveries`");
+    let ran = sandbox.run("deliveries --db acme.db --tracking-api nope").code(1).no_stdout();
+    ran.stderr_has("neither the rules nor the rows have a tracking API `nope`");
+    sandbox.run("deliveries --db acme.db --tracking-api silent").code(0).stderr_has("no rows");
     sandbox.run("deliveries --db acme.db --state lost").code(2).stderr_has("one of due, held");
 }
 
