@@ -2,8 +2,8 @@
 //!
 //! Roots come in random order, so a row in it for each new conversion would dirty a page each,
 //! which costs as much as all else that is written about it. Instead the writer reads many at once
-//! from `conversions` into memory, into the temporary table `under_root_fresh`, and moves them on in
-//! sorted slices, so that many share a page:
+//! from `conversions` into memory, into the temporary table `under_root_fresh`, and moves them on
+//! in sorted slices, so that many share a page:
 //!
 //! ```text
 //! conversions -- catch_up: now and then, and before it is asked --> under_root_fresh (memory)

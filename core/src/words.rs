@@ -40,8 +40,8 @@ impl Trace {
         lines
     }
 
-    /// What waits for other events: every tracking API that fired stands in the trace, so those that
-    /// did not need not be stored. Of affiliates' own ones there may be thousands.
+    /// What waits for other events: every tracking API that fired stands in the trace, so those
+    /// that did not need not be stored. Of affiliates' own ones there may be thousands.
     fn waiting(&self, ruleset: &Ruleset) -> Vec<String> {
         let (mut fired, mut silences) = (BTreeSet::new(), 0_usize);
         for step in &self.steps {

@@ -148,7 +148,9 @@ fn where_a_server_holds_the_database_it_is_named_with_what_asks_it() {
     let ran = sandbox.run(&format!("deliveries retry --db acme.db {id}")).code(1).no_stdout();
     ran.stderr_has("in use by counterfoil serve")
         .stderr_has(&server.pid().to_string())
-        .stderr_has("curl -X POST -H \"authorization: Bearer $COUNTERFOIL_SECRET_ADMIN_TOKEN\" 'http://127.0.0.1:")
+        .stderr_has("with the secret `admin_token` in that variable: curl -X POST")
+        .stderr_has("-H \"authorization: Bearer $COUNTERFOIL_SECRET_ADMIN_TOKEN\"")
+        .stderr_has(" 'http://127.0.0.1:")
         .stderr_has(&format!("/api/acme/deliveries/{id}/retry'"));
     let ran = sandbox.run("deliveries retry --db acme.db --tracking-api bo-sales").code(1);
     ran.stderr_has("/api/acme/deliveries/retry?state=dead&tracking_api=bo-sales'");

@@ -375,8 +375,8 @@ fn tell_dead(claim: &Claim, reason: DeadReason, destination: &str) {
         MessageOf::TrackingApi(id) => id.to_string(),
         MessageOf::Step { postback, number } => format!("{postback} step {}", number + 1),
     };
-    let (tenant, reason) = (claim.ruleset.tenant(), reason.code());
-    tracing::warn!(delivery = %claim.message.id, %tenant, from, reason, destination, "a message died");
+    let (id, tenant, reason) = (claim.message.id, claim.ruleset.tenant(), reason.code());
+    tracing::warn!(delivery = %id, %tenant, from, reason, destination, "a message died");
 }
 
 /// An attempt that broke: a defect. It is made again, later.

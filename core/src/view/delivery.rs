@@ -75,7 +75,7 @@ pub struct AttemptView {
     pub started_at: Timestamp,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
-    /// What happened: `answered`, `unanswered`, `forbidden`, or `our_fault`, where nothing was sent.
+    /// What happened: `answered`, `unanswered`, `forbidden`, or `our_fault`: nothing was sent.
     pub outcome: &'static str,
     /// The status of the answer; absent where none came.
     pub status: Option<u16>,
