@@ -2,17 +2,20 @@
 //! what to do about one that is dead.
 
 use counterfoil_core::{
-    DeadReason, MessageState,
+    AttemptOutcome, DeadReason, MessageState,
     view::{AttemptView, DeliveryView, RequestShown},
 };
 
 use crate::output::{GOOD, HINT, MISTAKE, QUIET, STRONG, SUSPICIOUS, visible};
 
+/// The outcome of an attempt that sent nothing.
+const OUR_FAULT: &str = AttemptOutcome::OurFault.name();
+
 /// What makes a message.
 pub(crate) fn origin(message: &DeliveryView) -> String {
     match (&message.tracking_api_id, &message.postback_id, message.step) {
         (Some(id), _, _) => id.to_string(),
-        (None, Some(postback), Some(step)) => format!("step {step} of {postback}"),
+        (None, Some(postback), Some(step)) => format!("{postback} step {step}"),
         _ => String::new(),
     }
 }
@@ -49,8 +52,9 @@ fn rendered(request: &RequestShown) -> Vec<String> {
     lines
 }
 
-/// Everything about a message, in lines.
-pub(crate) fn whole(message: &DeliveryView) -> Vec<String> {
+/// Everything about a message, in lines; `of` are the arguments with which `deliveries` finds its
+/// database and tenant.
+pub(crate) fn whole(message: &DeliveryView, of: &str) -> Vec<String> {
     let state = message.state;
     let style = match state {
         MessageState::Delivered => GOOD,
@@ -81,7 +85,7 @@ pub(crate) fn whole(message: &DeliveryView) -> Vec<String> {
         lines.push(format!("{STRONG}attempts{STRONG:#}"));
     }
     lines.extend(message.attempts.iter().flat_map(attempt));
-    if let Some(advice) = advice(message) {
+    if let Some(advice) = advice(message, of) {
         lines.push(format!("{HINT}try{HINT:#}       {advice}"));
     }
     lines
@@ -92,28 +96,35 @@ fn field(name: &str, value: impl std::fmt::Display) -> String {
     format!("{STRONG}{name}{STRONG:#}{gap}{value}")
 }
 
+/// How an attempt ended: the status, or why there is none.
+pub(crate) fn ended(attempt: &AttemptView) -> String {
+    match (attempt.status, attempt.outcome) {
+        (Some(status), _) => status.to_string(),
+        (None, OUR_FAULT) => "not sent".to_owned(),
+        (None, _) => "no answer".to_owned(),
+    }
+}
+
 fn attempt(attempt: &AttemptView) -> Vec<String> {
     let AttemptView { number, started_at, duration_ms, .. } = attempt;
     let style = match attempt.status {
         Some(200..=299) => GOOD,
         _ => MISTAKE,
     };
-    let what = match attempt.status {
-        Some(status) => status.to_string(),
-        None => "no answer".to_owned(),
+    let what = ended(attempt);
+    // What was never on its way took no time.
+    let after = match attempt.outcome {
+        OUR_FAULT => String::new(),
+        _ => format!(" after {duration_ms} ms"),
     };
-    let mut lines = vec![format!(
-        "  {QUIET}{number:>2}.{QUIET:#} {started_at}  {style}{what}{style:#} after {duration_ms} ms"
-    )];
+    let mut lines =
+        vec![format!("  {QUIET}{number:>2}.{QUIET:#} {started_at}  {style}{what}{style:#}{after}")];
     let detail =
         |name: &str, text: &str| format!("      {QUIET}{name}:{QUIET:#} {}", visible(text));
     lines.extend(attempt.error.as_deref().map(|error| detail("error", error)));
     let response = attempt.response.as_deref().filter(|response| !response.is_empty());
     lines.extend(response.map(|response| detail("answer", response)));
-    if !attempt.unmapped_values.is_empty() {
-        let left_out = attempt.unmapped_values.join(", ");
-        lines.push(detail("not set, as the answer does not say it", &left_out));
-    }
+    lines.extend(attempt.unmapped_values.iter().map(|left| detail("not set", &left.to_string())));
     lines
 }
 
@@ -131,8 +142,8 @@ fn why(reason: DeadReason) -> &'static str {
 }
 
 /// What to do about a message that asks for it.
-fn advice(message: &DeliveryView) -> Option<String> {
-    let again = format!("`counterfoil deliveries retry {}`", message.id);
+fn advice(message: &DeliveryView, of: &str) -> Option<String> {
+    let again = format!("`counterfoil deliveries retry {of} {}`", message.id);
     let Some(reason) = message.reason else {
         return advice_of_the_living(message);
     };
@@ -149,7 +160,7 @@ fn advice(message: &DeliveryView) -> Option<String> {
              correct the url in the rules"
         ),
         DeadReason::PreviousStepFailed => format!(
-            "look for the step before it: `counterfoil deliveries --conversion {}`",
+            "look for the step before it: `counterfoil deliveries {of} --conversion {}`",
             message.conversion_id
         ),
         DeadReason::ConditionsNotMet => {
@@ -164,7 +175,7 @@ fn advice(message: &DeliveryView) -> Option<String> {
 
 /// What is our own fault is tried again every minute, until somebody mends it.
 fn advice_of_the_living(message: &DeliveryView) -> Option<String> {
-    let is_stuck = message.attempts.last().is_some_and(|last| last.our_fault)
+    let is_stuck = message.attempts.last().is_some_and(|last| last.outcome == "our_fault")
         && message.state != MessageState::Delivered;
     is_stuck.then(|| {
         "mend what the last attempt says, as a secret that is missing: the message is tried again \

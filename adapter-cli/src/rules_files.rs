@@ -79,14 +79,15 @@ impl RulesFile {
         self.issues.iter().filter(counted).count()
     }
 
-    /// Looks up the secrets that the rules name: what is missing is a warning, a clash a mistake.
+    /// Looks up the secrets that the rules name: what is missing is a warning, a clash
+    /// and what should sign and cannot are mistakes.
     pub(crate) fn check_secrets(&mut self, secrets: &Secrets) {
         let Some(ruleset) = &self.ruleset else {
             return;
         };
         let issue = |problem: SecretError| Issue {
             severity: match problem {
-                SecretError::Clash { .. } => Severity::Error,
+                SecretError::Clash { .. } | SecretError::NoSigningKey { .. } => Severity::Error,
                 _ => Severity::Warning,
             },
             position: None,
@@ -94,7 +95,7 @@ impl RulesFile {
             message: problem.to_string(),
             hint: Some(problem.hint()),
         };
-        let problems = secrets.problems(ruleset.secrets());
+        let problems = secrets.problems(std::iter::once(ruleset));
         self.issues.extend(problems.into_iter().map(issue));
     }
 

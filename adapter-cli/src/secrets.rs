@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use counterfoil_core::SecretName;
+use counterfoil_core::{Ruleset, SecretName, SigningKey, SigningKeyError};
 
 use crate::failure::Failure;
 
@@ -39,6 +39,14 @@ pub(crate) enum SecretError {
     /// There is nothing in it.
     #[error("the secret `{0}` is empty")]
     Empty(SecretName),
+    /// It should sign messages.
+    #[error("the secret `{name}` is no signing key: {source}")]
+    NoSigningKey {
+        /// The secret.
+        name: SecretName,
+        /// What is wrong with it.
+        source: SigningKeyError,
+    },
     /// Two names lead to one variable.
     #[error("the secrets `{first}` and `{second}` are both looked up as `{variable}`")]
     Clash {
@@ -58,6 +66,7 @@ impl SecretError {
             Self::Missing { hint, .. } => hint.clone(),
             Self::Unreadable { .. } => "let this user read the file".to_owned(),
             Self::Empty(_) => "put the secret into it".to_owned(),
+            Self::NoSigningKey { .. } => SigningKeyError::HINT.to_owned(),
             Self::Clash { .. } => {
                 "rename one of them, or put them into the folder of `--secrets`".to_owned()
             }
@@ -112,9 +121,31 @@ impl Secrets {
         }
     }
 
-    /// Everything that is wrong with the secrets of these names: what cannot be had, and what is
-    /// looked up as the variable of another, the administrators' token included.
+    /// The key of this name that signs messages.
+    pub(crate) fn signing_key(&self, name: &SecretName) -> Result<SigningKey, SecretError> {
+        let key = SigningKey::parse(&self.value(name)?);
+        key.map_err(|source| SecretError::NoSigningKey { name: name.clone(), source })
+    }
+
+    /// Everything that is wrong with the secrets that rules name: as [`Self::problems_of_names`]
+    /// says, and what should sign and is no key.
     pub(crate) fn problems<'a>(
+        &self,
+        rulesets: impl Iterator<Item = &'a Ruleset> + Clone,
+    ) -> Vec<SecretError> {
+        let names = rulesets.clone().flat_map(Ruleset::secrets);
+        let signing: BTreeSet<&SecretName> = rulesets.flat_map(Ruleset::signing_secrets).collect();
+        let unfit = signing.into_iter().filter_map(|name| self.signing_key(name).err());
+        // What cannot be had at all is among the problems of names.
+        let unfit = unfit.filter(|error| matches!(error, SecretError::NoSigningKey { .. }));
+        let mut problems = self.problems_of_names(names);
+        problems.extend(unfit);
+        problems
+    }
+
+    /// What cannot be had, and what is looked up as the variable of another, the administrators'
+    /// token included.
+    fn problems_of_names<'a>(
         &self,
         names: impl Iterator<Item = &'a SecretName>,
     ) -> Vec<SecretError> {
@@ -217,11 +248,11 @@ mod tests {
             let clash = |problem: &&SecretError| matches!(problem, SecretError::Clash { .. });
             problems.iter().filter(clash).count()
         };
-        assert_eq!(clashes(secrets.problems(names.iter())), 1);
-        assert_eq!(clashes(secrets.problems([name("admin.token")].iter())), 1);
-        assert_eq!(clashes(secrets.problems([name("admin_token")].iter())), 0);
+        assert_eq!(clashes(secrets.problems_of_names(names.iter())), 1);
+        assert_eq!(clashes(secrets.problems_of_names([name("admin.token")].iter())), 1);
+        assert_eq!(clashes(secrets.problems_of_names([name("admin_token")].iter())), 0);
         fs::write(folder.path().join("a.b"), "1").unwrap();
         fs::write(folder.path().join("a-b"), "2").unwrap();
-        assert!(secrets.problems(names.iter()).is_empty());
+        assert!(secrets.problems_of_names(names.iter()).is_empty());
     }
 }

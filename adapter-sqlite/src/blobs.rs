@@ -6,13 +6,15 @@ use std::borrow::Cow;
 
 use counterfoil_core::{
     Amount, CommissionId, Conversion, Currency, Decision, Effect, Note, Params, Rate, Received,
-    Refusal, Rendered, Terms, Trace, TransactionId,
+    Refusal, Rendered, Terms, Trace, TransactionId, Unmapped,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::codes::Coded;
 
 const VERSION: u8 = 1;
+/// The version of `unmapped`; the one before it had no reasons.
+const UNMAPPED_VERSION: u8 = 2;
 
 /// What is kept of a conversion beside its columns.
 #[derive(Default, PartialEq, Serialize, Deserialize)]
@@ -100,13 +102,23 @@ fn touched(decision: &Decision) -> Vec<TransactionId> {
 
 /// The blob of a value; absent where postcard fails, which it does not for what is stored here.
 fn encode(value: &impl Serialize) -> Result<Vec<u8>, BlobError> {
-    postcard::to_extend(value, vec![VERSION]).map_err(BlobError::Postcard)
+    encode_as(VERSION, value)
+}
+
+fn encode_as(version: u8, value: &impl Serialize) -> Result<Vec<u8>, BlobError> {
+    postcard::to_extend(value, vec![version]).map_err(BlobError::Postcard)
 }
 
 fn decode<T: DeserializeOwned>(blob: &[u8]) -> Result<T, BlobError> {
+    decode_as(VERSION, blob)
+}
+
+fn decode_as<T: DeserializeOwned>(version: u8, blob: &[u8]) -> Result<T, BlobError> {
     match blob.split_first() {
-        Some((&VERSION, bytes)) => postcard::from_bytes(bytes).map_err(BlobError::Postcard),
-        Some((&version, _)) => Err(BlobError::Version(version)),
+        Some((found, bytes)) if *found == version => {
+            postcard::from_bytes(bytes).map_err(BlobError::Postcard)
+        }
+        Some((&found, _)) => Err(BlobError::Version(found)),
         None => Err(BlobError::Empty),
     }
 }
@@ -160,10 +172,10 @@ pub(crate) fn decode_rendered(blob: &[u8]) -> Result<Rendered, BlobError> {
 }
 
 /// The blob of the parameters that an answer left out; absent where it left out none.
-pub(crate) fn encode_unmapped(names: &[Box<str>]) -> Result<Option<Vec<u8>>, BlobError> {
-    if names.is_empty() { Ok(None) } else { encode(&names).map(Some) }
+pub(crate) fn encode_unmapped(all: &[Unmapped]) -> Result<Option<Vec<u8>>, BlobError> {
+    if all.is_empty() { Ok(None) } else { encode_as(UNMAPPED_VERSION, &all).map(Some) }
 }
 
-pub(crate) fn decode_unmapped(blob: Option<&[u8]>) -> Result<Vec<Box<str>>, BlobError> {
-    blob.map_or_else(|| Ok(Vec::new()), decode)
+pub(crate) fn decode_unmapped(blob: Option<&[u8]>) -> Result<Vec<Unmapped>, BlobError> {
+    blob.map_or_else(|| Ok(Vec::new()), |blob| decode_as(UNMAPPED_VERSION, blob))
 }

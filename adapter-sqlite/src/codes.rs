@@ -118,6 +118,17 @@ pub(crate) fn attempt_code(outcome: &AttemptOutcome) -> i64 {
     }
 }
 
+/// What happened in the attempt of this code.
+pub(crate) fn attempt_outcome(code: i64, status: Option<u16>) -> Option<AttemptOutcome> {
+    Some(match (code, status) {
+        (0, Some(status)) => AttemptOutcome::Answered { status, pending: false, retry_after: None },
+        (1, _) => AttemptOutcome::Unanswered,
+        (2, _) => AttemptOutcome::Forbidden,
+        (3, _) => AttemptOutcome::OurFault,
+        _ => return None,
+    })
+}
+
 /// A word that is stored as a small integer.
 pub(crate) trait Coded: Copy + PartialEq + 'static {
     /// Every word with its code.

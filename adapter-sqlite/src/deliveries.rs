@@ -3,14 +3,13 @@
 use std::{cell::Cell, str::FromStr};
 
 use counterfoil_core::{
-    AttemptOutcome, ConversionId, MessageId, MessageState, TenantName, Timestamp,
+    ConversionId, MessageId, MessageState, TenantName, Timestamp,
     view::{AttemptView, DeliveryView, Filter, Page},
 };
 use rusqlite::{Connection, params};
 
 use crate::{
-    ReadError, Reader, blobs,
-    codes::attempt_code,
+    ReadError, Reader, blobs, codes,
     fault::Fault,
     lists::{List, Range},
     messages::{self, MESSAGE, MessageRow},
@@ -185,21 +184,24 @@ fn has_no_other_column(filter: &Filter) -> bool {
 /// The attempts of a message, oldest first.
 fn attempts(db: &Connection, id: &MessageId) -> Result<Vec<AttemptView>, Fault> {
     let mut statement = db.prepare_cached(
-        "SELECT number, started_at, took, status, error, response, unmapped, outcome FROM attempts \
+        "SELECT number, started_at, took, outcome, status, error, response, unmapped FROM attempts \
          WHERE message = ?1 ORDER BY number",
     )?;
     let mut rows = statement.query(params![id.as_bytes()])?;
     let mut attempts = Vec::new();
     while let Some(row) = rows.next()? {
-        let unmapped: Option<Vec<u8>> = row.get(6)?;
+        let status = row.get(4)?;
+        let unmapped: Option<Vec<u8>> = row.get(7)?;
+        let outcome = codes::attempt_outcome(row.get(3)?, status)
+            .ok_or_else(|| Fault::Row("an attempt has an unknown outcome".to_owned()))?;
         attempts.push(AttemptView {
             number: row.get(0)?,
             started_at: rows::time(row, 1)?,
             duration_ms: row.get::<_, i64>(2)?.unsigned_abs(),
-            status: row.get(3)?,
-            error: row.get(4)?,
-            our_fault: row.get::<_, i64>(7)? == attempt_code(&AttemptOutcome::OurFault),
-            response: row.get(5)?,
+            outcome: outcome.name(),
+            status,
+            error: row.get(5)?,
+            response: row.get(6)?,
             unmapped_values: blobs::decode_unmapped(unmapped.as_deref())?,
         });
     }

@@ -107,7 +107,7 @@ impl Reader {
             notes,
             conversion_id: logged.conversion,
             transaction_ids: logged.more.transaction_ids,
-            trace: ruleset.map_or_else(unreadable, |r| logged.more.trace.lines(r)),
+            trace: ruleset.map_or_else(unreadable, |r| logged.more.trace.lines(r, logged.outcome)),
         }))
     }
 }

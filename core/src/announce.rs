@@ -30,7 +30,7 @@ use crate::{
 /// steps of a definition come on top.
 const MESSAGES_MAX: u16 = 4000;
 /// The most tracking APIs that a trace names with the reason why they tell nothing.
-const SILENCES_MAX: u16 = 100;
+pub(crate) const SILENCES_MAX: u16 = 100;
 
 /// What announcing looks at, beside the decision.
 #[derive(Clone, Copy)]

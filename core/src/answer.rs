@@ -3,7 +3,9 @@
 //! parameter out and are told.
 
 use alloc::{boxed::Box, format, string::String, string::ToString, vec::Vec};
+use core::fmt;
 
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
@@ -25,9 +27,48 @@ pub struct ReadAnswer {
     pub pending: bool,
     /// The parameters that it sets.
     pub set: Vec<(Box<str>, Box<str>)>,
-    /// What it left out: parameters whose pointer leads nowhere, or whose word has no meaning
-    /// here (`unmapped_value`).
-    pub unmapped: Vec<Box<str>>,
+    /// What it left out (`unmapped_value`).
+    pub unmapped: Vec<Unmapped>,
+}
+
+/// A parameter that an answer should have set and did not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unmapped {
+    /// The parameter.
+    pub parameter: Box<str>,
+    /// Why.
+    pub reason: UnmappedReason,
+    /// The JSON Pointer that leads nowhere; else the word that the answer has, as it stands there:
+    /// whoever keeps it masks and cuts it.
+    pub found: Box<str>,
+}
+
+/// Why an answer set no parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnmappedReason {
+    /// The answer has no text, number or truth value at the path, or is no JSON.
+    Absent,
+    /// The word is not in `map`.
+    NotInMap,
+    /// No parameter can have the value: it is empty, too long, or has a NUL.
+    NoValue,
+}
+
+impl fmt::Display for Unmapped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { parameter, reason, found } = self;
+        match reason {
+            UnmappedReason::Absent if found.is_empty() => {
+                write!(f, "`{parameter}`: the answer is no text, number or truth value")
+            }
+            UnmappedReason::Absent => {
+                write!(f, "`{parameter}`: the answer has no value at {found}")
+            }
+            UnmappedReason::NotInMap => write!(f, "`{parameter}`: `{found}` is not in `map`"),
+            UnmappedReason::NoValue => write!(f, "`{parameter}`: no parameter can be `{found}`"),
+        }
+    }
 }
 
 /// Reads the body of a 2xx answer.
@@ -42,22 +83,34 @@ pub fn read_answer(call: &Call, body: &[u8]) -> ReadAnswer {
     }
     let mut answer = ReadAnswer::default();
     for mapping in &call.set {
-        match at(&mapping.path).and_then(scalar).and_then(|word| meaning(mapping, word)) {
-            Some(value) => answer.set.push((mapping.parameter.clone(), value)),
-            None => answer.unmapped.push(mapping.parameter.clone()),
+        let parameter = mapping.parameter.clone();
+        match meaning(mapping, at(&mapping.path).and_then(scalar)) {
+            Ok(value) => answer.set.push((parameter, value)),
+            Err((reason, found)) => {
+                answer.unmapped.push(Unmapped { parameter, reason, found });
+            }
         }
     }
     answer
 }
 
-fn meaning(mapping: &Mapping, word: String) -> Option<Box<str>> {
+/// The value of a word; else why there is none, and what was found.
+fn meaning(
+    mapping: &Mapping,
+    word: Option<String>,
+) -> Result<Box<str>, (UnmappedReason, Box<str>)> {
+    let word = word.map(String::into_boxed_str);
+    let word = word.ok_or_else(|| (UnmappedReason::Absent, mapping.path.text().into()))?;
     let value = match &mapping.words {
-        None => word.into_boxed_str(),
-        Some(words) => words.get(&*word)?.clone(),
+        None => word,
+        Some(words) => match words.get(&*word) {
+            Some(value) => value.clone(),
+            None => return Err((UnmappedReason::NotInMap, word)),
+        },
     };
     // What no parameter can be would spoil the whole update (R3).
     let is_value = !value.is_empty() && value.len() <= VALUE_LEN_MAX && !value.contains('\0');
-    is_value.then_some(value)
+    if is_value { Ok(value) } else { Err((UnmappedReason::NoValue, value)) }
 }
 
 /// Follows a JSON Pointer through literal text, so that numbers keep theirs.
@@ -196,8 +249,27 @@ mod tests {
         ];
         for body in bodies {
             let answer = read_answer(&call(), body.as_bytes());
-            assert_eq!(answer.unmapped, ["result".into(), "value".into()], "{body:.40}");
+            let parameters = answer.unmapped.iter().map(|unmapped| &*unmapped.parameter);
+            assert!(parameters.eq(["result", "value"]), "{body:.40}");
             assert!(answer.set.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_says_why() {
+        let table = [
+            ("{\"lines\":[]}", ["no value at /state", "no value at /lines/1/a~1b"]),
+            (
+                "{\"state\":\"lost\",\"lines\":[1,{\"a/b\":\"\"}]}",
+                ["`lost` is not in `map`", "no parameter can be ``"],
+            ),
+        ];
+        for (body, words) in table {
+            let answer = read_answer(&call(), body.as_bytes());
+            for (unmapped, words) in answer.unmapped.iter().zip(words) {
+                assert!(unmapped.to_string().ends_with(words), "{unmapped}");
+            }
+            assert_eq!(answer.unmapped.len(), words.len());
         }
     }
 

@@ -138,6 +138,16 @@ pub enum AttemptOutcome {
 }
 
 impl AttemptOutcome {
+    /// The word for it in answers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Answered { .. } => "answered",
+            Self::Unanswered => "unanswered",
+            Self::Forbidden => "forbidden",
+            Self::OurFault => "our_fault",
+        }
+    }
+
     /// The status of the answer, where one came.
     pub const fn status(self) -> Option<u16> {
         match self {

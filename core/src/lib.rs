@@ -80,7 +80,7 @@ mod update;
 pub mod view;
 mod words;
 
-pub use answer::{POINTER_SEGMENTS_MAX, ReadAnswer, read_answer};
+pub use answer::{POINTER_SEGMENTS_MAX, ReadAnswer, Unmapped, UnmappedReason, read_answer};
 pub use authentication::{AuthFailure, Authentication, Proof, Signed, WebhookHeaders};
 pub use breaker::{Breaker, BreakerState};
 pub use conversion::{

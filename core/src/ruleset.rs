@@ -452,6 +452,11 @@ impl Ruleset {
         &self.api_tokens
     }
 
+    /// The secrets that sign messages, as often as the rules name them.
+    pub fn signing_secrets(&self) -> impl Iterator<Item = &SecretName> {
+        self.tracking_apis.iter().flat_map(|api| &api.sign)
+    }
+
     /// Every secret that the rules name, as often as they name it.
     pub fn secrets(&self) -> impl Iterator<Item = &SecretName> {
         let steps = self.postbacks.iter().flat_map(|postback| &postback.steps);
@@ -462,7 +467,7 @@ impl Ruleset {
             .iter()
             .chain(senders)
             .chain(affiliates.flat_map(|affiliate| &affiliate.api_tokens))
-            .chain(self.tracking_apis.iter().flat_map(|api| &api.sign))
+            .chain(self.signing_secrets())
             .chain(calls.flat_map(|call| call.request.secrets()))
     }
 }

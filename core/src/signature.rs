@@ -27,8 +27,19 @@ pub struct SigningKey(Vec<u8>);
 
 /// Why a text is no signing key. It does not repeat the text: that is the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a signing key is `whsec_` and the base64 of 24 to 64 bytes")]
-pub struct SigningKeyError;
+pub enum SigningKeyError {
+    /// What should be base64 is none.
+    #[error("it is no base64, and a signing key is `whsec_` and the base64 of 24 to 64 bytes")]
+    NotBase64,
+    /// So many bytes are too few or too many.
+    #[error("it has {0} bytes, and a signing key is `whsec_` and the base64 of 24 to 64 bytes")]
+    Length(usize),
+}
+
+impl SigningKeyError {
+    /// What to try.
+    pub const HINT: &'static str = "make one: echo whsec_$(openssl rand -base64 32)";
+}
 
 impl SigningKey {
     /// Reads a key: `whsec_` and base64, or the base64 alone.
@@ -37,9 +48,9 @@ impl SigningKey {
     /// Where it is no base64, or has too few or too many bytes.
     pub fn parse(secret: &str) -> Result<Self, SigningKeyError> {
         let encoded = secret.strip_prefix(KEY_PREFIX).unwrap_or(secret);
-        let key = STANDARD.decode(encoded).map_err(|_| SigningKeyError)?;
+        let key = STANDARD.decode(encoded).map_err(|_| SigningKeyError::NotBase64)?;
         if !KEY_LENS.contains(&key.len()) {
-            return Err(SigningKeyError);
+            return Err(SigningKeyError::Length(key.len()));
         }
         Ok(Self(key))
     }

@@ -4,7 +4,7 @@
 //! [`TrackingApi`] is the checked definition. A [`Call`] is the part that tracking APIs and
 //! sequence steps share: request, retries, and the mapping back.
 
-use alloc::{boxed::Box, collections::BTreeMap, collections::BTreeSet, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, collections::BTreeSet, string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
@@ -250,6 +250,12 @@ impl Pointer {
             return Err(PointerError);
         }
         Ok(Self(segments))
+    }
+
+    /// It as it is written in rules.
+    pub fn text(&self) -> String {
+        let escaped = |segment: &str| segment.replace('~', "~0").replace('/', "~1");
+        self.0.iter().flat_map(|segment| ["/".into(), escaped(segment)]).collect()
     }
 }
 

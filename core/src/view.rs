@@ -403,7 +403,7 @@ impl Explanation {
             transactions: root.map(of_root).unwrap_or_default(),
             events: decision.events.iter().map(|event| event.name()).collect(),
             deliveries: decision.messages().map(told).collect(),
-            trace: decision.trace.lines(ruleset),
+            trace: decision.trace.lines(ruleset, decision.outcome),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The trace in words: one line a step, for people.
 
 use alloc::{
+    collections::BTreeSet,
     format,
     string::{String, ToString},
     vec::Vec,
@@ -8,7 +9,9 @@ use alloc::{
 use core::fmt::{self, Display};
 
 use crate::{
+    announce::SILENCES_MAX,
     conversion::{ConversionType, Method},
+    decision::Outcome,
     dialects::Dialect,
     money::Amount,
     postback::Action,
@@ -17,12 +20,14 @@ use crate::{
         AmountParameter, BornBecause, Field, Formula, Leg, PairedBy, Step, TargetBy, Trace,
         Verdict, VerdictRun,
     },
+    tracking_api::{Owner, TrackingApi, Trigger},
 };
 
 impl Trace {
-    /// The trace in words: a line for each step, with the names that `ruleset` gives. Pass the
-    /// version of the rules that decided.
-    pub fn lines(&self, ruleset: &Ruleset) -> Vec<String> {
+    /// The trace in words: a line for each step, with the names that `ruleset` gives, then one for
+    /// each tracking API of the tenant's own that no event fired. Pass the version of the rules
+    /// that decided, and what came of it.
+    pub fn lines(&self, ruleset: &Ruleset, outcome: Outcome) -> Vec<String> {
         let mut lines = Vec::with_capacity(self.steps.len());
         for step in &self.steps {
             lines.push(Worded { step, ruleset }.to_string());
@@ -30,7 +35,53 @@ impl Trace {
                 lines.extend(verdict_lines(ruleset, verdicts, *chosen));
             }
         }
+        if matches!(outcome, Outcome::Created | Outcome::Updated) {
+            lines.extend(self.waiting(ruleset));
+        }
         lines
+    }
+
+    /// What waits for other events: every tracking API that fired stands in the trace, so those
+    /// that did not need not be stored. Of affiliates' own ones there may be thousands.
+    fn waiting(&self, ruleset: &Ruleset) -> Vec<String> {
+        let (mut fired, mut silences) = (BTreeSet::new(), 0_usize);
+        for step in &self.steps {
+            match step {
+                Step::Tells { tracking_api, .. } => drop(fired.insert(*tracking_api)),
+                Step::Silent { tracking_api, .. } => {
+                    fired.insert(*tracking_api);
+                    silences += 1;
+                }
+                _ => {}
+            }
+        }
+        if silences >= usize::from(SILENCES_MAX) {
+            // The trace does not name all that fired.
+            return Vec::new();
+        }
+        let waits = |(place, api): &(u32, &TrackingApi)| {
+            api.active && api.owner == Owner::Admin && !fired.contains(place)
+        };
+        let line = |(_, api): (u32, &TrackingApi)| {
+            format!("`{}` tells nothing: it waits for {}", api.id, awaited(api.trigger))
+        };
+        let all = (0_u32..).zip(ruleset.tracking_apis());
+        all.filter(waits).take(WAITING_MAX).map(line).collect()
+    }
+}
+
+/// The most tracking APIs that are named because no event fired them.
+const WAITING_MAX: usize = 20;
+
+/// The events that fire a trigger.
+const fn awaited(trigger: Trigger) -> &'static str {
+    match trigger {
+        Trigger::Transaction => "`transaction.created` or `transaction.updated`",
+        Trigger::TransactionCreated => "`transaction.created`",
+        Trigger::TransactionUpdated => "`transaction.updated`",
+        Trigger::Conversion => "`conversion.created` or `conversion.updated`",
+        Trigger::ConversionCreated => "`conversion.created`",
+        Trigger::ConversionUpdated => "`conversion.updated`",
     }
 }
 

@@ -5,7 +5,12 @@ mod retry;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use counterfoil_core::{ConversionId, MessageId, MessageState, view::Filter};
+use counterfoil_core::{
+    ConversionId, DeadReason, MessageId, MessageState, TenantName, Timestamp,
+    view::{DeliveryView, Filter, Page},
+};
+use counterfoil_sqlite::Reader;
+use serde::Serialize;
 
 use super::list::PageArguments;
 use crate::{
@@ -30,6 +35,7 @@ Examples:
   counterfoil deliveries show --db acme.db 01993b2e-7c1a-7f00-8000-0123456789ab
   counterfoil deliveries show --db acme.db 01993b2e-7c1a-7f00-8000-0123456789ab --format json";
 
+/// What CSV has.
 const COLUMNS: [Column; 14] = [
     column("id"),
     column("tracking_api_id"),
@@ -45,6 +51,19 @@ const COLUMNS: [Column; 14] = [
     detail("transaction_id"),
     detail("request"),
     detail("attempts"),
+];
+
+/// What people see.
+const TABLE: [Column; 9] = [
+    column("id"),
+    column("from"),
+    column("event"),
+    column("sequence"),
+    column("state"),
+    column("reason"),
+    column("attempts"),
+    column("last"),
+    column("due_at"),
 ];
 
 /// List messages to other systems, newest first, show one, or send some again
@@ -145,7 +164,80 @@ fn page(arguments: &ListArguments) -> Result<ExitCode, Failure> {
     let filter = arguments.of.narrow(arguments.page.filter());
     let page = reader.deliveries(&tenant, &filter);
     let page = page.map_err(database::read_failure)?;
-    arguments.page.say(&COLUMNS, &page)
+    if page.items.is_empty() {
+        refuse_unknown(&reader, &tenant, &arguments.of)?;
+    }
+    if !arguments.page.is_table() {
+        return arguments.page.say(&COLUMNS, &page);
+    }
+    let items = page.items.iter().map(Listed::of).collect();
+    arguments.page.say(&TABLE, &Page { items, next_cursor: page.next_cursor })
+}
+
+/// A list of nothing is no answer about a tracking API that there is not, and never was.
+fn refuse_unknown(
+    reader: &Reader,
+    tenant: &TenantName,
+    of: &MessageArguments,
+) -> Result<(), Failure> {
+    let Some(id) = of.tracking_api.as_deref() else {
+        return Ok(());
+    };
+    let rules = reader.rules(tenant, None).map_err(database::read_failure)?;
+    // Rules that cannot be read say nothing about it.
+    let is_known = rules.is_none_or(|rules| rules.ruleset().tracking_api(id).is_some());
+    let ever = Filter { tracking_api: Some(id.to_owned()), limit: Some(1), ..Filter::default() };
+    let stored = reader.deliveries(tenant, &ever).map_err(database::read_failure)?;
+    if is_known || !stored.items.is_empty() {
+        return Ok(());
+    }
+    let what = format_args!("neither the rules nor the rows have a tracking API `{id}`");
+    Err(Failure::could_not(what).hint("`counterfoil deliveries` without it shows what there is"))
+}
+
+/// A message in the table that people see.
+#[derive(Serialize)]
+struct Listed {
+    id: MessageId,
+    from: String,
+    event: Option<&'static str>,
+    sequence: Option<u32>,
+    state: MessageState,
+    reason: Option<DeadReason>,
+    attempts: usize,
+    last: Option<String>,
+    due_at: Timestamp,
+}
+
+impl Listed {
+    fn of(message: &DeliveryView) -> Self {
+        Self {
+            id: message.id,
+            from: messages::origin(message),
+            event: message.event,
+            sequence: message.sequence,
+            state: message.state,
+            reason: message.reason,
+            attempts: message.attempts.len(),
+            last: message.attempts.last().map(messages::ended),
+            due_at: message.due_at,
+        }
+    }
+}
+
+/// The arguments with which a command finds the same database and tenant, for a shell.
+fn again(database: &DatabaseArguments) -> String {
+    let quoted = |text: &str| {
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-".contains(&b);
+        match text.bytes().all(is_plain) {
+            true => text.to_owned(),
+            false => format!("'{}'", text.replace('\'', "'\\''")),
+        }
+    };
+    let db = quoted(&database.db.to_string_lossy());
+    let tenant = database.tenant.tenant.as_deref();
+    let tenant = tenant.map(|tenant| format!(" --tenant {}", quoted(tenant)));
+    format!("--db {db}{}", tenant.unwrap_or_default())
 }
 
 fn show(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
@@ -157,7 +249,9 @@ fn show(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
     };
     match arguments.format {
         AnswerFormat::Json => output::say_json(&message)?,
-        AnswerFormat::Text => output::say(messages::whole(&message).join("\n"))?,
+        AnswerFormat::Text => {
+            output::say(messages::whole(&message, &again(&arguments.database)).join("\n"))?
+        }
     }
     Ok(ExitCode::Done)
 }

@@ -64,6 +64,11 @@ impl PageArguments {
         }
     }
 
+    /// Whether a table for people is wanted.
+    pub(super) fn is_table(&self) -> bool {
+        self.format == ListFormat::Table
+    }
+
     /// Prints a page and, on stderr, where the next one begins.
     pub(super) fn say<T: Serialize>(
         &self,

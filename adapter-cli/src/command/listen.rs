@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use clap::Args;
-use counterfoil_core::{Period, SecretName, SignedMessage, SigningKey};
+use counterfoil_core::{Period, SecretName, SignedMessage, SigningKey, Timestamp};
 use hyper::{StatusCode, header::HeaderName};
 use serde_json::Value;
 use tokio::runtime;
@@ -56,7 +56,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000",
           value_parser = serve::address)]
     listen: SocketAddr,
-    /// The secret with which messages are signed; they are verified
+    /// The secret with which messages are signed; they are verified, and what it does not sign is
+    /// answered 401
     #[arg(long, value_name = "NAME", value_parser = SecretName::new)]
     secret_name: Option<SecretName>,
     /// The folder with the secrets, one file each
@@ -82,9 +83,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     };
     let take: Take = Arc::new(move |received| {
         let verified = key.as_ref().map(|key| verified(received, key));
+        let reply = match &verified {
+            Some(Err(_)) => Reply { status: StatusCode::UNAUTHORIZED, json: Bytes::new() },
+            _ => reply.clone(),
+        };
         // Where stdout is closed, the sender is answered all the same.
-        let _ = output::say(lines(received, verified, &reply).join("\n"));
-        reply.clone()
+        let lines = lines(received, clock::now(), verified, &reply);
+        let _ = output::say(lines.join("\n"));
+        reply
     });
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(Failure::could_not)?.block_on(listen(arguments.listen, take))
@@ -96,12 +102,8 @@ fn key(arguments: &Arguments) -> Result<Option<SigningKey>, Failure> {
         return Ok(None);
     };
     let secrets = Secrets::new(arguments.secrets.clone())?;
-    let value =
-        secrets.value(name).map_err(|error| Failure::could_not(&error).hint(error.hint()))?;
-    let key = SigningKey::parse(&value).map_err(|error| {
-        Failure::could_not(format_args!("the secret `{name}` cannot verify: {error}"))
-    })?;
-    Ok(Some(key))
+    let key = secrets.signing_key(name);
+    Ok(Some(key.map_err(|error| Failure::could_not(&error).hint(error.hint()))?))
 }
 
 async fn listen(address: SocketAddr, take: Take) -> Result<ExitCode, Failure> {
@@ -132,9 +134,15 @@ fn verified(received: &Received, key: &SigningKey) -> Result<(), String> {
 }
 
 /// A request for people. What a stranger sent cannot steer the terminal.
-fn lines(received: &Received, verified: Option<Result<(), String>>, reply: &Reply) -> Vec<String> {
+fn lines(
+    received: &Received,
+    at: Timestamp,
+    verified: Option<Result<(), String>>,
+    reply: &Reply,
+) -> Vec<String> {
     let Received { method, path, query, headers, body } = received;
-    let mut lines = vec![format!("{STRONG}{method} {}{STRONG:#}", visible(path))];
+    let mut lines =
+        vec![format!("{STRONG}{method} {}{STRONG:#}  {QUIET}{at}{QUIET:#}", visible(path))];
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         lines.push(format!("  {} = {}", visible(&name), visible(&value)));
     }
@@ -186,7 +194,7 @@ mod tests {
 
     fn told(received: &Received, verified: Option<Result<(), String>>) -> String {
         let reply = Reply { status: StatusCode::OK, json: Bytes::new() };
-        let text = lines(received, verified, &reply).join("\n");
+        let text = lines(received, Timestamp::from_ms(0), verified, &reply).join("\n");
         anstream::adapter::strip_str(&text).to_string()
     }
 
@@ -194,7 +202,13 @@ mod tests {
     fn a_request_is_shown_decoded_and_without_secrets_or_control_characters() {
         let headers = [("host", "x"), ("authorization", "Bearer canary"), ("x-mine", "1")];
         let text = told(&received(&headers, "{\"a\":1}"), None);
-        for line in ["POST /pb", "  sum = 5.00", "  name = Café 1", "  x-mine: 1", "  {\"a\":1}"] {
+        for line in [
+            "POST /pb  1970-01-01T00:00:00.000Z",
+            "  sum = 5.00",
+            "  name = Café 1",
+            "  x-mine: 1",
+            "  {\"a\":1}",
+        ] {
             assert!(text.lines().any(|told| told == line), "no `{line}` in {text}");
         }
         assert!(text.contains("authorization: Bearer (not shown)"), "{text}");

@@ -143,6 +143,23 @@ fn a_missing_secret_is_a_warning_in_check_and_stops_a_start() {
 }
 
 #[test]
+fn a_secret_that_cannot_sign_is_a_mistake_in_check_and_stops_a_start() {
+    let signed = "[[tracking_api]]\nid = \"x\"\nsign = \"{secret:signing}\"\n\
+                  request = { url = \"https://shoply.example/\", body = { json = {} } }\n";
+    let mut sandbox = Sandbox::new().file("rules.toml", &format!("{RULES}{signed}"));
+    for (key, why) in [("canary!", "no base64"), ("whsec_AAAA", "3 bytes")] {
+        sandbox = sandbox.file("signing", key);
+        let ran = sandbox.run("check rules.toml --secrets .").code(3);
+        let ran = ran.stdout_has("`signing` is no signing key").stdout_has(why);
+        assert!(!ran.stdout_has("openssl rand -base64 32").stdout.contains("canary"));
+        let ran = sandbox.run("serve --rules rules.toml --db acme.db --secrets .").code(1);
+        ran.stderr_has(why).stderr_has("openssl rand -base64 32");
+    }
+    let key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    sandbox.file("signing", key).run("check rules.toml --secrets .").code(0);
+}
+
+#[test]
 fn a_folder_of_secrets_that_is_none_is_refused() {
     let sandbox = Sandbox::with_rules();
     for command in ["check rules.toml", "serve --rules rules.toml --db acme.db"] {

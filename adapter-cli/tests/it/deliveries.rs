@@ -101,12 +101,21 @@ fn messages_are_listed_shown_and_exported() {
         .stdout_has("authorization: Bearer {secret:told}");
     let shown = sandbox.run(&format!("deliveries show --db acme.db {id} --format json"));
     assert_eq!(shown.code(0).json(), told);
+    sandbox
+        .run("deliveries --db acme.db")
+        .code(0)
+        .stdout_has("from")
+        .stdout_has("last")
+        .stdout_has("bo-sales");
     sandbox.run("deliveries --db acme.db --format csv").code(0).stdout_has(
         "id,tracking_api_id,event,sequence,state,reason,due_at,last_error,postback_id,",
     );
     let nobody = "01930000-0000-7000-8000-00000000ffff";
     let ran = sandbox.run(&format!("deliveries show --db acme.db {nobody}")).code(1);
     ran.no_stdout().stderr_has("no delivery").stderr_has("`counterfoil deliveries`");
+    let ran = sandbox.run("deliveries --db acme.db --tracking-api nope").code(1).no_stdout();
+    ran.stderr_has("neither the rules nor the rows have a tracking API `nope`");
+    sandbox.run("deliveries --db acme.db --tracking-api silent").code(0).stderr_has("no rows");
     sandbox.run("deliveries --db acme.db --state lost").code(2).stderr_has("one of due, held");
 }
 
@@ -138,7 +147,9 @@ fn where_a_server_holds_the_database_it_is_named_with_what_asks_it() {
     let ran = sandbox.run(&format!("deliveries retry --db acme.db {id}")).code(1).no_stdout();
     ran.stderr_has("in use by counterfoil serve")
         .stderr_has(&server.pid().to_string())
-        .stderr_has("curl -X POST -H \"authorization: Bearer $ADMIN_TOKEN\" 'http://127.0.0.1:")
+        .stderr_has("with the secret `admin_token` in that variable: curl -X POST")
+        .stderr_has("-H \"authorization: Bearer $COUNTERFOIL_SECRET_ADMIN_TOKEN\"")
+        .stderr_has(" 'http://127.0.0.1:")
         .stderr_has(&format!("/api/acme/deliveries/{id}/retry'"));
     let ran = sandbox.run("deliveries retry --db acme.db --tracking-api bo-sales").code(1);
     ran.stderr_has("/api/acme/deliveries/retry?state=dead&tracking_api=bo-sales'");

@@ -52,7 +52,7 @@ fn a_sale_and_its_approval_are_told_signed_and_in_their_order() {
     let (sandbox, mut server) = told_to(&listening, &["--allow-destination", "127.0.0.1/32"]);
     sell(&server, "A-1");
     let told = listening.wait_for("answered 200");
-    for part in ["POST /pb\n", "order = A-1\n", "status = pending\n", "the signature is right"] {
+    for part in ["POST /pb  20", "order = A-1\n", "status = pending\n", "the signature is right"] {
         assert!(told.contains(part), "no `{part}` in {told}");
     }
     let approve = "advertiser_id=shoply&external_id=A-1&result=approved";
@@ -92,17 +92,22 @@ fn what_must_not_be_reached_is_dead_with_what_to_do_and_is_sent_again_when_it_ma
     let dead = listed(&sandbox, "").remove(0);
     assert_eq!(dead["reason"], "forbidden");
     let id = dead["id"].as_str().expect("an id");
+    let line = server.wait_for("a message died");
+    for part in [id, "told", "forbidden", &format!("http://{}", listening.address)] {
+        assert!(line.contains(part), "no `{part}` in {line}");
+    }
+    assert!(!line.contains("order="), "{line}");
     sandbox
         .run(&format!("deliveries show --db acme.db {id}"))
         .code(0)
         .stdout_has("dead: the destination must not be reached")
         .stdout_has("--allow-destination 127.0.0.1")
-        .stdout_has(&format!("`counterfoil deliveries retry {id}`"));
+        .stdout_has(&format!("`counterfoil deliveries retry --db acme.db {id}`"));
     assert!(server.admin("/metrics").body.contains("counterfoil_deliveries_dead 1"));
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(0));
-    let retry = sandbox.run("deliveries retry --db acme.db --tracking-api told").code(0);
-    retry.stderr_has("due now: 1");
+    let retry = sandbox.run(&format!("deliveries retry --db acme.db {id}")).code(0);
+    retry.stderr_has(&format!("due now: {id}"));
     let mut command = sandbox.command();
     command.args(Server::ARGUMENTS).args(["--secrets", "."]);
     command.env("COUNTERFOIL_ALLOW_DESTINATION", "10.0.0.0/8,127.0.0.1");
@@ -119,6 +124,21 @@ fn what_must_not_be_reached_is_dead_with_what_to_do_and_is_sent_again_when_it_ma
     });
     assert_eq!(again.expect("an answer").status, 200);
     listening.wait_for("answered 200");
+}
+
+#[test]
+fn what_was_never_on_its_way_is_told_as_not_sent() {
+    let listening = Listening::start(&Sandbox::new(), &[]);
+    let (sandbox, server) = told_to(&listening, &["--allow-destination", "127.0.0.1"]);
+    fs::remove_file(sandbox.path("signing")).expect("the secret goes away");
+    sell(&server, "A-1");
+    let attempts = || listed(&sandbox, "").remove(0)["attempts"].clone();
+    wait_until("it was tried", || attempts()[0]["outcome"] == "our_fault");
+    let id = listed(&sandbox, "").remove(0)["id"].as_str().expect("an id").to_owned();
+    let shown = sandbox.run(&format!("deliveries show --db acme.db {id}")).code(0);
+    let shown = shown.stdout_has("  not sent\n").stdout_has("no secret `signing`");
+    assert!(!shown.stdout.contains("no answer"), "{shown:#?}");
+    sandbox.run("deliveries --db acme.db").code(0).stdout_has("not sent");
 }
 
 #[test]
@@ -290,7 +310,10 @@ fn a_missing_secret_is_seen_and_mended() {
         listed(&sandbox, "").first().is_some_and(|row| row["attempts"][0]["error"].is_string())
     });
     let row = listed(&sandbox, "").remove(0);
-    assert_eq!((&row["state"], &row["attempts"][0]["our_fault"]), (&"due".into(), &true.into()));
+    assert_eq!(
+        (&row["state"], &row["attempts"][0]["outcome"]),
+        (&"due".into(), &"our_fault".into())
+    );
     assert!(row["last_error"].as_str().expect("an error").contains(fault), "{row}");
     sandbox.run("deliveries --db acme.db").code(0).stdout_has(fault);
     let id = row["id"].as_str().expect("an id");

@@ -166,7 +166,13 @@ impl Told {
 
     fn answered(call: &Call, answer: &Answer, masks: &Masks) -> Self {
         let status = answer.status;
-        let read = status.is_success().then(|| read_answer(call, &answer.body));
+        let read = status.is_success().then(|| {
+            let mut read = read_answer(call, &answer.body);
+            for unmapped in &mut read.unmapped {
+                unmapped.found = masks.word(&unmapped.found);
+            }
+            read
+        });
         let is_read = call.pending.is_some() || !call.set.is_empty();
         let error = if status.is_redirection() {
             Some("redirects are not followed: write the url that it leads to".to_owned())

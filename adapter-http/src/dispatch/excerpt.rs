@@ -4,6 +4,8 @@ use counterfoil_core::SecretName;
 
 /// The most bytes of an answer that are kept to be read by people.
 pub(super) const EXCERPT_LEN_MAX: usize = 16 * 1024;
+/// The most bytes of a word that has no meaning here.
+const WORD_LEN_MAX: usize = 80;
 
 /// The secrets of one request, as they were sent: a receiver may answer with them.
 #[derive(Default)]
@@ -21,9 +23,18 @@ impl Masks {
     /// The beginning of a body as text, each secret by its name. Whatever is no UTF-8 is replaced.
     /// A secret that begins within the part that is looked at is seen whole: far more is read.
     pub(super) fn excerpt(&self, body: &[u8]) -> Option<Box<str>> {
-        let text = String::from_utf8_lossy(body);
-        let mut rest = &*text;
-        let end = text.len().saturating_sub(EXCERPT_LEN_MAX);
+        let excerpt = self.beginning(&String::from_utf8_lossy(body), EXCERPT_LEN_MAX);
+        (!excerpt.is_empty()).then_some(excerpt)
+    }
+
+    /// The beginning of a word of an answer, each secret by its name.
+    pub(super) fn word(&self, word: &str) -> Box<str> {
+        self.beginning(word, WORD_LEN_MAX)
+    }
+
+    fn beginning(&self, text: &str, most: usize) -> Box<str> {
+        let mut rest = text;
+        let end = text.len().saturating_sub(most);
         let mut excerpt = String::new();
         while let Some(char) = rest.chars().next().filter(|_| rest.len() > end) {
             let masked = self.longest_at(rest);
@@ -31,13 +42,13 @@ impl Masks {
                 Some((secret, name)) => (secret.len(), format!("{{secret:{name}}}")),
                 None => (char.len_utf8(), char.to_string()),
             };
-            if excerpt.len() + shown.len() > EXCERPT_LEN_MAX {
+            if excerpt.len() + shown.len() > most {
                 break;
             }
             excerpt.push_str(&shown);
             rest = rest.get(len..).unwrap_or_default();
         }
-        (!excerpt.is_empty()).then(|| excerpt.into())
+        excerpt.into()
     }
 
     /// The longest secret that a text begins with: one may begin another.

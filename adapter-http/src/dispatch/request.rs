@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use counterfoil_core::{
-    Claim, MessageOf, Part, Place, Rendered, SecretName, SigningKey, Timestamp, complete,
-    signatures,
+    Claim, MessageOf, Part, Place, Rendered, SecretName, SigningKey, SigningKeyError, Timestamp,
+    complete, signatures,
 };
 use http_body_util::Full;
 use hyper::{
@@ -33,8 +33,8 @@ pub(super) enum RequestError {
     Unknown,
     #[error("there is no secret `{0}`: provide it")]
     NoSecret(SecretName),
-    #[error("the secret `{0}` signs nothing: a signing key is `whsec_` and base64")]
-    NoSigningKey(SecretName),
+    #[error("the secret `{0}` signs nothing: {1}")]
+    NoSigningKey(SecretName, SigningKeyError),
     #[error("the url cannot be sent: {why}")]
     Url {
         why: String,
@@ -149,7 +149,8 @@ fn sign(
     }
     let key = |name: &SecretName| {
         let secret: Secret = secrets(name).ok_or_else(|| RequestError::NoSecret(name.clone()))?;
-        SigningKey::parse(secret.value()).map_err(|_| RequestError::NoSigningKey(name.clone()))
+        let key = SigningKey::parse(secret.value());
+        key.map_err(|error| RequestError::NoSigningKey(name.clone(), error))
     };
     let keys = names.iter().map(key).collect::<Result<Vec<_>, _>>()?;
     let id = claim.message.id.to_string();

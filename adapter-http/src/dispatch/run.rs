@@ -11,8 +11,8 @@
 use std::{collections::HashMap, pin::pin, sync::Arc, time::Duration};
 
 use counterfoil_core::{
-    Attempt, AttemptOutcome, Attempted, Claim, Draw, Period, Report, RetryPolicy, Timestamp,
-    Wanted, after_attempt,
+    Attempt, AttemptOutcome, Attempted, Claim, DeadReason, Draw, MessageOf, Next, Period, Report,
+    RetryPolicy, Timestamp, Wanted, after_attempt,
 };
 use tokio::{
     sync::{Notify, oneshot},
@@ -260,7 +260,10 @@ impl Run {
         self.metrics.attempted(attempted.outcome);
         self.faults.note(&attempted, Instant::now());
         let message = attempted.message;
-        tracing::debug!(%message, outcome = ?attempted.outcome, "an attempt ended");
+        tracing::debug!(delivery = %message, outcome = ?attempted.outcome, "an attempt ended");
+        if let Next::Dead(reason) = attempted.next {
+            tell_dead(&claim, reason, &destination);
+        }
         self.ended.push(Report::Attempted(attempted));
         self.look |= self.hidden;
     }
@@ -369,9 +372,20 @@ fn released(claim: &Claim, until: Timestamp) -> Report {
     Report::Released { message: claim.message.id, fence: claim.fence, until }
 }
 
+/// Somebody may have to look: a message that died. Neither path nor query is told, both may hold
+/// what is nobody's business.
+fn tell_dead(claim: &Claim, reason: DeadReason, destination: &str) {
+    let from = match &claim.message.of {
+        MessageOf::TrackingApi(id) => id.to_string(),
+        MessageOf::Step { postback, number } => format!("{postback} step {}", number + 1),
+    };
+    let (id, tenant, reason) = (claim.message.id, claim.ruleset.tenant(), reason.code());
+    tracing::warn!(delivery = %id, %tenant, from, reason, destination, "a message died");
+}
+
 /// An attempt that broke: a defect. It is made again, later.
 fn broken(claim: &Claim, now: Timestamp) -> Attempted {
-    tracing::error!(message = %claim.message.id, "an attempt broke");
+    tracing::error!(delivery = %claim.message.id, "an attempt broke");
     let attempt = Attempt {
         ended_at: now,
         outcome: AttemptOutcome::OurFault,

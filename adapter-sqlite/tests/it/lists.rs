@@ -159,7 +159,7 @@ fn a_log_row_tells_what_came_and_what_became_of_it() {
     assert_eq!(row.notes, decided.decision.notes);
     assert_eq!(row.conversion_id, decided.decision.conversion.as_ref().map(|c| c.id));
     assert_eq!(row.transaction_ids, [decided.decision.transactions[0].id]);
-    assert_eq!(row.trace, decided.decision.trace.lines(&db.ruleset()));
+    assert_eq!(row.trace, decided.decision.trace.lines(&db.ruleset(), row.outcome));
     let refused = db.send("type=sale&external_id=a", at(6));
     let row = db.reader().request(&acme(), refused.receipt.id).unwrap().unwrap();
     let refusal = refused.decision.refusal.unwrap();

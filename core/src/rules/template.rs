@@ -7,16 +7,19 @@ use super::item::Item;
 use crate::{
     decode::NAME_LEN_MAX,
     macros::{AFFS_MACROS, MACROS, PARAM_MACRO, SECRET_MACRO},
-    nearest::nearest,
+    nearest::{edit_distance, nearest},
     parameter::Parameter,
     pieces::{Piece, Pieces, Place},
     reason::shown,
-    template::{Part, Template},
+    template::{Part, Template, TemplateError},
     token::SecretName,
 };
 
 /// The most bytes of one text in a request.
 const TEXT_LEN_MAX: usize = 64 << 10;
+
+/// How many macros are named where none is near.
+const NEAREST_SHOWN: usize = 3;
 
 /// What a request may tell (R39).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,11 +35,21 @@ pub(super) fn strict<'t>(item: &Item<'t>) -> Option<Template> {
     match Template::parse(bounded_text(item)?) {
         Ok(template) => Some(template),
         Err(error) => {
-            let hint = "only a raw body can hold braces that are no macro";
-            item.error(error, hint);
+            item.error(&error, brace_hint(&error));
             None
         }
     }
+}
+
+/// A hint: double braces are what other systems write.
+fn brace_hint(error: &TemplateError) -> Box<str> {
+    if let TemplateError::Name(name) = error
+        && let Some(inner) = name.strip_prefix('{').map(str::trim)
+        && (MACROS.iter().any(|known| known.name == inner) || AFFS_MACROS.contains(&inner))
+    {
+        return format!("write `{{{inner}}}`").into();
+    }
+    "only a raw body can hold braces that are no macro".into()
 }
 
 /// Text of a length that is allowed.
@@ -177,6 +190,20 @@ fn meant(name: &str) -> Box<str> {
     let known = MACROS.iter().map(|known| known.name).chain(AFFS_MACROS);
     match nearest(name, known) {
         Some(near) => format!("did you mean `{{{near}}}`?").into(),
-        None => "what the sender said under a name of its own is `{param.NAME}`".into(),
+        None => {
+            let known = MACROS.iter().map(|known| known.name);
+            let mut known: Vec<&str> = known.collect();
+            // Long input is no near miss of anything, and not worth a comparison.
+            let name = name.get(..name.len().min(NAME_LEN_MAX)).unwrap_or_default();
+            known.sort_by_cached_key(|known| edit_distance(name, known));
+            let nearest: Vec<String> =
+                known.iter().take(NEAREST_SHOWN).map(|known| format!("`{{{known}}}`")).collect();
+            let nearest = nearest.join(", ");
+            format!(
+                "the nearest are {nearest}; what the sender said under a name of its own is \
+                 `{{param.NAME}}`; the list is in core/docs/rules.md under `Requests`"
+            )
+            .into()
+        }
     }
 }

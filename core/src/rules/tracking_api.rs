@@ -60,6 +60,7 @@ fn tracking_api(
         active: table.flag_or("active", true),
     };
     warn_about_silence(table, &api);
+    warn_about_unsigned_urls(table, &api);
     Some(api)
 }
 
@@ -160,4 +161,15 @@ fn warn_about_silence(table: &Table<'_>, api: &TrackingApi) {
         let message = "what is delayed is sent once the result is not pending, so this never fires";
         at("results").warning(message, "remove `delay`, or add another result");
     }
+}
+
+/// Standard Webhooks sign id, moment and body: of a request without a body, nothing that is told.
+fn warn_about_unsigned_urls(table: &Table<'_>, api: &TrackingApi) {
+    if api.sign.is_empty() || api.call.request.body.is_some() {
+        return;
+    }
+    let message = "the signature covers the body only, and there is none: what stands in the url \
+                   can be changed";
+    let at = table.get("sign").unwrap_or_else(|| table.item.clone());
+    at.warning(message, "put what is told into a `body`, or remove `sign`");
 }

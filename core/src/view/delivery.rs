@@ -5,7 +5,8 @@ use alloc::{borrow::ToOwned, boxed::Box, string::String, vec::Vec};
 use serde::Serialize;
 
 use crate::{
-    delivery::{AttemptOutcome, DeadReason},
+    answer::Unmapped,
+    delivery::DeadReason,
     ids::{ConversionId, MessageId, TransactionId},
     message::{Message, MessageOf, MessageState},
     outbox::Attempted,
@@ -72,19 +73,18 @@ pub struct AttemptView {
     pub started_at: Timestamp,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
+    /// What happened: `answered`, `unanswered`, `forbidden`, or `our_fault`: nothing was sent,
+    /// and of faults that follow each other the last one stands for all.
+    pub outcome: &'static str,
     /// The status of the answer; absent where none came.
     pub status: Option<u16>,
     /// What went wrong, in words.
     pub error: Option<Box<str>>,
-    /// Whether that is a fault of ours: it uses up no retry, and stands here once, however often
-    /// it was met in a row.
-    #[serde(skip_serializing_if = "core::ops::Not::not")]
-    pub our_fault: bool,
     /// The beginning of the answer's body.
     pub response: Option<Box<str>>,
     /// Parameters that the answer should have set and did not (`unmapped_value`, R45).
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub unmapped_values: Vec<Box<str>>,
+    pub unmapped_values: Vec<Unmapped>,
 }
 
 /// A tracking API as it is listed.
@@ -154,9 +154,9 @@ impl AttemptView {
             number,
             started_at: attempted.started_at,
             duration_ms: took.as_ms(),
+            outcome: attempted.outcome.name(),
             status: attempted.outcome.status(),
             error: attempted.error.clone(),
-            our_fault: attempted.outcome == AttemptOutcome::OurFault,
             response: attempted.response.clone(),
             unmapped_values: attempted
                 .answer

@@ -22,8 +22,10 @@ Examples:
 
 /// Make messages due now, under their old ids: one, or all that match
 ///
-/// Of many the dead ones are meant, unless --state names others. The next server on the database
-/// sends them; one that runs is asked over HTTP.
+/// This works on a database that no server holds; the next server on it sends them. Where one runs,
+/// it is asked over HTTP, and this command prints the line of curl for it.
+///
+/// Of many the dead ones are meant, unless --state names others.
 #[derive(Debug, Args)]
 #[command(help_template = HELP_TEMPLATE, after_help = EXAMPLES)]
 pub(super) struct Arguments {
@@ -52,7 +54,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     drop(reader);
     let role = "counterfoil deliveries retry".to_owned();
     let store = database::own_or(&arguments.database.db, role, |admin| {
-        format!("ask it: {}", curl(admin, &tenant, &wanted))
+        let curl = curl(admin, &tenant, &wanted);
+        format!("ask it, with the secret `admin_token` in that variable: {curl}")
     })?;
     let now = clock::now();
     match wanted {
@@ -117,7 +120,7 @@ fn curl(admin: &str, tenant: &TenantName, wanted: &Wanted) -> String {
         }
     };
     format!(
-        "curl -X POST -H \"authorization: Bearer $ADMIN_TOKEN\" \
+        "curl -X POST -H \"authorization: Bearer $COUNTERFOIL_SECRET_ADMIN_TOKEN\" \
          'http://{admin}/api/{tenant}/deliveries/{path}'"
     )
 }

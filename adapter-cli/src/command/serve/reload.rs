@@ -1,9 +1,7 @@
 //! The rules of a running server: at its start, and again when it is asked to read them; then its
 //! certificate too.
 
-use std::collections::BTreeSet;
-
-use counterfoil_core::{Ruleset, SecretName};
+use counterfoil_core::Ruleset;
 use counterfoil_sqlite::{Installed, Rules, Store};
 
 use super::{config::Settings, exposure};
@@ -18,7 +16,7 @@ use crate::{
 /// that differs from its file is kept, and told.
 ///
 /// # Errors
-/// Where rules cannot be installed, or a secret that they name is missing.
+/// Where rules cannot be installed, or a secret that they name is missing or signs nothing.
 pub(super) fn start_rules(
     store: &Store,
     files: &[RulesFile],
@@ -139,11 +137,10 @@ fn warn_of_refused<'a>(rulesets: impl Iterator<Item = &'a Ruleset>, settings: &S
 }
 
 fn require_secrets<'a>(
-    rulesets: impl Iterator<Item = &'a Ruleset>,
+    rulesets: impl Iterator<Item = &'a Ruleset> + Clone,
     secrets: &Secrets,
 ) -> Result<(), Failure> {
-    let names: BTreeSet<&SecretName> = rulesets.flat_map(|rules| rules.secrets()).collect();
-    match secrets.problems(names.into_iter()).first() {
+    match secrets.problems(rulesets).first() {
         None => Ok(()),
         Some(problem) => Err(Failure::could_not(problem).hint(problem.hint())),
     }

@@ -1,6 +1,6 @@
 //! Answers mapped back (R45) and the steps of a definition (R46).
 
-use counterfoil_core::{Method, Outcome};
+use counterfoil_core::{Method, Outcome, Unmapped, UnmappedReason};
 
 use super::*;
 
@@ -94,11 +94,21 @@ fn what_an_answer_left_out_stands_at_its_attempt() {
     db.send(&format!("pcid={click}&type=sale&external_id=1&value=1"), at(1));
     let claimed = claim_one(&db, 2);
     let mut attempted = attempted(&claimed, 3, Next::Delivered);
-    let unmapped = vec!["value".into(), "result".into()];
+    let left_out = |parameter: &str, reason, found: &str| Unmapped {
+        parameter: parameter.into(),
+        reason,
+        found: found.into(),
+    };
+    let unmapped = vec![
+        left_out("value", UnmappedReason::Absent, "/total"),
+        left_out("result", UnmappedReason::NotInMap, "weird"),
+    ];
+    let want = unmapped.clone();
     attempted.answer = Some(ReadAnswer { unmapped, ..ReadAnswer::default() });
     assert_eq!(report(&db, vec![Report::Attempted(attempted)]), 0);
     let attempt = delivery(&db, claimed.message.id).attempts.remove(0);
-    assert_eq!(attempt.unmapped_values, ["value".into(), "result".into()]);
+    assert_eq!(attempt.unmapped_values, want);
+    assert_eq!(attempt.outcome, "answered");
     assert_eq!(log(&db).len(), 1);
 }
 

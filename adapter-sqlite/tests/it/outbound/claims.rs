@@ -242,7 +242,7 @@ fn a_fault_of_ours_that_is_met_again_is_kept_once() {
         let shown = fault(ms, "there is no secret `key`");
         assert_eq!(shown.attempts.len(), 1);
         assert_eq!((shown.attempts[0].number, shown.attempts[0].started_at), (1, at(ms)));
-        assert!(shown.attempts[0].our_fault);
+        assert_eq!(shown.attempts[0].outcome, "our_fault");
         assert_eq!(shown.last_error.as_deref(), Some("there is no secret `key`"));
     }
     assert_eq!(fault(200, "there is no secret `other`").attempts.len(), 2);

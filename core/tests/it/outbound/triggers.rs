@@ -160,3 +160,26 @@ fn one_decision_makes_a_bounded_number_of_messages() {
     let mut world = World::new(&(0..4100).map(api).collect::<String>());
     assert_eq!(messages(&world.click()).len(), 4000);
 }
+
+#[test]
+fn what_waits_for_other_events_is_named_when_someone_reads_the_trace() {
+    let idle = "[[tracking_api]]\nid = 'idle'\nactive = false\nrequest.url = 'https://a/'\n\
+                [[tracking_api]]\nid = 'bos'\nowner.affiliate = 'bo'\nrequest.url = 'https://a/'\n";
+    let mut world = world(&format!("{PAYS}{idle}"));
+    let waiting = |world: &World, decision: &Decision| {
+        let lines = decision.trace.lines(&world.ruleset, decision.outcome);
+        lines.into_iter().filter(|line| line.contains("it waits for")).collect::<Vec<_>>()
+    };
+    let click = world.click();
+    let want = [
+        "`1` tells nothing: it waits for `transaction.created` or `transaction.updated`",
+        "`2` tells nothing: it waits for `transaction.created`",
+        "`3` tells nothing: it waits for `transaction.updated`",
+        "`6` tells nothing: it waits for `conversion.updated`",
+    ];
+    assert_eq!(waiting(&world, &click), want);
+    let sale = world.send("pcid={pcid}&type=sale&value=100");
+    assert_eq!(waiting(&world, &sale), [want[2], want[3]]);
+    let refused = world.send("pcid={pcid}&type=sale&value=nonsense");
+    assert_eq!((refused.outcome, waiting(&world, &refused).len()), (Outcome::Refused, 0));
+}
