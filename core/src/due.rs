@@ -44,14 +44,9 @@ pub fn due(ruleset: &Ruleset, message: &Message, found: &Found) -> Due {
         sequence,
     };
     match &message.of {
-        MessageOf::Step { postback, number } => {
-            let definition = ruleset.postbacks().iter().find(|known| known.id == *postback);
-            let call = definition.and_then(|known| known.steps.get(usize::from(*number)));
-            call.map_or(Due::Unknown, |call| Due::Send {
-                request: render(&call.request, &state(None)),
-                sequence: None,
-            })
-        }
+        MessageOf::Step { .. } => ruleset.call(&message.of).map_or(Due::Unknown, |call| {
+            Due::Send { request: render(&call.request, &state(None)), sequence: None }
+        }),
         MessageOf::TrackingApi(id) => {
             let Some(api) = ruleset.tracking_api(id.as_str()) else {
                 return Due::Unknown;

@@ -41,9 +41,9 @@ fn play_all(
 }
 
 /// Most of the suite must have been played, or the test would say nothing.
-fn assert_most(engine: &str, (played, skipped): (usize, usize)) {
+fn assert_most(engine: &str, (played, skipped): (usize, usize), least_percent: usize) {
     eprintln!("{engine}: {played} scenarios were played, {skipped} cannot be");
-    assert!(played > skipped);
+    assert!(played * 100 >= least_percent * (played + skipped));
 }
 
 fn suite() -> std::path::PathBuf {
@@ -191,11 +191,12 @@ fn blessing_takes_what_happens_and_keeps_the_rest_of_the_file() {
 #[test]
 fn every_scenario_holds_through_loopback_http() {
     let played = play_all(&suite(), || Box::new(LoopbackEngine::default()), can_all);
-    assert_most("loopback HTTP", played);
+    assert_most("loopback HTTP", played, 99);
 }
 
 #[test]
 fn every_scenario_holds_through_the_binary() {
     let played = play_all(&suite(), || Box::new(BinaryEngine::default()), is_for_the_binary);
-    assert_most("the binary", played);
+    // The others need a clock, a receiver, or bodies and roots, which no command takes.
+    assert_most("the binary", played, 60);
 }
