@@ -149,10 +149,15 @@ fn bare() -> Dialect {
 
 /// Whether the id is nobody else's.
 fn check_id(table: &Table<'_>, id: &DialectName) -> bool {
-    let is_taken = Dialect::named(id.as_str()).is_some() || id.as_str() == HANDLE;
+    let is_built_in = Dialect::named(id.as_str()).is_some();
+    let is_taken = is_built_in || id.as_str() == HANDLE;
     if let (true, Some(item)) = (is_taken, table.get("id")) {
-        let message = format!("`{id}` is a built-in dialect, or the path of one");
-        item.error(message, format!("choose another id, and say `extends = \"{id}\"`"));
+        if is_built_in {
+            let hint = format!("choose another id, and say `extends = \"{id}\"`");
+            item.error(format!("`{id}` is a built-in dialect"), hint);
+        } else {
+            item.error(format!("`{id}` is a path of its own"), "choose another id");
+        }
     }
     !is_taken
 }

@@ -53,10 +53,10 @@ fn postback(
     };
     let answer = table.get("answer").and_then(|item| answer(&item));
     let dialect = table.get("dialect").and_then(|item| dialect(&item, names, dialects));
+    let dialect = dialect.cloned().unwrap_or_else(|| Arc::new(Dialect::native().clone()));
     let status = table.get("status").map(|item| status(&item, names));
     let (key, on_repeat) = table.get("dedup").map_or((None, None), |item| dedup(&item));
-    let repeat_key =
-        key.unwrap_or(dialect.map_or(Dialect::native().dedup.key, |own| own.dedup.key));
+    let repeat_key = key.unwrap_or(dialect.dedup.key);
     let limits = table.get("limits").and_then(|item| limits(&item, names));
     let default_type = table.get("default_type");
     let default_type = default_type.and_then(|item| default_type_of(&item, names));
@@ -71,10 +71,7 @@ fn postback(
         steps: steps(table),
         ..PostbackDefinition::open(id?)
     };
-    let definition = match dialect {
-        Some(dialect) => definition.spoken_in(Arc::clone(dialect)),
-        None => definition,
-    };
+    let definition = definition.spoken_in(dialect);
     warn_about_default_type(table, &definition);
     Some(definition)
 }

@@ -30,7 +30,7 @@ fn check_listed(table: &Table<'_>, dialect: &Dialect) {
             continue;
         };
         let is_known = dialect.status(word).is_some() || TransactionResult::named(word).is_some();
-        if !is_known && !word.is_empty() {
+        if !is_known && !word.is_empty() && word.trim_ascii() == word {
             let message =
                 format!("`{}` lists words for `{}`, which means nothing", entry, shown(word));
             item.error(
@@ -54,7 +54,11 @@ fn check_fixed(table: &Table<'_>, dialect: &Dialect) {
             continue;
         };
         let what = fixed.parameter.name();
-        let item = table.get("fixed").unwrap_or_else(|| table.item.clone());
+        let own = table.get("fixed").and_then(|item| {
+            let mut entries = item.children().into_iter();
+            entries.find(|(entry, _)| entry.key == what).map(|(_, item)| item)
+        });
+        let item = own.unwrap_or_else(|| table.item.clone());
         let message = format!("`{what}` is fixed, but requests say it as `{name}`");
         item.error(message, format!("leave it out, or say names = {{ {name} = \"kept\" }}"));
     }
@@ -69,7 +73,7 @@ fn warn_about_words(table: &Table<'_>, dialect: &Dialect) {
         let hint = "as in names = { goal = \"event\" }";
         item.warning("no name means `event`, so nothing brings these words", hint);
     }
-    if has_event && dialect.events.is_empty() {
+    if has_event && dialect.events.is_empty() && table.get("events").is_none() {
         let hint = "as in events = { 2 = { type = \"lead\" } }";
         table.item.warning("no word of its events means anything", hint);
     }
