@@ -141,14 +141,7 @@ impl Display for Worded<'_> {
             Step::Repeated(name) => {
                 write!(f, "the parameter `{name}` came more than once; the first value counts (R5)")
             }
-            Step::StatusWord { word, result, conversion_type } => {
-                write!(f, "the status word `{word}` ")?;
-                word_means(f, *result, conversion_type.as_ref())
-            }
-            Step::EventWord { name, word, result, conversion_type } => {
-                write!(f, "the word `{word}` in `{name}` ")?;
-                word_means(f, *result, conversion_type.as_ref())
-            }
+            Step::StatusWord { .. } | Step::EventWord { .. } => foreign_word(f, self.step),
             Step::DefaultType(t) => write!(f, "no type was given: the definition's default, {t}"),
             Step::Action { action, named } => effective_action(f, *action, *named),
             Step::MakesRoot(Method::Link) => f.write_str("a click on an affiliate link (R51)"),
@@ -238,6 +231,21 @@ fn definition(f: &mut fmt::Formatter<'_>, ruleset: &Ruleset, place: Option<u32>)
             write!(f, "the postback `{id}` decides, in the dialect `{dialect}` (R13)")
         }
         None => f.write_str("the built-in definition decides: no conditions, no limits (R47)"),
+    }
+}
+
+/// What a word of another system means.
+fn foreign_word(f: &mut fmt::Formatter<'_>, step: &Step) -> fmt::Result {
+    match step {
+        Step::StatusWord { word, result, conversion_type } => {
+            write!(f, "the status word `{word}` ")?;
+            word_means(f, *result, conversion_type.as_ref())
+        }
+        Step::EventWord { name, word, result, conversion_type } => {
+            write!(f, "the word `{word}` in `{name}` ")?;
+            word_means(f, *result, conversion_type.as_ref())
+        }
+        _ => Ok(()),
     }
 }
 

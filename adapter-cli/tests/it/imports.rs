@@ -161,12 +161,14 @@ fn what_cannot_be_imported_is_refused_before_anything_is_written() {
         .file("good.csv", &format!("eid\ttype\n{pcid}\tsale\n"));
     fs::write(sandbox.path("wide.csv"), b"\xff\xfep\0c\0").unwrap();
     fs::write(sandbox.path("wide-without-mark.csv"), b"p\0c\0").unwrap();
+    fs::write(sandbox.path("latin-1.csv"), b"pcid,type,pozn\xe1mka\n").unwrap();
     fs::create_dir(sandbox.path("folder")).unwrap();
     let table = [
         ("none.csv", 1, "is empty"),
         ("columns.csv", 1, "no column that says which conversion"),
         ("good.csv advertiser.csv", 1, "none for its advertiser"),
         ("wide.csv", 1, "iconv -f UTF-16"),
+        ("latin-1.csv", 1, "the header of `latin-1.csv`: the row is not UTF-8"),
         ("wide-without-mark.csv", 1, "iconv -f UTF-16"),
         ("twice.csv", 1, "names the column `value` twice"),
         ("good.csv twice-dated.csv", 1, "names the column `date` twice"),

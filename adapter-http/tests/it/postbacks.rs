@@ -92,7 +92,11 @@ fn a_dialect_of_the_rules_answers_as_they_say() {
 id = "acmetrack"
 default_type = "sale"
 names = { click = "pcid", total = "value" }
-answer = { success = "<ok/>", duplicate = "<seen/>", refusal = "<no>{message}</no>", content_type = "text/xml" }
+[dialect.answer]
+success = "<ok/>"
+duplicate = "<seen/>"
+refusal = "<no>{message}</no>"
+content_type = "text/xml"
 
 [[dialect]]
 id = "acmejson"
