@@ -49,17 +49,6 @@ pub enum Step {
         /// What it means for the type.
         conversion_type: Option<ConversionType>,
     },
-    /// A word for what happened, beside the status, was translated (R47).
-    EventWord {
-        /// The name that it came under.
-        name: Box<str>,
-        /// The word that came.
-        word: Box<str>,
-        /// What it means for the result.
-        result: Option<TransactionResult>,
-        /// What it means for the type.
-        conversion_type: Option<ConversionType>,
-    },
     /// The type was missing and the definition's default was taken.
     DefaultType(ConversionType),
     /// The effective action and why (R11).
@@ -216,6 +205,17 @@ pub enum Step {
         number: u16,
         /// Its message.
         message: MessageId,
+    },
+    /// A word for what happened, beside the status, was translated (R47).
+    EventWord {
+        /// The name that it came under.
+        name: Box<str>,
+        /// The word that came.
+        word: Box<str>,
+        /// What it means for the result.
+        result: Option<TransactionResult>,
+        /// What it means for the type.
+        conversion_type: Option<ConversionType>,
     },
 }
 
