@@ -201,7 +201,8 @@ fn a_file_is_imported_once_unless_it_is_asked_for_again() {
     fs::copy(sandbox.path("folder/a.csv"), sandbox.path("c.csv")).unwrap();
     import(&sandbox, "c.csv").code(0).stderr_has("nothing to do");
     let mut child = sandbox.command();
-    child.args(["import", "-", "--db", "acme.db"]).stdin(Stdio::piped()).stderr(Stdio::piped());
+    child.args(["import", "-", "--db", "acme.db"]).stdin(Stdio::piped());
+    child.stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = child.spawn().unwrap();
     child.stdin.take().unwrap().write_all(csv.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
