@@ -131,9 +131,9 @@ impl Sought {
         if is_beginning { filled("0").zip(filled("f")) } else { None }
     }
 
-    /// Whether the external ids of conversions are to be compared ([`Self::is_like`]).
-    pub fn wants_external_ids(&self) -> bool {
-        self.external.is_some()
+    /// The external id, where there is one.
+    pub fn external_id(&self) -> Option<&str> {
+        self.external.as_ref().map(|external| &*external.value)
     }
 
     /// Whether an external id is the one that is sought, or could have become it on the way: in

@@ -34,6 +34,9 @@ id = "narrow"
 offers = ["shoply-cz"]
 types = ["lead"]
 limits = { types = ["lead"] }
+[[postback]]
+id = "pairs"
+dedup = { key = "click+external" }
 "#;
 
 const START: Timestamp = Timestamp::from_ms(1_800_000_000_000);
@@ -131,11 +134,13 @@ fn root_example(story: &mut Story, reason: Reason) -> Refusal {
     ))
 }
 
-/// An external id that a conversion of another type would get, and another has.
+/// An external id that a conversion would get, and another one under the click has.
 fn taken(story: &mut Story) -> Refusal {
-    let made = story.world.send(&format!("pcid={}&type=sale&value=1", story.first), after(1));
-    let made = made.unwrap().conversion.unwrap().id;
-    story.of(&format!("pcid={made}&action=update&external_id=A&type=sale"), after(2))
+    for made in ["type=lead&external_id=L", "type=sale&value=1"] {
+        let query = format!("id=pairs&pcid={}&{made}", story.first);
+        story.world.send(&query, after(1)).unwrap();
+    }
+    story.of("id=pairs&pcid=ID&type=sale&action=update&external_id=L", after(2))
 }
 
 fn path_refusal(dialect: &str, query: &str) -> Refusal {
@@ -173,7 +178,7 @@ fn every_failure_of_authentication_says_what_to_try() {
         AuthFailure::Signature,
         AuthFailure::NoWebhook,
         AuthFailure::UnsignedQuery,
-        AuthFailure::Webhook(SignatureError::Mismatch),
+        AuthFailure::Webhook(SignatureError::Id),
         AuthFailure::NoSecret("auth.tokens"),
     ];
     for failure in failures {
