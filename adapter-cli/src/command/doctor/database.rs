@@ -134,14 +134,14 @@ fn messages(reader: &Reader, about: &str) -> Vec<Finding> {
     let now = clock::now();
     let overdue = outbox.oldest_due_at.filter(|at| now.since(*at) > OVERDUE_MAX);
     if let Some(at) = overdue {
-        let message = format!("{} wait, the oldest since {at}", outbox.due);
+        let message = format!("waiting {}, the oldest since {at}", outbox.due);
         findings.push(Finding::warning(MESSAGES, about, message).hint(
             "is a server running on the database? `counterfoil deliveries --state due` tells what \
              holds them up",
         ));
     }
     if findings.is_empty() {
-        let message = format!("{} wait, {} are held, none is dead", outbox.due, outbox.held);
+        let message = format!("waiting {}, held {}, none dead", outbox.due, outbox.held);
         findings.push(Finding::fine(MESSAGES, about, message));
     }
     findings
