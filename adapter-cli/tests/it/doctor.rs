@@ -76,7 +76,8 @@ fn nothing_is_wrong_beside_a_running_server_and_without_one() {
 
 #[test]
 fn rules_and_secrets_that_are_wrong() {
-    let api = "[[tracking_api]]\nid = \"a\"\nrequest.url = \"https://127.0.0.1:9/?k={secret:gone}\"\n\
+    let api = "[[tracking_api]]\nid = \"a\"\n\
+               request.url = \"https://127.0.0.1:9/?k={secret:gone}\"\n\
                sign = \"{secret:bad}\"\nrequest.method = \"POST\"\n";
     let sandbox = Sandbox::new()
         .file("rules.toml", &format!("{RULES}{api}"))
@@ -123,7 +124,8 @@ fn databases_and_clocks_that_are_wrong() {
     // A row of the year 2100: the clock has gone back since.
     let db = rusqlite::Connection::open(sandbox.path("acme.db")).unwrap();
     let id = (4_102_444_800_000_u128 << 80).to_be_bytes();
-    let sql = "INSERT INTO requests (id, tenant, received_at, method, query, ruleset, outcome, more) \
+    let sql = "INSERT INTO requests \
+               (id, tenant, received_at, method, query, ruleset, outcome, more) \
                VALUES (?1, 1, 0, 0, '', 1, 0, x'')";
     db.execute(sql, [&id[..]]).unwrap();
     drop(db);

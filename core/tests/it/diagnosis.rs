@@ -126,7 +126,7 @@ const TEXTS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
-        "https://x/api/acme/postbacks/handle?id=signed&pcid=ID&type=sale&token=t&ts=1799999000&sig=x",
+        "https://x/api/acme/postbacks/handle?id=signed&pcid=ID&type=sale&token=t&ts=1799999&sig=x",
         &[("signed_long_ago", "ts")],
     ),
     ("id=signed&pcid=ID&type=sale&token=t&ts=1800000299&sig=x", &[]),

@@ -129,9 +129,8 @@ fn root_example(story: &mut Story, reason: Reason) -> Refusal {
         Reason::UnknownAffiliate => ("lead", "shoply-cz", "nobody"),
         _ => ("sale", "shoply-cz", "bo"),
     };
-    story.of_root(&format!(
-        r#"{{"type":"{root_type}","source":"api","offer_id":"{offer}","affiliate_id":"{affiliate}"}}"#
-    ))
+    let place = format!(r#""offer_id":"{offer}","affiliate_id":"{affiliate}""#);
+    story.of_root(&format!(r#"{{"type":"{root_type}","source":"api",{place}}}"#))
 }
 
 /// An external id that a conversion would get, and another one under the click has.

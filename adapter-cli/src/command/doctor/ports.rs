@@ -71,7 +71,7 @@ fn look_at_public(address: SocketAddr, is_encrypted: bool) -> Option<Finding> {
         }
         Holder::Somebody => Some(match ask(address, "/healthz") {
             // The public listener has no such path, and says so in our words.
-            Some(answer) if answer.body["code"] == "unknown_path" => {
+            Some(answer) if said(&answer, "code") == "unknown_path" => {
                 Finding::fine(PORTS, about, "a Counterfoil server has it")
             }
             _ => held(about, "--listen"),
@@ -91,21 +91,26 @@ fn elsewhere(settings: &Settings) -> Option<Finding> {
 }
 
 fn is_ours(answer: &Answer) -> bool {
-    answer.body["name"] == "counterfoil"
+    said(answer, "name") == "counterfoil"
+}
+
+/// A text of an answer in JSON; empty where there is none.
+fn said<'a>(answer: &'a Answer, name: &str) -> &'a str {
+    answer.body.get(name).and_then(serde_json::Value::as_str).unwrap_or_default()
 }
 
 /// A server of ours: whether it lives and can acknowledge requests.
 fn server(about: String, address: SocketAddr, version: &Answer) -> Finding {
     let alive = ask(address, "/healthz").is_some_and(|answer| answer.status == 200);
     let ready = ask(address, "/readyz");
-    let version = version.body["version"].as_str().unwrap_or_default();
+    let version = said(version, "version");
     match ready {
         Some(ready) if alive && ready.status == 200 => {
             let message = format!("a Counterfoil server has it, version {version}, and is ready");
             Finding::fine(PORTS, about, message)
         }
         Some(ready) if alive => {
-            let why = ready.body["detail"].as_str().unwrap_or("it does not say why");
+            let why = said(&ready, "detail");
             let message = format!("a Counterfoil server has it and is not ready: {why}");
             Finding::fault(PORTS, about, message).hint("look at its log, and at the disk")
         }

@@ -1,5 +1,5 @@
-//! `counterfoil doctor URL`: what became of a postback that somebody says was sent, or what is wrong
-//! with it.
+//! `counterfoil doctor URL`: what became of a postback that somebody says was sent, or what is
+//! wrong with it.
 
 use std::sync::Arc;
 
