@@ -10,9 +10,8 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    listen::Listening,
     sandbox::{RULES, Ran, Sandbox},
-    server::{Server, wait_until},
+    server::Server,
 };
 
 /// The state and the message of each finding of a check.
@@ -63,15 +62,26 @@ fn nothing_is_wrong_beside_a_running_server_and_without_one() {
     has(&ran, "messages", "fine", "none dead");
     has(&ran, "ports", "fine", "is ready");
     has(&ran, "ports", "fine", "a Counterfoil server has it");
-    // At other addresses: the database says where its server is.
-    let ran = looked(&sandbox, free(), free(), "").code(0);
-    has(&ran, "ports", "fine", "free: no server runs here");
     server.kill();
     let ran = looked(&sandbox, public, admin, "").code(0);
     has(&ran, "ports", "fine", "free: no server runs here");
     let table = format!("doctor --db acme.db --listen {public} --admin-listen {admin}");
     let table = sandbox.run(&table).code(0).stderr_has("nothing is wrong");
     table.stdout_has("the stored rules of `acme`: version 1 is valid");
+}
+
+#[test]
+fn a_server_at_other_addresses_is_found_by_its_database() {
+    let sandbox = Sandbox::with_rules();
+    let (public, admin) = (free().to_string(), free().to_string());
+    let mut command = sandbox.command();
+    command.args(["serve", "--rules", "rules.toml", "--db", "acme.db"]);
+    command.args(["--listen", &public, "--admin-listen", &admin]);
+    let _server = Server::spawn(command);
+    let ran = looked(&sandbox, free(), free(), "").code(0);
+    has(&ran, "ports", "fine", "free: no server runs here");
+    has(&ran, "ports", "fine", "is ready");
+    assert!(ran.stdout.contains(&format!("admin {admin}, as the database says")), "{ran:?}");
 }
 
 #[test]
@@ -276,6 +286,13 @@ fn postbacks_that_were_sent_and_that_were_not() {
     let ran = sandbox.run_with(["doctor", "--rules", "rules.toml", "clickid=1&type=sale"]).code(3);
     ran.stdout_has("call it `pcid`");
     sandbox.run("doctor --rules rules.toml --format csv pcid=1").code(2);
+    // Whose click it is says whose postback it is; nothing else does.
+    let ours = format!("pcid={pcid}&type=lead");
+    let ran = sandbox.run_with(["doctor", "--db", "acme.db", "--format", "json", &ours]).code(3);
+    assert_eq!(ran.json()["now"]["outcome"], "created");
+    let nobody = sandbox.run_with(["doctor", "--db", "acme.db", "type=sale"]).code(3);
+    nobody.stderr_has("name the tenant with --tenant");
+    sandbox.run("doctor --db acme.db --tenant nobody type=sale").code(1).stderr_has("`nobody`");
 }
 
 #[test]
@@ -298,52 +315,4 @@ fn what_the_doctor_says_of_one_that_arrived() {
         .code(0)
         .stdout_has("the same: created")
         .stdout_has("if it came now");
-}
-
-#[test]
-fn the_timeline_of_a_request_is_in_the_order_of_time() {
-    let listening = Listening::start(&Sandbox::new(), &[]);
-    let told = format!(
-        "[[tracking_api]]\nid = \"told\"\nrequest.url = \"http://{}/pb?order={{external_id}}\"\n",
-        listening.address
-    );
-    let sandbox = Sandbox::new().file("rules.toml", &format!("{RULES}{told}"));
-    let mut command = sandbox.command();
-    command.args(Server::ARGUMENTS).args(["--allow-destination", "127.0.0.1/32"]);
-    let server = Server::spawn(command);
-    let pcid = server.click();
-    let sale = format!("pcid={pcid}&type=sale&value=100&external_id=A-1&token=canary");
-    let request = server.get(&format!("/api/acme/postbacks/handle?{sale}")).json();
-    let id = request["request_id"].as_str().expect("an id");
-    listening.wait_for("answered 200");
-    let delivered = || sandbox.run("deliveries --db acme.db --state delivered --format csv");
-    wait_until("it is delivered", || delivered().stdout.lines().count() == 2);
-    let update = "advertiser_id=shoply&external_id=A-1&result=approved";
-    let later = server.get(&format!("/api/acme/postbacks/handle?{update}")).json();
-
-    let show = format!("requests show --db acme.db {id}");
-    let row = sandbox.run(&format!("{show} --format json")).code(0).json();
-    assert_eq!(row["id"], id);
-    assert!(row["query"].as_str().expect("a query").contains("token=***"), "{row:#}");
-    let timeline = &row["timeline"];
-    assert_eq!(timeline["complete"], true);
-    let items = timeline["items"].as_array().expect("items");
-    let kinds: Vec<&str> = items.iter().filter_map(|item| item["what"].as_str()).collect();
-    assert_eq!(
-        kinds,
-        ["received", "decided", "transaction", "message", "attempt", "delivered", "later"],
-        "{row:#}"
-    );
-    assert!(items.is_sorted_by_key(|item| item["at"].as_str().expect("a time").to_owned()));
-    assert_eq!(items[2]["id"], request["transactions"][0]["id"]);
-    assert_eq!(items[6]["id"], later["request_id"]);
-    assert!(items[4]["message"].as_str().expect("words").contains("attempt 1: 200 after"));
-    let text = sandbox.run(&show).code(0).stdout_has("timeline\n").stdout_has("by s2s: updated");
-    assert!(!text.stdout.contains("canary"), "{text:?}");
-
-    let target = format!("/api/acme/requests/{id}");
-    let over_http = server.admin(&format!("{target}/timeline")).json();
-    assert_eq!(over_http["items"], timeline["items"]);
-    assert_eq!(server.admin(&target).json().get("timeline"), None);
-    assert_eq!(server.admin("/api/acme/requests/7/timeline").status, 404);
 }

@@ -21,4 +21,5 @@ mod sandbox;
 mod sending;
 mod serve;
 mod server;
+mod timelines;
 mod workspace;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use counterfoil_core::{
-    Called, Diagnosis, Finding, Likeness, Outcome, Ruleset, Timestamp,
+    Called, Diagnosis, Finding, Likeness, Outcome, Ruleset, Sought, TenantName, Timestamp,
     view::{Explanation, RequestView},
 };
 use counterfoil_sqlite::{Arrivals, Arrived, Reader};
@@ -78,9 +78,17 @@ pub(super) fn run(
     let rulesets = rulesets(settings, reader.as_ref())?;
     let pasted = Pasted::read(text);
     let borrowed: Vec<&Ruleset> = rulesets.iter().map(|rules| &**rules).collect();
-    let mut diagnosis = Diagnosis::of(&borrowed, tenant, &pasted.called(), clock::now());
+    if tenant.is_some() {
+        database::choose(tenant, &borrowed, |rules| rules.tenant())?;
+    }
+    let diagnosed = |tenant| Diagnosis::of(&borrowed, tenant, &pasted.called(), clock::now());
+    let mut diagnosis = diagnosed(tenant);
     let mut stored = None;
     if let Some(reader) = &reader {
+        if diagnosis.ruleset.is_none() {
+            let owner = owner(reader, &diagnosis.sought)?;
+            diagnosis = diagnosed(owner.as_ref().map(TenantName::as_str));
+        }
         let arrivals = reader.arrivals(&diagnosis.sought, arguments.requests, ARRIVALS_MAX);
         let arrivals = arrivals.map_err(database::read_failure)?;
         let known = reader.known_ids(&diagnosis.sought, arguments.requests);
@@ -88,10 +96,19 @@ pub(super) fn run(
         let now = now(reader, &rulesets, &diagnosis, &pasted)?;
         stored = Some(Stored { arrivals, now });
     }
+    if diagnosis.ruleset.is_none() {
+        output::tell("whose postback it is is not clear: name the tenant with --tenant");
+    }
     let findings = findings(diagnosis.findings, stored.as_ref());
     let fine = findings.is_empty();
     say(arguments.format, fine, &findings, stored.as_ref())?;
     Ok(if fine { ExitCode::Done } else { ExitCode::Negative })
+}
+
+/// Whose the click is that is meant, where nothing else says whose postback it is.
+fn owner(reader: &Reader, sought: &Sought) -> Result<Option<TenantName>, Failure> {
+    let known = reader.known_ids(sought, 0).map_err(database::read_failure)?;
+    Ok(known.conversions.into_iter().next().map(|(owner, _)| owner))
 }
 
 /// The rules of the files, and of tenants without one those that the database keeps.
