@@ -202,7 +202,7 @@ fn now(
     };
     let request = address.arrival(rules).request;
     let explained = reader.explain(rules, &request, clock::now());
-    let decision = explained.map_err(database::read_failure)?.decision;
+    let decision = explained.map_err(database::read_failure)?;
     Ok(Some(Explanation::of(&decision, rules)))
 }
 
