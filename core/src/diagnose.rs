@@ -131,7 +131,8 @@ fn last_name(query: &str) -> &str {
 /// Macros that cannot even be decoded, as `%cid%`.
 fn raw_macros(query: &str, findings: &mut Vec<Finding>) {
     for (name, value) in query.split('&').filter_map(|piece| piece.split_once('=')) {
-        if looks_like_macro(value) && decode_piece(value).is_err() {
+        let is_secret = Parameter::named(name).is_some_and(Parameter::is_secret);
+        if !is_secret && looks_like_macro(value) && decode_piece(value).is_err() {
             findings.push(Finding::UnreplacedMacro { name: name.into(), value: value.into() });
         }
     }

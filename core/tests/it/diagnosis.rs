@@ -1,9 +1,12 @@
 //! Diagnosing postbacks: a table from what was sent to what is wrong with it, in full.
 
+use std::collections::BTreeSet;
+
 use counterfoil_core::{
     Called, ConversionId, Diagnosis, Finding, Known, Likeness, NameFault, Ruleset, RulesetSpec,
     TenantName, Timestamp,
 };
+use proptest::prelude::*;
 
 const RULES: &str = r#"
 tenant = "acme"
@@ -182,11 +185,86 @@ fn what_was_probably_meant_is_named() {
     }
 }
 
+/// Each way to be wrong is in one of the tables.
+#[test]
+fn every_finding_has_an_example() {
+    let codes = [
+        "wrong_path",
+        "affiliate_link",
+        "unknown_tenant",
+        "no_question_mark",
+        "fragment_cut",
+        "escaped_ampersand",
+        "encoded_query",
+        "encoded_twice",
+        "unreplaced_macro",
+        "wrong_name",
+        "wrong_value",
+        "plus_is_space",
+        "cut_id",
+        "not_encrypted",
+        "no_token",
+        "no_signature",
+        "signed_long_ago",
+        "needs_webhook",
+        "truncated",
+        "other_case",
+        "other_tenant",
+        "not_stored",
+    ];
+    let of_text = TEXTS.iter().flat_map(|(_, expected)| expected.iter().map(|(code, _)| *code));
+    let of_stored = STORED.iter().filter_map(|(_, expected)| *expected);
+    let shown: BTreeSet<&str> = of_text.chain(of_stored).collect();
+    for code in codes {
+        assert!(shown.contains(code), "{code} has no example");
+    }
+}
+
+proptest! {
+    /// Whatever is pasted is diagnosed; each finding has words, and what a secret is worth is in
+    /// none of them.
+    #[test]
+    fn whatever_is_pasted_is_diagnosed(
+        path in proptest::option::of("[/a-zA-Z%&.-]{0,40}"),
+        pieces in proptest::collection::vec(
+            (
+                "(pcid|external_id|type|cid|TYPE|id|ts|\\PC{0,8})",
+                "(\\PC{0,40}|[0-9a-f-]{0,40}|\\{[a-z]*\\}|%[0-9a-f]{0,4})",
+            ),
+            0..6,
+        ),
+        separator in "(&|&amp;|%26)",
+        fragment in proptest::option::of("\\PC{0,8}"),
+    ) {
+        let mut pieces: Vec<String> =
+            pieces.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        pieces.push("token=canary".into());
+        let query = pieces.join(&separator);
+        let called = Called {
+            is_plain: true,
+            path: path.as_deref(),
+            query: &query,
+            fragment: fragment.as_deref(),
+        };
+        let (acme, rival) = (rules("acme"), rules("rival"));
+        let mut diagnosis = Diagnosis::of(&[&acme, &rival], None, &called, NOW);
+        diagnosis.compare(&Known::default());
+        prop_assert!(!diagnosis.findings.iter().any(|found| found.to_string().is_empty()));
+        prop_assert!(!diagnosis.findings.iter().any(|found| found.hint().is_empty()));
+        let _ = diagnosis.sought.likeness(&query);
+        if separator == "&" && !query.contains(['%', '+']) {
+            let words = format!("{:?}", diagnosis.findings);
+            prop_assert!(!words.contains("canary"), "{}", words);
+        }
+    }
+}
+
 #[test]
 fn no_finding_repeats_a_secret() {
     let text =
         format!("pcid={ID}&type=sale&token={{canary}}&token=canary&sig=canary%2520&ts=canary");
-    for finding in diagnosed(&text) {
+    let undecodable = format!("pcid={ID}&type=sale&secure=%canary%");
+    for finding in diagnosed(&text).into_iter().chain(diagnosed(&undecodable)) {
         let words = format!("{finding:?} {finding} {}", finding.hint());
         assert!(!words.contains("canary"), "{words}");
     }
@@ -195,6 +273,22 @@ fn no_finding_repeats_a_secret() {
 fn tenant(name: &str) -> TenantName {
     TenantName::new(name).unwrap()
 }
+
+/// What was sent, and the code of what is stored that tells what is wrong with it.
+const STORED: &[(&str, Option<&str>)] = &[
+    ("/api/acme/postbacks/handle?pcid=ID&type=sale", None),
+    ("/api/rival/postbacks/handle?pcid=ID&type=sale", Some("other_tenant")),
+    ("pcid=0193000000007000&type=sale", Some("truncated")),
+    ("pcid=01930000-0000-7000-8000-0000000000a&type=sale", Some("truncated")),
+    ("pcid=01930000-0000-7000-8000-0000000000ac&type=sale", Some("not_stored")),
+    ("advertiser_id=shoply&external_id=Order-17&action=update", None),
+    ("advertiser_id=shoply&external_id=order-17&action=update", Some("other_case")),
+    ("advertiser_id=shoply&external_id=Order-1&action=update", Some("truncated")),
+    ("advertiser_id=shoply&external_id=R-1&action=update", Some("other_tenant")),
+    ("advertiser_id=shoply&external_id=X-9&action=update", Some("not_stored")),
+    // A new order of a known click.
+    ("pcid=ID&type=sale&external_id=order-17", None),
+];
 
 #[test]
 fn what_is_stored_tells_cut_foreign_and_missing_ids() {
@@ -207,27 +301,13 @@ fn what_is_stored_tells_cut_foreign_and_missing_ids() {
             (tenant("rival"), "R-1".into()),
         ],
     };
-    let table = [
-        ("/api/acme/postbacks/handle?pcid=ID&type=sale", None),
-        ("/api/rival/postbacks/handle?pcid=ID&type=sale", Some("other_tenant")),
-        ("pcid=0193000000007000&type=sale", Some("truncated")),
-        ("pcid=01930000-0000-7000-8000-0000000000a&type=sale", Some("truncated")),
-        ("pcid=01930000-0000-7000-8000-0000000000ac&type=sale", Some("not_stored")),
-        ("advertiser_id=shoply&external_id=Order-17&action=update", None),
-        ("advertiser_id=shoply&external_id=order-17&action=update", Some("other_case")),
-        ("advertiser_id=shoply&external_id=Order-1&action=update", Some("truncated")),
-        ("advertiser_id=shoply&external_id=R-1&action=update", Some("other_tenant")),
-        ("advertiser_id=shoply&external_id=X-9&action=update", Some("not_stored")),
-        // A new order of a known click.
-        ("pcid=ID&type=sale&external_id=order-17", None),
-    ];
     let (acme, rival) = (rules("acme"), rules("rival"));
-    for (text, expected) in table {
+    for (text, expected) in STORED {
         let text = text.replace("ID", ID);
         let mut diagnosis = Diagnosis::of(&[&acme, &rival], Some("acme"), &called(&text), NOW);
         diagnosis.compare(&known);
         let codes: Vec<&str> = diagnosis.findings.iter().map(Finding::code).collect();
-        assert_eq!(codes, expected.into_iter().collect::<Vec<_>>(), "{text}");
+        assert_eq!(codes, expected.iter().copied().collect::<Vec<_>>(), "{text}");
     }
     let mut spaced = Diagnosis::of(
         &[&acme],
