@@ -1,5 +1,5 @@
-//! What a start leaves open that should perhaps be closed: told in the log and by the doctor, refused
-//! nowhere.
+//! What a start leaves open that should perhaps be closed: told in the log and by the doctor,
+//! refused nowhere.
 
 use std::net::SocketAddr;
 
