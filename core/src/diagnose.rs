@@ -12,7 +12,7 @@ mod place;
 mod proof;
 mod sought;
 
-use alloc::{borrow::Cow, boxed::Box, string::String, vec::Vec};
+use alloc::{borrow::Cow, boxed::Box, string::String, sync::Arc, vec::Vec};
 
 pub use self::{
     finding::{Finding, NameFault},
@@ -80,7 +80,7 @@ impl<'r> Diagnosis<'r> {
             Ok(pairs) => {
                 let call = Call { called, incoming: &incoming, pairs: &pairs };
                 let dialect = call.read(place.ruleset, now, &mut findings);
-                sought = Sought::of(dialect, &pairs, &findings);
+                sought = Sought::of(&dialect, &pairs, &findings);
             }
             Err(refusal) => tell_refusal(refusal, &mut findings),
         }
@@ -152,17 +152,22 @@ impl Call<'_> {
         ruleset: Option<&Ruleset>,
         now: Timestamp,
         findings: &mut Vec<Finding>,
-    ) -> &'static Dialect {
+    ) -> Arc<Dialect> {
         let selected = ruleset.map(|ruleset| select(ruleset, self.incoming, self.pairs));
         let definition = selected.as_ref().and_then(|selected| selected.as_ref().ok());
-        let of_path = || self.incoming.dialect.and_then(Dialect::named);
-        let dialect = definition.map(|definition| definition.dialect).or_else(of_path);
-        let dialect = dialect.unwrap_or_else(Dialect::native);
+        let built_in = |name: &str| Dialect::named(name).cloned().map(Arc::new);
+        let named = |name: &str| {
+            ruleset.and_then(|ruleset| ruleset.dialect(name)).cloned().or_else(|| built_in(name))
+        };
+        let of_path = || self.incoming.dialect.and_then(named);
+        let dialect = definition.map(|definition| Arc::clone(&definition.dialect));
+        let native = || Arc::new(Dialect::native().clone());
+        let dialect = dialect.or_else(of_path).unwrap_or_else(native);
         for (name, value) in self.pairs {
-            self.value(dialect, ruleset, name, value, findings);
+            self.value(&dialect, ruleset, name, value, findings);
         }
         for (name, value) in self.pairs {
-            findings.extend(self.wrong_name(dialect, name, value));
+            findings.extend(self.wrong_name(&dialect, name, value));
         }
         if let (Some(ruleset), Some(definition)) = (ruleset, definition) {
             proof::look(definition, self.called.is_plain, self.pairs, now, findings);
@@ -253,18 +258,18 @@ impl Call<'_> {
                 .or_else(|| similar.map(|meant| (meant, NameFault::Spelling)))
                 .or_else(by_value)?,
         };
-        Some(Finding::WrongName { name: name.into(), meant, because })
+        Some(Finding::WrongName { name: name.into(), meant: meant.into(), because })
     }
 
     /// Which other dialect knows a name, and what this one calls the same. Where several do, the
     /// one that knows the most of the request's names.
-    fn foreign(&self, dialect: &Dialect, name: &str) -> Option<(&'static str, &'static str)> {
+    fn foreign<'d>(&self, dialect: &'d Dialect, name: &str) -> Option<(&'static str, &'d str)> {
         let knows = |other: &Dialect| {
             self.pairs.iter().filter(|(name, _)| other.meaning(name).is_some()).count()
         };
         let same = |other: &'static Dialect| {
             let meant = dialect.name_of(known(other, name)?)?;
-            Some((knows(other), other.name, meant))
+            Some((knows(other), &*other.name, meant))
         };
         let others = DIALECTS.into_iter().filter(|other| *other != dialect).filter_map(same);
         // The first of the best, in the order of the dialects.
@@ -282,8 +287,8 @@ impl Call<'_> {
 /// The parameter of the semantics that a name stands for.
 fn known(dialect: &Dialect, name: &str) -> Option<Parameter> {
     match dialect.meaning(name)? {
-        Meaning::Known(parameter) => Some(parameter),
-        Meaning::Own | Meaning::OwnNumber => None,
+        Meaning::Known(parameter) => Some(*parameter),
+        _ => None,
     }
 }
 
@@ -329,7 +334,7 @@ fn tell_refusal(refusal: Refusal, findings: &mut Vec<Finding>) {
         matches!(refusal.reason, Reason::MissingIdentifier | Reason::AdvertiserIdRequired);
     let is_behind = |finding: &Finding| match finding {
         Finding::WrongName { meant, .. } if lacks_id && identifies(meant) => true,
-        Finding::WrongName { meant, .. } if Some(*meant) == about => true,
+        Finding::WrongName { meant, .. } if Some(&**meant) == about => true,
         _ => about.is_some() && finding.parameter() == about,
     };
     if !findings.iter().any(is_behind) {

@@ -63,7 +63,7 @@ pub enum Finding {
         /// The name.
         name: Box<str>,
         /// The name that was probably meant.
-        meant: &'static str,
+        meant: Box<str>,
         /// Why it was probably meant.
         because: NameFault,
     },

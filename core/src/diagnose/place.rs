@@ -3,11 +3,7 @@
 use alloc::{format, string::String, vec::Vec};
 
 use super::{Called, Finding};
-use crate::{
-    dialects::{DIALECTS, Dialect},
-    nearest::nearest,
-    ruleset::Ruleset,
-};
+use crate::{dialects::DIALECTS, nearest::nearest, ruleset::Ruleset};
 
 /// Whose rules a postback meets, and the dialect that its path names.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +27,7 @@ pub(super) fn split<'a>(
 }
 
 /// Finds the rules, and tells what is wrong with the path.
-pub(super) fn find<'r, 'p>(
+pub(super) fn find<'r: 'p, 'p>(
     rulesets: &[&'r Ruleset],
     wanted: Option<&str>,
     path: Option<&'p str>,
@@ -69,7 +65,7 @@ pub(super) fn find<'r, 'p>(
 }
 
 /// What a path that is none of ours was probably meant to be, by the segments that are ours.
-fn meant<'r, 'p>(
+fn meant<'r: 'p, 'p>(
     rulesets: &[&'r Ruleset],
     otherwise: Option<&'r Ruleset>,
     path: &str,
@@ -79,14 +75,15 @@ fn meant<'r, 'p>(
     let has = |name: &str| segments.iter().any(|segment| segment.eq_ignore_ascii_case(name));
     let of_path = rulesets.iter().copied().find(|rules| has(rules.tenant().as_str()));
     let ruleset = of_path.or(otherwise);
-    let dialect = DIALECTS.into_iter().find(|dialect| has(dialect.name));
-    let dialect = dialect.filter(|dialect| *dialect != Dialect::native());
+    let own = ruleset.map(Ruleset::dialects).unwrap_or_default().iter().map(|dialect| &**dialect);
+    let mut foreign = own.chain(DIALECTS).filter(|dialect| !dialect.is_native());
+    let dialect = foreign.find(|dialect| has(&dialect.name)).map(|dialect| &*dialect.name);
     let tenant = ruleset.map_or("{tenant}", |rules| rules.tenant().as_str());
     let meant: String = if has("pixel.gif") || has("pixel") {
         format!("/api/{tenant}/pixel.gif")
     } else {
-        format!("/api/{tenant}/postbacks/{}", dialect.map_or("handle", |dialect| dialect.name))
+        format!("/api/{tenant}/postbacks/{}", dialect.unwrap_or("handle"))
     };
     findings.push(Finding::WrongPath { path: path.into(), meant: meant.into() });
-    Place { ruleset, dialect: dialect.map(|dialect| dialect.name) }
+    Place { ruleset, dialect }
 }

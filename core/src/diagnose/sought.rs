@@ -95,7 +95,7 @@ impl Sought {
                 Finding::WrongName { name: wrong, meant, because }
                     if **wrong == **name && *because != NameFault::Spelling =>
                 {
-                    Some(*meant)
+                    Some(&**meant)
                 }
                 _ => None,
             });
