@@ -2,8 +2,6 @@
 
 mod retry;
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 use counterfoil_core::{
     ConversionId, DeadReason, MessageId, MessageState, TenantName, Timestamp,
@@ -12,9 +10,9 @@ use counterfoil_core::{
 use counterfoil_sqlite::Reader;
 use serde::Serialize;
 
-use super::list::PageArguments;
+use super::list::{ListedArguments, PageArguments};
 use crate::{
-    arguments::{DatabaseArguments, HELP_TEMPLATE, TenantArgument},
+    arguments::{DatabaseArguments, HELP_TEMPLATE},
     database,
     exit_code::ExitCode,
     failure::Failure,
@@ -83,12 +81,8 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Args)]
 struct ListArguments {
-    /// The database
-    // Optional for the sake of the commands below, which have their own.
-    #[arg(long, value_name = "FILE", env = "COUNTERFOIL_DB", required = true)]
-    db: Option<PathBuf>,
     #[command(flatten)]
-    tenant: TenantArgument,
+    listed: ListedArguments,
     #[command(flatten)]
     of: MessageArguments,
     #[command(flatten)]
@@ -158,9 +152,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 }
 
 fn page(arguments: &ListArguments) -> Result<ExitCode, Failure> {
-    let db = arguments.db.clone().unwrap_or_default();
-    let tenant = arguments.tenant.clone();
-    let (reader, tenant) = database::look_at_tenant(&DatabaseArguments { db, tenant })?;
+    let (reader, tenant) = database::look_at_tenant(&arguments.listed.database())?;
     let filter = arguments.of.narrow(arguments.page.filter());
     let page = reader.deliveries(&tenant, &filter);
     let page = page.map_err(database::read_failure)?;

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod catch_up;
 mod client;
 mod command_line;
 mod deliveries;
@@ -21,3 +22,4 @@ mod sending;
 mod serve;
 mod server;
 mod workspace;
+mod writing;
