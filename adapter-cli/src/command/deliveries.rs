@@ -24,6 +24,7 @@ const EXAMPLES: &str = "\
 Examples:
   counterfoil deliveries --db acme.db
   counterfoil deliveries --db acme.db --state dead --tracking-api bo-sales
+  counterfoil deliveries --db acme.db --postback shoply-orders
   counterfoil deliveries show --db acme.db 01993b2e-7c1a-7f00-8000-0123456789ab
   counterfoil deliveries retry --db acme.db 01993b2e-7c1a-7f00-8000-0123456789ab
   counterfoil deliveries retry --db acme.db --state dead --tracking-api bo-sales";
@@ -98,6 +99,9 @@ struct MessageArguments {
     /// Only those of this tracking API
     #[arg(long, value_name = "ID")]
     tracking_api: Option<String>,
+    /// Only those of steps of this postback definition
+    #[arg(long, value_name = "ID")]
+    postback: Option<String>,
     /// Only those about this conversion
     #[arg(long, value_name = "ID")]
     conversion: Option<ConversionId>,
@@ -112,6 +116,7 @@ impl MessageArguments {
         Filter {
             state: self.state,
             tracking_api: self.tracking_api.clone(),
+            postback: self.postback.clone(),
             conversion: self.conversion.map(|id| id.to_string()),
             owner: self.owner.clone(),
             ..filter

@@ -364,6 +364,7 @@ impl State {
         is(filter.id.as_ref(), &row.id.to_string())
             && is(filter.owner.as_ref(), owner.unwrap_or("admin"))
             && is(filter.tracking_api.as_ref(), api)
+            && is(filter.postback.as_ref(), row.postback_id.as_ref().map_or("", |id| id.as_str()))
             && is(filter.conversion.as_ref(), &row.conversion_id.to_string())
             && filter.state.is_none_or(|state| row.state == state)
     }

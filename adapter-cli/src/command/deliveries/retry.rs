@@ -32,7 +32,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     database: DatabaseArguments,
     /// The message
-    #[arg(conflicts_with_all = ["all", "state", "tracking_api", "conversion", "owner"])]
+    #[arg(conflicts_with_all = ["all", "state", "tracking_api", "postback", "conversion", "owner"])]
     id: Option<MessageId>,
     #[command(flatten)]
     of: MessageArguments,
@@ -113,6 +113,7 @@ fn curl(admin: &str, tenant: &TenantName, wanted: &Wanted) -> String {
             let given = [
                 ("state", state),
                 ("tracking_api", filter.tracking_api.clone()),
+                ("postback", filter.postback.clone()),
                 ("conversion", filter.conversion.clone()),
                 ("owner", filter.owner.clone()),
             ];
