@@ -142,12 +142,7 @@ pub(crate) struct Operation {
     pub(crate) answers: &'static [(StatusCode, Content)],
 }
 
-impl Operation {
-    /// Whether its path names a tenant.
-    pub(crate) fn is_of_a_tenant(&self) -> bool {
-        self.path.contains("{tenant}")
-    }
-}
+impl Operation {}
 
 const OK: StatusCode = StatusCode::OK;
 const NOT_FOUND: (StatusCode, Content) = (StatusCode::NOT_FOUND, Content::Problem);
