@@ -142,8 +142,6 @@ pub(crate) struct Operation {
     pub(crate) answers: &'static [(StatusCode, Content)],
 }
 
-impl Operation {}
-
 const OK: StatusCode = StatusCode::OK;
 const NOT_FOUND: (StatusCode, Content) = (StatusCode::NOT_FOUND, Content::Problem);
 const BAD_REQUEST: (StatusCode, Content) = (StatusCode::BAD_REQUEST, Content::Problem);
