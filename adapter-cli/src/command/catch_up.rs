@@ -43,7 +43,8 @@ Examples:
 /// attempted, as `serve` would. What must wait, as for a retry, is left for the next time. The exit
 /// code is 3 where an attempt failed.
 ///
-/// With --at it is as if it were that moment, and nothing is left to chance: waits have no jitter.
+/// With --at it is as if it were that moment, which does not pass: attempts take no time. Nothing is
+/// left to chance: waits have no jitter.
 #[derive(Debug, Args)]
 #[command(help_template = HELP_TEMPLATE, after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -154,7 +155,7 @@ fn send(
         config.clock = Arc::new(move || at);
         config.draws = Arc::new(|| Draw(0));
     }
-    let outbox = OnePass::new(Arc::clone(store), chosen);
+    let outbox = OnePass::new(Arc::clone(store), chosen, arguments.moment.at.is_some());
     let dispatcher = Dispatcher::new(config, Arc::new(outbox.clone())).map_err(sending::failure)?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(Failure::could_not)?.block_on(dispatcher.run(outbox.ended()));

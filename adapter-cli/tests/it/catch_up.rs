@@ -24,7 +24,7 @@ request = { url = "https://second.example/{result}" }
 
 /// A database with a sale of the new year's first day, and who is told of it.
 fn sale() -> (Sandbox, Receiver) {
-    let mut receiver = Receiver::start().expect("a receiver");
+    let mut receiver = Receiver::default();
     let rules = receiver.redirected(&format!("{}{TOLD}", RULES.trim_end()));
     let sandbox = Sandbox::new().file("rules.toml", &rules);
     let at = "--at 2026-01-01T12:00:00Z";

@@ -5,42 +5,58 @@ use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
+    time::Duration,
 };
 
 use counterfoil_core::Timestamp;
-use counterfoil_fixtures::{Delivered, EngineError};
+use counterfoil_fixtures::Delivered;
 
 /// The secret that every request needs in its path: without it nothing is sent, by a fault of
 /// ours.
 pub(crate) const NEEDED: &str = "scenario";
 
-/// A receiver on every loopback address.
+/// Receivers on ports of this machine, one for each host of the rules, that answer alike.
+#[derive(Default)]
 pub(crate) struct Receiver {
-    port: u16,
     answer: Arc<Mutex<Delivered>>,
-    /// The addresses that stand for hosts of the rules: `http://127.0.1.1:9000/{secret:scenario}`
+    /// The addresses that stand for hosts of the rules: `http://127.0.0.1:9000/{secret:scenario}`
     /// by `https://bo.example/{secret:scenario}`.
     origins: BTreeMap<String, String>,
+    ports: Vec<SocketAddr>,
+    ends: Arc<AtomicBool>,
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::SeqCst);
+        // Each thread looks up once more, and ends.
+        self.ports.iter().for_each(|port| drop(TcpStream::connect(port)));
+    }
 }
 
 impl Receiver {
-    /// Receives until the process ends.
-    pub(crate) fn start() -> Result<Self, EngineError> {
-        let any = SocketAddr::from(([0, 0, 0, 0], 0));
-        let listener = TcpListener::bind(any).map_err(EngineError::new)?;
-        let port = listener.local_addr().map_err(EngineError::new)?.port();
-        let answer = Arc::new(Mutex::new(Delivered::default()));
-        let answers = Arc::clone(&answer);
+    /// Receives on another port.
+    fn listen(&mut self) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address");
+        self.ports.push(port);
+        let (answer, ends) = (Arc::clone(&self.answer), Arc::clone(&self.ends));
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let answer = answers.lock().expect("the answer").clone();
+                if ends.load(Ordering::SeqCst) {
+                    break;
+                }
+                let answer = answer.lock().expect("the answer").clone();
                 // Whoever goes away is shown by its own side.
                 let _ = receive(stream, &answer);
             }
         });
-        Ok(Self { port, answer, origins: BTreeMap::new() })
+        port
     }
 
     /// From now on it answers so.
@@ -74,10 +90,12 @@ impl Receiver {
             let host = part.find("://").map_or(0, |at| at + 3);
             let end = part[host..].find(['/', '?', '"']).map_or(part.len(), |at| host + at);
             let (origin, rest) = part.split_at(end);
-            let (next, port) = (self.origins.len() + 1, self.port);
-            let here = || format!("http://127.0.1.{next}:{port}{needed}");
-            let here = self.origins.entry(format!("http{origin}{needed}")).or_insert_with(here);
-            redirected.push_str(&format!("\"{here}{rest}"));
+            let origin = format!("http{origin}{needed}");
+            if !self.origins.contains_key(&origin) {
+                let here = format!("http://{}{needed}", self.listen());
+                self.origins.insert(origin.clone(), here);
+            }
+            redirected.push_str(&format!("\"{}{rest}", self.origins[&origin]));
         }
         redirected
     }
@@ -107,6 +125,8 @@ fn receive(stream: TcpStream, answer: &Delivered) -> std::io::Result<()> {
         }
     }
     from.by_ref().take(body_len).read_to_end(&mut Vec::new())?;
+    // An answer takes its time, whichever moment it is to be.
+    thread::sleep(Duration::from_millis(3));
     if answer.unanswered {
         return Ok(());
     }
