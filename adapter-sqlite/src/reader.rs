@@ -243,6 +243,11 @@ impl Reader {
         })
     }
 
+    /// Where the database is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads with a connection of its own.
     pub(crate) fn with<T>(
         &self,

@@ -8,7 +8,10 @@ use std::sync::{
 use counterfoil::EmbeddedStore;
 use counterfoil_core::{
     Arrival, ConversionId, MessageId, RequestId, Timestamp, TransactionId,
-    view::{ConversionView, DeliveryView, Explanation, Filter, Page, RequestView, TransactionView},
+    view::{
+        ConversionView, DeliveryView, Explanation, Filter, Page, RequestView, Timeline,
+        TransactionView,
+    },
 };
 use counterfoil_http::{
     Backlog, Health, PutRulesError, ReadError, Reply, Retried, RulesAccepted, RulesFormat,
@@ -84,6 +87,10 @@ impl Store for ClockedStore {
 
     fn request(&self, tenant: &str, id: RequestId) -> Result<Option<RequestView>, ReadError> {
         self.store.request(tenant, id)
+    }
+
+    fn timeline(&self, tenant: &str, id: RequestId) -> Result<Option<Timeline>, ReadError> {
+        self.store.timeline(tenant, id)
     }
 
     fn deliveries(&self, tenant: &str, filter: &Filter) -> Result<Page<DeliveryView>, ReadError> {
