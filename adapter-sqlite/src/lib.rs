@@ -15,6 +15,7 @@ mod blobs;
 mod claim;
 mod codes;
 mod condition;
+mod decide;
 mod deliveries;
 mod effects;
 mod facts;

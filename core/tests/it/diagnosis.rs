@@ -165,10 +165,10 @@ fn what_was_probably_meant_is_named() {
     for (text, expected, fault) in table {
         let findings = diagnosed(&text.replace("=ID", &format!("={ID}")));
         let found = findings.iter().find_map(|finding| match finding {
-            Finding::WrongName { meant, because, .. } => Some((*meant, *because)),
+            Finding::WrongName { meant, because, .. } => Some((meant.clone(), *because)),
             _ => None,
         });
-        assert_eq!(found, Some((expected, fault)), "{text}: {findings:?}");
+        assert_eq!(found, Some((expected.into(), fault)), "{text}: {findings:?}");
     }
     let paths = [
         ("/acme/keitaro?subid=ID", "/api/acme/postbacks/keitaro"),
