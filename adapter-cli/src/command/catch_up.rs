@@ -43,8 +43,8 @@ Examples:
 /// attempted, as `serve` would. What must wait, as for a retry, is left for the next time. The exit
 /// code is 3 where an attempt failed.
 ///
-/// With --at it is as if it were that moment, which does not pass: attempts take no time. Nothing is
-/// left to chance: waits have no jitter.
+/// With --at it is as if it were that moment, which does not pass: attempts take no time. Nothing
+/// is left to chance: waits have no jitter.
 #[derive(Debug, Args)]
 #[command(help_template = HELP_TEMPLATE, after_help = EXAMPLES)]
 pub(crate) struct Arguments {
