@@ -1,6 +1,7 @@
 //! The commands: one file each.
 
 mod backup;
+mod catch_up;
 mod check;
 mod click;
 mod completions;
@@ -44,6 +45,7 @@ pub(crate) enum Command {
     Transactions(transactions::Arguments),
     Requests(requests::Arguments),
     Deliveries(deliveries::Arguments),
+    CatchUp(catch_up::Arguments),
     Listen(listen::Arguments),
     Dialects(dialects::Arguments),
     PostbackUrl(postback_url::Arguments),
@@ -74,6 +76,7 @@ impl Command {
             Self::Transactions(arguments) => transactions::run(&arguments),
             Self::Requests(arguments) => requests::run(&arguments),
             Self::Deliveries(arguments) => deliveries::run(&arguments),
+            Self::CatchUp(arguments) => catch_up::run(&arguments),
             Self::Listen(arguments) => listen::run(&arguments),
             Self::Dialects(arguments) => dialects::run(&arguments),
             Self::PostbackUrl(arguments) => postback_url::run(&arguments),

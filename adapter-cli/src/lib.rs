@@ -24,6 +24,7 @@ mod output;
 mod receiver;
 mod rules_files;
 mod secrets;
+mod sending;
 mod signals;
 mod store;
 mod timeline;

@@ -130,8 +130,12 @@ impl App {
         if matches!(operation.access, Access::Open | Access::Tenant) {
             return Ok(None);
         }
-        let ruleset = || Some(self.store.rules(params.get("tenant")?)?.ruleset);
-        let asker = self.guard.asker(peer, &head.headers, ruleset()).await?;
+        let rules = match params.get("tenant") {
+            Some(tenant) => self.store.rules(tenant).into_iter().collect(),
+            None => self.store.all_rules(),
+        };
+        let rulesets = rules.into_iter().map(|rules| rules.ruleset).collect();
+        let asker = self.guard.asker(peer, &head.headers, rulesets).await?;
         match asker {
             Asker::Affiliate(_) if operation.access == Access::Admin => {
                 Err(Problem::not_for_affiliates())

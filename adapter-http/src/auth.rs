@@ -4,7 +4,8 @@
 //! failures are counted here too.
 //!
 //! Each listener knows its own tokens. The public one: the administrators' and, for roots, the
-//! tenant's. The admin one: the administrators' and, under a tenant, those of its affiliates (R39).
+//! tenant's. The admin one: the administrators' and those of affiliates (R39), under a tenant of
+//! its own alone.
 //! A token that is not known is 401, always the same; one that is known and may not do this is 403.
 
 use std::{
@@ -57,8 +58,8 @@ impl Guard {
         }
     }
 
-    /// Who asks the admin listener: an administrator, or, where a tenant is asked, one of its
-    /// affiliates. Their secrets are looked up on a thread of its own: they may be many.
+    /// Who asks the admin listener: an administrator, or an affiliate of one of these rulesets.
+    /// Their secrets are looked up on a thread of its own: they may be many.
     ///
     /// # Errors
     /// 401, and 429 after too many failures.
@@ -66,17 +67,15 @@ impl Guard {
         &self,
         peer: IpAddr,
         headers: &HeaderMap,
-        ruleset: Option<Arc<Ruleset>>,
+        rulesets: Vec<Arc<Ruleset>>,
     ) -> Result<Asker, Problem> {
         let given = self.given(peer, headers)?;
         if self.admin_token.matches(given).into() {
             return Ok(Asker::Admin);
         }
-        let Some(ruleset) = ruleset else {
-            return Err(self.failed(peer));
-        };
         let (given, secrets) = (given.to_owned(), self.secrets.clone());
-        let found = spawn_blocking(move || affiliate(&ruleset, &secrets, &given)).await;
+        let find = move || rulesets.iter().find_map(|rules| affiliate(rules, &secrets, &given));
+        let found = spawn_blocking(find).await;
         found.ok().flatten().map(Asker::Affiliate).ok_or_else(|| self.failed(peer))
     }
 

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod catch_up;
 mod client;
 mod command_line;
 mod deliveries;
@@ -24,3 +25,4 @@ mod serve;
 mod server;
 mod timelines;
 mod workspace;
+mod writing;

@@ -36,6 +36,10 @@ impl Store for ClockedStore {
         self.store.rules(tenant)
     }
 
+    fn all_rules(&self) -> Vec<RunningRules> {
+        self.store.all_rules()
+    }
+
     fn explain(
         &self,
         rules: &RunningRules,

@@ -159,7 +159,7 @@ impl LoopbackEngine {
 
 impl Engine for LoopbackEngine {
     fn lacks(&self) -> &[Need] {
-        &[Need::InsideMethods]
+        &[Need::Import, Need::InsideMethods]
     }
 
     fn begin(&mut self, rules: &str, at: Timestamp) -> Result<(), EngineError> {
