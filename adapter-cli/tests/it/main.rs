@@ -20,4 +20,5 @@ mod sandbox;
 mod sending;
 mod serve;
 mod server;
+mod storms;
 mod workspace;
