@@ -1,11 +1,7 @@
 //! From a request to its answer: find the operation, let through who may ask, run it within the
 //! whole request's deadline, count and log.
 
-use std::{
-    net::IpAddr,
-    sync::Arc,
-    time::{Instant, SystemTime},
-};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use counterfoil_core::{AffiliateId, Arrival, Timestamp};
 use hyper::{Request, body::Incoming, http::request::Parts};
@@ -18,6 +14,7 @@ use crate::{
     answer::Answer,
     auth::{Asker, Guard},
     body::{self, Form},
+    clock::Clock,
     config::{Config, Limits},
     handover::Handover,
     metrics::Metrics,
@@ -36,6 +33,7 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     pub(crate) guard: Guard,
     pub(crate) metrics: Metrics,
+    clock: Clock,
     trusted_proxies: Vec<IpNet>,
     handover: Handover,
     public: Table,
@@ -62,6 +60,7 @@ impl App {
             store,
             limits: config.limits,
             guard: Guard::new(&config),
+            clock: config.clock,
             trusted_proxies: config.trusted_proxies,
             metrics: Metrics::new(config.dispatch),
             public: Table::of(Listener::Public),
@@ -181,6 +180,11 @@ impl Call<'_> {
         }
     }
 
+    /// The moment of an arrival.
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.app.clock)()
+    }
+
     /// A parameter of the path; every path that asks has it.
     pub(crate) fn param(&self, name: &str) -> &str {
         self.params.get(name).unwrap_or_default()
@@ -237,7 +241,7 @@ impl Call<'_> {
         rules: RunningRules,
         arrival: Arrival,
     ) -> Result<Decided, Problem> {
-        self.submit_at(rules, arrival, now()).await
+        self.submit_at(rules, arrival, self.now()).await
     }
 
     /// The same for an arrival whose moment has played a part already.
@@ -285,11 +289,4 @@ impl Call<'_> {
             }
         }
     }
-}
-
-/// The moment of an arrival.
-pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let ms = since.map_or(0, |since| since.as_millis());
-    Timestamp::from_ms(i64::try_from(ms).unwrap_or(i64::MAX))
 }

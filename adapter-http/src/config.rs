@@ -6,7 +6,11 @@ use counterfoil_core::SecretName;
 use ipnet::IpNet;
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::{dispatch::DispatchMetrics, tls::Tls};
+use crate::{
+    clock::{self, Clock},
+    dispatch::DispatchMetrics,
+    tls::Tls,
+};
 
 /// The value of a secret. It is never shown: not by `Debug`, not in an answer, not in a log.
 #[derive(Clone)]
@@ -56,6 +60,8 @@ pub struct Config {
     pub admin_token: Secret,
     /// Where the values of the secrets come from that the rules name.
     pub secrets: SecretLookup,
+    /// Where the moment of each arrival comes from.
+    pub clock: Clock,
     /// What a dispatcher counts, shown among the metrics; none: nothing is sent from here.
     pub dispatch: Option<DispatchMetrics>,
     /// Threads that serve. One is the fastest on few cores: a second one costs a tenth of the
@@ -75,6 +81,7 @@ impl Config {
             trusted_proxies: Vec::new(),
             admin_token,
             secrets: Arc::new(|_| None),
+            clock: clock::system(),
             dispatch: None,
             workers: 1,
             limits: Limits::default(),

@@ -99,6 +99,7 @@ mod answer;
 mod app;
 mod auth;
 mod body;
+mod clock;
 mod config;
 mod dispatch;
 mod handover;
@@ -116,10 +117,11 @@ mod store;
 mod table;
 mod tls;
 
+pub use clock::Clock;
 pub use config::{Config, Limits, Secret, SecretLookup};
 pub use dispatch::{
-    Clock, DispatchConfig, DispatchError, DispatchMetrics, Dispatcher, Dispatching, Draws,
-    Resolver, Resolving, forbidden,
+    DispatchConfig, DispatchError, DispatchMetrics, Dispatcher, Dispatching, Draws, Resolver,
+    Resolving, forbidden,
 };
 pub use ipnet::IpNet;
 pub use outbox::{ClaimReply, Outbox, ReportReply};

@@ -68,9 +68,21 @@ impl Client {
         token: Option<&str>,
         content: Content<'_>,
     ) -> Result<Answer, Failed> {
+        let token = token.map(|token| ("authorization".to_owned(), format!("Bearer {token}")));
+        self.ask_as(method, target, token.as_slice(), content).await
+    }
+
+    /// Asks with headers.
+    pub(crate) async fn ask_as(
+        &mut self,
+        method: Method,
+        target: &str,
+        headers: &[(String, String)],
+        content: Content<'_>,
+    ) -> Result<Answer, Failed> {
         let mut request = Request::builder().method(method).uri(target).header("host", &self.host);
-        if let Some(token) = token {
-            request = request.header("authorization", format!("Bearer {token}"));
+        for (name, value) in headers {
+            request = request.header(name, value);
         }
         let (content_type, body) = content.parts();
         if let Some(content_type) = content_type {

@@ -1,7 +1,6 @@
 //! The one scenario suite, played through loopback HTTP and through the binary.
 
 mod binary;
-mod clocked;
 mod loopback;
 
 use std::{fs, path::Path};

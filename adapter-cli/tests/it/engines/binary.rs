@@ -33,7 +33,7 @@ impl BinaryEngine {
 
 impl Engine for BinaryEngine {
     fn lacks(&self) -> &[Need] {
-        &[Need::Clock, Need::InsideMethods, Need::Receiver]
+        &[Need::Clock, Need::InsideMethods, Need::Receiver, Need::Senders, Need::Proxies]
     }
 
     fn begin(&mut self, rules: &str, _: Timestamp) -> Result<(), EngineError> {
