@@ -3,8 +3,8 @@
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
-use counterfoil_core::{AffiliateId, Arrival, Timestamp};
-use hyper::{Request, body::Incoming, http::request::Parts};
+use counterfoil_core::{AffiliateId, Arrival, Method, Receipt, Request, Timestamp, refuse};
+use hyper::{body::Incoming, http::request::Parts};
 use ipnet::IpNet;
 use matchit::Params;
 use serde::de::DeserializeOwned;
@@ -18,13 +18,14 @@ use crate::{
     config::{Config, Limits},
     handover::Handover,
     metrics::Metrics,
-    problem::Problem,
+    problem::{Problem, fresh_id},
     proxies::{Peer, sender},
     routes::{
         deliveries, edit, explain, link, lists, postback, process, root, rules, tracking_apis,
     },
     store::{Decided, RunningRules, Store, Submission, SubmitError},
     table::{Access, Endpoint, Listener, Operation, Table},
+    unlogged::RowBudget,
 };
 
 /// What all connections share.
@@ -33,6 +34,7 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     pub(crate) guard: Guard,
     pub(crate) metrics: Metrics,
+    row_budget: RowBudget,
     clock: Clock,
     trusted_proxies: Vec<IpNet>,
     handover: Handover,
@@ -60,6 +62,7 @@ impl App {
             store,
             limits: config.limits,
             guard: Guard::new(&config),
+            row_budget: RowBudget::new(config.limits.refusal_rows),
             clock: config.clock,
             trusted_proxies: config.trusted_proxies,
             metrics: Metrics::new(config.dispatch),
@@ -73,7 +76,7 @@ impl App {
         &self,
         listener: Listener,
         peer: Peer,
-        request: Request<Incoming>,
+        request: hyper::Request<Incoming>,
     ) -> Answer {
         let began = Instant::now();
         let (head, body) = request.into_parts();
@@ -251,6 +254,9 @@ impl Call<'_> {
         arrival: Arrival,
         received_at: Timestamp,
     ) -> Result<Decided, Problem> {
+        if let Some(decided) = self.unlogged(&arrival, received_at) {
+            return Ok(decided);
+        }
         let began = Instant::now();
         let method = arrival.method;
         let submission = Submission { rules, arrival, received_at };
@@ -269,6 +275,22 @@ impl Call<'_> {
             "decided"
         );
         Ok(decided)
+    }
+
+    /// The answer to a stranger's refusal that is beyond what the log keeps. Whoever hands in roots
+    /// or edits has shown a token, and every row of theirs is kept.
+    fn unlogged(&self, arrival: &Arrival, received_at: Timestamp) -> Option<Decided> {
+        let Request::Unreadable(refusal) = &arrival.request else {
+            return None;
+        };
+        let is_strangers = matches!(arrival.method, Method::S2s | Method::Pixel | Method::Link);
+        if !is_strangers || self.app.row_budget.take(self.peer) {
+            return None;
+        }
+        self.app.metrics.unlogged(refusal.reason);
+        let request_id = fresh_id();
+        let receipt = Receipt { id: request_id, at: received_at };
+        Some(Decided { request_id, decision: refuse((**refusal).clone(), receipt) })
     }
 
     /// Asks the store for something that may block, on a thread of its own.

@@ -72,6 +72,8 @@
 //! | name | what |
 //! | --- | --- |
 //! | `counterfoil_requests_total` | decided requests by `method`, `outcome`, `reason` |
+//! | `counterfoil_requests_unlogged_total` | refusals beyond what the log keeps, by `reason` |
+//! | `counterfoil_sender_skew_seconds` | histogram: how far the `clock` of who signed is ahead or behind, by `accepted` |
 //! | `counterfoil_answers_total` | answers by `status` |
 //! | `counterfoil_decision_seconds` | histogram: from arrival to the commit of its decision |
 //! | `counterfoil_connections` | open connections by `listener` |
@@ -116,9 +118,10 @@ mod stall;
 mod store;
 mod table;
 mod tls;
+mod unlogged;
 
 pub use clock::Clock;
-pub use config::{Config, Limits, Secret, SecretLookup};
+pub use config::{Config, Limits, RefusalRows, Secret, SecretLookup};
 pub use dispatch::{
     DispatchConfig, DispatchError, DispatchMetrics, Dispatcher, Dispatching, Draws, Resolver,
     Resolving, forbidden,

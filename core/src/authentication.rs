@@ -164,6 +164,16 @@ impl Authentication {
         self.tokens.iter().chain(signed.flat_map(|signed| &signed.secrets))
     }
 
+    /// The moment at which an arrival claims to be signed, where a signature is asked for. Nobody
+    /// vouches for it before [`Authentication::verify`] has.
+    pub fn signed_at(&self, proof: &Proof<'_>) -> Option<Timestamp> {
+        if self.signed_query.is_some() {
+            return moment_of_query(proof.query);
+        }
+        self.standard_webhooks.as_ref()?;
+        moment(proof.webhook?.timestamp)
+    }
+
     /// Whether an arrival proves everything that is asked for. `secret` is asked for values; one
     /// that cannot be had lets nobody pass. Secrets are compared in constant time, and all of them
     /// whichever is right.
@@ -269,11 +279,7 @@ fn query_is_signed(
     if proof.body.is_some_and(|body| !body.is_empty()) {
         return Err(AuthFailure::SignedQueryWithBody);
     }
-    let mut moments = signed.split('&').filter_map(|piece| piece.strip_prefix("ts="));
-    let at = match (moments.next(), moments.next()) {
-        (Some(only), None) => moment(only).ok_or(AuthFailure::SignedAt)?,
-        _ => return Err(AuthFailure::SignedAt),
-    };
+    let at = moment_of_query(signed).ok_or(AuthFailure::SignedAt)?;
     if proof.now.since(at).max(at.since(proof.now)) > tolerance {
         return Err(AuthFailure::TooFar);
     }
@@ -286,6 +292,15 @@ fn query_is_signed(
     };
     let any = secrets.iter().fold(false, |any, secret| is_right(secret) | any);
     any.then_some(()).ok_or(AuthFailure::Signature)
+}
+
+/// The one moment that a query names.
+fn moment_of_query(query: &str) -> Option<Timestamp> {
+    let mut moments = query.split('&').filter_map(|piece| piece.strip_prefix("ts="));
+    match (moments.next(), moments.next()) {
+        (Some(only), None) => moment(only),
+        _ => None,
+    }
 }
 
 fn signature_of_hex(digits: &str) -> Option<[u8; 32]> {

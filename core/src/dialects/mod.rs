@@ -200,7 +200,7 @@ impl Dialect {
     }
 
     /// The names that have a meaning of ours.
-    pub(crate) fn known_names(&self) -> impl Iterator<Item = (&'static str, Parameter)> {
+    pub fn known_names(&self) -> impl Iterator<Item = (&'static str, Parameter)> {
         self.rows.iter().chain(&COMMON).filter_map(|row| match row.means {
             Meaning::Known(parameter) => Some((row.name, parameter)),
             Meaning::Own | Meaning::OwnNumber => None,
