@@ -8,6 +8,7 @@
 
 mod authentication;
 mod dialects;
+mod fuzz;
 mod outbound;
 mod reading;
 mod rules;
