@@ -141,7 +141,7 @@ pub struct Limits {
 }
 
 /// How many rows the log keeps of requests that are refused before anything stored is looked at:
-/// unproved, malformed, of an unknown definition, with a macro that was not filled in, and the like.
+/// unproved, malformed, of an unknown definition, with a macro that nobody filled in, and the like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefusalRows {
     /// Of one address (of IPv6: of one /64) at once.

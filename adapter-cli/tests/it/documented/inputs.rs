@@ -282,9 +282,11 @@ fn query(
         ]
     });
     let odd = "[ -~]{0,30}".prop_map(|text: String| text.replace([' ', '"', '<', '>', '#'], "+"));
+    let named = (of_names.clone(), others.clone())
+        .prop_map(move |(pairs, others)| joined([pairs, others].concat()));
     match operation.free {
         Some(_) => prop_oneof![
-            4 => (of_names, others).prop_map(move |(pairs, others)| joined([pairs, others].concat())),
+            4 => named,
             3 => sale.prop_map(joined),
             1 => odd,
         ]
