@@ -1,5 +1,5 @@
-//! Templates: whatever url the rules have and whatever value a macro gets, the rendered url leads to
-//! the scheme, host and port that the rules name. An input is a line with the url, and a value.
+//! Templates: whatever url the rules have and whatever value a macro gets, the rendered url leads
+//! to the scheme, host and port that the rules name. An input is a line with the url, and a value.
 
 use std::borrow::Cow;
 
@@ -82,10 +82,9 @@ fn check(input: &[u8]) {
             |value: &str| shown_parts(&request.url.fill(|_| Some(Cow::Owned(value.to_owned()))));
         if let Some(to) = leads_to(url, &filled(value), &filled("x")) {
             // Its spelling is ours: one for each destination.
-            assert_eq!(Url::parse(&request.destination).unwrap().origin(), to.origin());
-            let again = format!("[[tracking_api]]\nid='t'\nrequest.url='{}/'\n", request.destination);
-            let again = rules(&again).unwrap();
-            assert_eq!(again.tracking_api("t").unwrap().call.request.destination, request.destination);
+            let destination = Url::parse(&request.destination).unwrap();
+            assert_eq!(destination.origin(), to.origin());
+            assert_eq!(request.destination.to_ascii_lowercase(), *request.destination);
         }
     }
 }
