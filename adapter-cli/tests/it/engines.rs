@@ -5,7 +5,7 @@ mod loopback;
 
 use std::{fs, path::Path};
 
-use counterfoil_fixtures::{Act, Engine, Playable, Verdict, load, run};
+use counterfoil_fixtures::{Act, Engine, Need, Playable, Verdict, lacking, load, run};
 
 use self::{binary::BinaryEngine, loopback::LoopbackEngine};
 use crate::sandbox::{RULES, Sandbox};
@@ -191,6 +191,18 @@ fn blessing_takes_what_happens_and_keeps_the_rest_of_the_file() {
 fn every_scenario_holds_through_loopback_http() {
     let played = play_all(&suite(), || Box::new(LoopbackEngine::default()), can_all);
     assert_most("loopback HTTP", played, 98);
+}
+
+/// Only a server asks senders who they are: no command does, and its engine says so.
+#[test]
+fn who_may_send_is_played_over_http_and_not_by_the_binary() {
+    let files = load(&suite().join("senders.toml")).expect("the scenarios");
+    let scenarios = &files[0].scenarios;
+    assert!(scenarios.len() >= 13, "{}", scenarios.len());
+    for playable in scenarios {
+        assert_eq!(lacking(playable, &LoopbackEngine::default()), []);
+        assert!(lacking(playable, &BinaryEngine::default()).contains(&Need::Senders));
+    }
 }
 
 #[test]

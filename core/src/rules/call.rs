@@ -1,8 +1,6 @@
 //! Outbound requests, as tracking APIs and steps write them (R40 to R42, R45): the request, its
 //! time, its retries, and what of an answer is mapped back.
 
-use core::net::Ipv6Addr;
-
 use alloc::{
     boxed::Box,
     collections::{BTreeMap, BTreeSet},
@@ -182,11 +180,8 @@ fn destination(url: &super::url::Url<'_>) -> Box<str> {
         Some((host, port)) if !port.ends_with(']') => (host, port.parse().unwrap_or(default_port)),
         _ => (url.authority, default_port),
     };
-    let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    match address.and_then(|address| address.parse::<Ipv6Addr>().ok()) {
-        Some(address) => format!("{scheme}://[{address}]:{port}").into(),
-        None => format!("{scheme}://{}:{port}", host.to_ascii_lowercase()).into(),
-    }
+    let host = host.to_ascii_lowercase();
+    format!("{scheme}://{host}:{port}").into()
 }
 
 fn headers_of(item: &Item<'_>, visibility: Visibility) -> Option<Vec<(Box<str>, Pieces)>> {

@@ -1,7 +1,7 @@
 //! URLs with macros: what the urls of offers and those of outbound requests have in common.
 
 use alloc::{format, string::ToString};
-use core::net::{Ipv4Addr, Ipv6Addr};
+use core::net::Ipv6Addr;
 
 use super::item::Item;
 use crate::{reason::shown, template::Template};
@@ -93,8 +93,7 @@ fn check_authority(item: &Item<'_>, authority: &str) -> Option<()> {
         Some(address) => address.parse::<Ipv6Addr>().is_ok(),
         None => {
             let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
-            let is_name = (1..=253).contains(&host.len()) && host.bytes().all(allowed);
-            is_name && (!ends_in_number(host) || host.parse::<Ipv4Addr>().is_ok())
+            (1..=253).contains(&host.len()) && host.bytes().all(allowed)
         }
     };
     if !is_host {
@@ -107,13 +106,4 @@ fn check_authority(item: &Item<'_>, authority: &str) -> Option<()> {
         return None;
     }
     Some(())
-}
-
-/// Clients take such a host for an address, in ways of their own where it is none in four numbers.
-fn ends_in_number(host: &str) -> bool {
-    let host = host.strip_suffix('.').unwrap_or(host);
-    let last = host.rsplit('.').next().unwrap_or_default();
-    let hexadecimal = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
-    let is_hexadecimal = |digits: &str| digits.bytes().all(|b| b.is_ascii_hexdigit());
-    last.bytes().all(|b| b.is_ascii_digit()) || hexadecimal.is_some_and(is_hexadecimal)
 }

@@ -74,13 +74,13 @@ fn check(input: &[u8]) {
     if let Ok(rules) = rules("[[offer]]\nid='o'\nname='O'\nadvertiser='s'\nurl=URL\n") {
         let offer = &rules.offer("o").unwrap().url;
         let rendered = |value: &str| offer.render_url(|_| Some(Cow::Owned(value.to_owned())));
-        leads_to(url, &rendered(value), &rendered("x"));
+        leads_to(&rendered(value), &rendered("x"));
     }
     if let Ok(rules) = rules("[[tracking_api]]\nid='t'\nrequest.url=URL\n") {
         let request = &rules.tracking_api("t").unwrap().call.request;
         let filled =
             |value: &str| shown_parts(&request.url.fill(|_| Some(Cow::Owned(value.to_owned()))));
-        if let Some(to) = leads_to(url, &filled(value), &filled("x")) {
+        if let Some(to) = leads_to(&filled(value), &filled("x")) {
             // Its spelling is ours: one for each destination.
             let destination = Url::parse(&request.destination).unwrap();
             assert_eq!(destination.origin(), to.origin());
@@ -90,13 +90,13 @@ fn check(input: &[u8]) {
 }
 
 /// A rendered url leads where it leads with a plain value, and names no user.
-fn leads_to(url: &str, rendered: &str, plain: &str) -> Option<Url> {
+fn leads_to(rendered: &str, plain: &str) -> Option<Url> {
     let (rendered, plain) = match (Url::parse(rendered), Url::parse(plain)) {
         (Ok(rendered), Ok(plain)) => (rendered, plain),
         (rendered, plain) => {
-            // What is behind `xn--` may be no punycode. Then no value makes it a host.
-            assert_eq!(rendered.err(), plain.clone().err());
-            assert!(url.to_ascii_lowercase().contains("xn--"), "{plain:?}");
+            // Behind `xn--` may be no punycode, and numbers may be no address. Then no value makes
+            // it a host.
+            assert_eq!(rendered.err(), plain.err());
             return None;
         }
     };
