@@ -79,10 +79,10 @@ impl Address {
     }
 
     /// The dialect that it is read in; the native one where it cannot be read.
-    fn dialect(&self, ruleset: &Ruleset) -> &'static Dialect {
+    fn dialect<'r>(&self, ruleset: &'r Ruleset) -> &'r Dialect {
         let incoming = self.incoming();
         let definition = decode(&incoming).and_then(|pairs| select(ruleset, &incoming, &pairs));
-        definition.map_or_else(|_| Dialect::native(), |definition| definition.dialect)
+        definition.map_or(Dialect::native(), |definition| &definition.dialect)
     }
 
     /// Lets it pair with this click, whatever it says itself.

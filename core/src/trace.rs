@@ -206,6 +206,17 @@ pub enum Step {
         /// Its message.
         message: MessageId,
     },
+    /// A word for what happened, beside the status, was translated (R47).
+    EventWord {
+        /// The name that it came under.
+        name: Box<str>,
+        /// The word that came.
+        word: Box<str>,
+        /// What it means for the result.
+        result: Option<TransactionResult>,
+        /// What it means for the type.
+        conversion_type: Option<ConversionType>,
+    },
 }
 
 /// Why a tracking API tells nothing of an event that fires it.

@@ -345,32 +345,6 @@ fn explain_assumes_a_click_and_writes_nothing() {
     assert_eq!(fs::read_dir(sandbox.path(".")).unwrap().count(), 1);
 }
 
-#[test]
-fn dialects_are_listed_and_shown_with_their_sources() {
-    let sandbox = Sandbox::with_rules();
-    sandbox.run("dialects").code(0).stdout_has("keitaro").stdout_has("click+external");
-    let facts = sandbox.run("dialects show keitaro --format json").code(0).json();
-    let facts = facts.as_array().unwrap();
-    let fact = |name: &str| facts.iter().find(|fact| fact["name"] == name).unwrap();
-    assert_eq!(fact("tid")["meaning"], "external_id");
-    assert_eq!(fact("lead")["meaning"], "type lead, result pending");
-    assert_eq!(
-        (&fact("refused")["certain"], &fact("lead")["certain"]),
-        (&"no".into(), &"yes".into())
-    );
-    assert!(facts.iter().all(|fact| fact["source"] != ""));
-    sandbox.run("dialects show keitar").code(2).stderr_has("keitaro");
-}
-
-#[test]
-fn the_address_for_a_partner_is_printed_whole() {
-    let sandbox = Sandbox::with_rules();
-    let global = sandbox.run("postback-url global --rules rules.toml --base https://pb.example");
-    global.code(0).stdout_has("https://pb.example/api/acme/postbacks/handle?id=global&pcid={pcid}");
-    let unheard = "postback-url unheard --rules rules.toml";
-    sandbox.run(unheard).code(1).stderr_has("known are").stderr_has("global");
-}
-
 /// Every command that the README shows is one: its names and flags exist.
 #[test]
 fn the_commands_of_the_readme_exist() {

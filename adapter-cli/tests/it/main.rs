@@ -11,6 +11,7 @@ mod client;
 mod command_line;
 mod deliveries;
 mod demo;
+mod dialects;
 mod documented;
 mod engines;
 mod faults;

@@ -134,7 +134,7 @@ struct Definition<'r> {
     /// The country of its offer; blank where there is none, or several.
     country: &'r str,
     active: bool,
-    dialect: &'static str,
+    dialect: &'r str,
     default_type: Option<&'r str>,
     answer: &'static str,
     /// What its senders must prove; nothing: anyone may send.
@@ -156,7 +156,7 @@ impl<'r> Definition<'r> {
             owner: "admin",
             country: country(definition, ruleset).unwrap_or_default(),
             active: definition.active,
-            dialect: definition.dialect.name,
+            dialect: &definition.dialect.name,
             default_type: definition.default_type.as_ref().map(|known| known.name()),
             answer: match definition.answer {
                 AnswerStyle::Ok => "ok",

@@ -127,7 +127,7 @@ fn every_name_of_a_token_is_one_that_authentication_reads_and_the_log_masks() {
         ];
         for (query, body) in bodies {
             let incoming = Incoming { method: Method::S2s, dialect: None, query, body };
-            let (request, logged) = read(&rules(dialect.name), &incoming);
+            let (request, logged) = read(&rules(&dialect.name), &incoming);
             let kept = format!("{request:?} {logged}");
             assert!(!kept.contains("canary"), "{name}, {}: {kept}", dialect.name);
         }
