@@ -4,7 +4,10 @@
 use counterfoil_core::{
     Arrival, ConversionId, Issue, MessageId, Report, RequestId, Severity, TenantName, Timestamp,
     TransactionId, Wanted,
-    view::{ConversionView, DeliveryView, Explanation, Filter, Page, RequestView, TransactionView},
+    view::{
+        ConversionView, DeliveryView, Explanation, Filter, Page, RequestView, Timeline,
+        TransactionView,
+    },
 };
 use counterfoil_http as http;
 use counterfoil_sqlite as sqlite;
@@ -122,6 +125,12 @@ impl http::Store for EmbeddedStore {
     fn request(&self, tenant: &str, id: RequestId) -> Result<Option<RequestView>, http::ReadError> {
         let find = |tenant| self.reader().request(&tenant, id);
         self.tenant(tenant).map_or(Ok(None), find).map_err(read_error)
+    }
+
+    fn timeline(&self, tenant: &str, id: RequestId) -> Result<Option<Timeline>, http::ReadError> {
+        let find = |tenant| self.reader().timeline(&tenant, id);
+        let found = self.tenant(tenant).map_or(Ok(None), find).map_err(read_error)?;
+        Ok(found.map(|(_, timeline)| timeline))
     }
 
     fn deliveries(

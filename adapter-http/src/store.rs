@@ -9,7 +9,10 @@ use std::sync::Arc;
 use counterfoil_core::{
     Arrival, ConversionId, Decision, Issue, MessageId, RequestId, Ruleset, Timestamp,
     TransactionId,
-    view::{ConversionView, DeliveryView, Explanation, Filter, Page, RequestView, TransactionView},
+    view::{
+        ConversionView, DeliveryView, Explanation, Filter, Page, RequestView, Timeline,
+        TransactionView,
+    },
 };
 
 /// The rules of one tenant as they run now.
@@ -236,6 +239,12 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// Where the store cannot read.
     fn request(&self, tenant: &str, id: RequestId) -> Result<Option<RequestView>, ReadError>;
+
+    /// What became of a request, in the order of time. May block.
+    ///
+    /// # Errors
+    /// Where the store cannot read.
+    fn timeline(&self, tenant: &str, id: RequestId) -> Result<Option<Timeline>, ReadError>;
 
     /// Messages, newest first. May block.
     ///

@@ -4,7 +4,7 @@
 //! What core derives keeps the first 112 bits, so these rise from one id to the next, and the last
 //! 16 are zero: from the id of anything that a request made, the id of the request follows.
 
-use counterfoil_core::{ConversionId, MessageId, RequestId, TransactionId};
+use counterfoil_core::{ConversionId, MessageId, RequestId, Timestamp, TransactionId};
 
 /// Random bits after the time: 12 beside the version, 46 beside the variant.
 const RANDOM_BITS: u32 = 58;
@@ -69,6 +69,12 @@ impl Ids {
         self.pool.extend(chunks.iter().map(|chunk| u64::from_le_bytes(*chunk)));
         Ok(self.pool.pop().unwrap_or_default())
     }
+}
+
+/// The time that an id carries.
+pub(crate) fn time_of(id: &RequestId) -> Timestamp {
+    let (ms, _) = split(id.as_bytes());
+    Timestamp::from_ms(i64::try_from(ms).unwrap_or(i64::MAX))
 }
 
 /// The request that made a conversion.

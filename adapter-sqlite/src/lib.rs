@@ -14,6 +14,8 @@ mod backup;
 mod blobs;
 mod claim;
 mod codes;
+mod condition;
+mod decide;
 mod deliveries;
 mod effects;
 mod facts;
@@ -34,11 +36,14 @@ mod retry;
 mod rows;
 mod rules;
 mod schema;
+mod search;
 mod store;
+mod timeline;
 mod under_root;
 mod writer;
 
 pub use backup::{BackupError, BackupReport};
+pub use condition::{Condition, last_owner};
 pub use deliveries::Outbox;
 pub use imports::{FilePlace, Import, ImportProgress, ImportRow, RefusedRow};
 pub use measured::Distribution;
@@ -47,6 +52,7 @@ pub use outbox::{ClaimReply, ReportReply, Reported, Retried};
 pub use reader::{Due, ReadError, Reader};
 pub use replay::{Difference, ReplayReport};
 pub use rules::{InstallError, Installed, Rules, RulesFormat, RulesVersion};
+pub use search::{Arrivals, Arrived};
 pub use store::{Decided, Health, Reply, Store, Submission, SubmitError, Waiting};
 
 /// The examples of the front page compile and run.

@@ -22,12 +22,13 @@ use crate::{
     again::{self, Logged},
     blobs::{self, RequestMore},
     codes::Coded,
+    decide,
     fault::{Fault, bad},
     ids,
     log::{self, LogRow, REQUEST},
     rows::{self, CONVERSION},
     rules::{self, Rules},
-    schema, under_root, writer,
+    schema, under_root,
 };
 
 /// What replaying found.
@@ -194,12 +195,12 @@ impl Replay<'_> {
         self.report.clicks += 1;
         let rules = self.rules(click.tenant, click.ruleset)?;
         let receipt = Receipt { id: click.id, at: click.at };
-        let decision = writer::consider(self.again, &rules, &click.arrival.request, receipt)?;
+        let decision = decide::consider(self.again, &rules, &click.arrival.request, receipt)?;
         if decision.outcome != Outcome::Created {
             let decided = decision.outcome.to_string();
             self.report.differs(click.id, "outcome", Outcome::Created.to_string(), decided);
         }
-        writer::finish(self.again, rules, &click.arrival, receipt, decision)?;
+        decide::finish(self.again, rules, &click.arrival, receipt, decision)?;
         Ok(())
     }
 
@@ -215,7 +216,7 @@ impl Replay<'_> {
         };
         let request = again::read(&rules.ruleset, &form);
         let receipt = Receipt { id: logged.id, at: logged.received_at };
-        let decision = writer::consider(self.again, &rules, &request, receipt)?;
+        let decision = decide::consider(self.again, &rules, &request, receipt)?;
         let says = |outcome: Outcome, reason: Option<counterfoil_core::Reason>| match reason {
             Some(reason) => format!("{outcome}: {reason}"),
             None => outcome.to_string(),
@@ -242,7 +243,7 @@ impl Replay<'_> {
             query: logged.query,
             remote_addr: logged.remote_addr,
         };
-        writer::finish(self.again, rules, &arrival, receipt, decision)?;
+        decide::finish(self.again, rules, &arrival, receipt, decision)?;
         Ok(())
     }
 

@@ -46,6 +46,7 @@ mod decision;
 mod decode;
 mod dedup;
 mod delivery;
+mod diagnose;
 mod dialects;
 mod draft;
 mod due;
@@ -99,6 +100,7 @@ pub use delivery::{
     Attempt, AttemptOutcome, DeadReason, Draw, Next, Polling, RETRIES_MAX, RETRY_AFTER_MAX,
     RetryAfter, RetryKind, RetryPolicy, Schedule, TIMEOUT_DEFAULT, after_attempt,
 };
+pub use diagnose::{Called, Diagnosis, Finding, Known, Likeness, NameFault, Sought};
 pub use dialects::{
     DIALECTS, Dialect, Fixed, Meaning, Replies, Reply, Row, Source as FactSource,
     Text as DialectText, Word,

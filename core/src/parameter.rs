@@ -155,7 +155,7 @@ impl Given<'_> {
     }
 }
 
-fn looks_like_macro(value: &str) -> bool {
+pub(crate) fn looks_like_macro(value: &str) -> bool {
     let wrapped = |open: char, close: char| {
         value.len() > 2 && value.starts_with(open) && value.ends_with(close)
     };

@@ -384,7 +384,8 @@ fn action_and_type(
     }
 }
 
-fn type_required() -> Refusal {
+/// `type_required` (R11).
+pub(crate) fn type_required() -> Refusal {
     Refusal::new(Reason::TypeRequired, "a conversion cannot be created without its type")
         .about("type")
         .hint("send `type`, for example type=sale")

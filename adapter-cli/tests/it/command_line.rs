@@ -37,6 +37,7 @@ fn help_goes_to_stdout_and_shows_examples_first() {
     let sandbox = Sandbox::new();
     for command in [
         "serve",
+        "doctor",
         "explain",
         "requests",
         "requests show",
@@ -51,14 +52,6 @@ fn help_goes_to_stdout_and_shows_examples_first() {
     }
     let whole = sandbox.run("help").code(0).stdout;
     assert_eq!(whole, sandbox.run("--help").code(0).stdout);
-}
-
-#[test]
-fn later_commands_are_not_there() {
-    let help = Sandbox::new().run("help").code(0).stdout;
-    let later = "doctor";
-    let listed = help.lines().any(|line| line.trim_start().starts_with(later));
-    assert!(!listed, "{later}: {help}");
 }
 
 #[test]
@@ -365,7 +358,10 @@ fn the_commands_of_the_readme_exist() {
         // What is quoted is one word, and JSON to whoever asks for it.
         let quoted = |(place, part)| if place % 2 == 0 { part } else { "{}" };
         let words: String = words.split('\'').enumerate().map(quoted).collect();
-        let words = words.split_whitespace().chain(["--help"]);
+        // A variable stands for an id.
+        let id = "01993b2e-7c1a-7f00-8000-0123456789ab";
+        let filled = |word| if word == "\"$ID\"" { id } else { word };
+        let words = words.split_whitespace().map(filled).chain(["--help"]);
         sandbox.run_with(words).code(0);
         found += 1;
     }

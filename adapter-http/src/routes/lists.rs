@@ -109,6 +109,11 @@ pub(crate) async fn request(call: &Call<'_>) -> Result<Answer, Problem> {
     one(call, |store, tenant, id| store.request(tenant, id)).await
 }
 
+/// GET `/api/{tenant}/requests/{id}/timeline`.
+pub(crate) async fn timeline(call: &Call<'_>) -> Result<Answer, Problem> {
+    one(call, |store, tenant, id| store.timeline(tenant, id)).await
+}
+
 /// GET `/api/{tenant}/postbacks`: in the order of the rules.
 pub(crate) fn postbacks(call: &Call<'_>) -> Result<Answer, Problem> {
     let rules = call.rules()?;

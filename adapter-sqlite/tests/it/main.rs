@@ -22,3 +22,4 @@ mod repeats;
 mod replay;
 mod rules;
 mod scenarios;
+mod search;

@@ -7,8 +7,10 @@
 )]
 
 mod authentication;
+mod diagnosis;
 mod dialects;
 mod fuzz;
+mod hints;
 mod outbound;
 mod reading;
 mod rules;
