@@ -29,10 +29,6 @@ use crate::{
 /// Addresses whose failures are remembered within one second; beyond it all others share a count.
 const ADDRESSES_MAX: usize = 16 * 1024;
 
-/// Failures of all addresses within one second that the log keeps; beyond it they are only
-/// answered.
-const KEPT_PER_SECOND_MAX: u32 = 100;
-
 /// Who asks the admin listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Asker {
@@ -115,9 +111,9 @@ impl Guard {
         }
     }
 
-    /// Counts a failure; says whether it is one of those that the log keeps.
-    pub(crate) fn count_failure(&self, peer: IpAddr) -> bool {
-        self.failures.count(peer) <= KEPT_PER_SECOND_MAX
+    /// Counts a failure.
+    pub(crate) fn count_failure(&self, peer: IpAddr) {
+        self.failures.count(peer);
     }
 
     /// The token that was given, unless too many of this address were wrong.
@@ -169,7 +165,6 @@ struct Window {
     second: u64,
     by_address: HashMap<IpAddr, u32>,
     others: u32,
-    all: u32,
 }
 
 impl Failures {
@@ -181,9 +176,11 @@ impl Failures {
         self.within(self.second(), |window| *window.of(peer) >= self.per_second_max)
     }
 
-    /// Counts one more, and says how many there were of all addresses.
-    fn count(&self, peer: IpAddr) -> u32 {
-        self.within(self.second(), |window| window.count(peer))
+    fn count(&self, peer: IpAddr) {
+        self.within(self.second(), |window| {
+            let count = window.of(peer);
+            *count = count.saturating_add(1);
+        });
     }
 
     fn second(&self) -> u64 {
@@ -200,13 +197,6 @@ impl Failures {
 }
 
 impl Window {
-    fn count(&mut self, peer: IpAddr) -> u32 {
-        let count = self.of(peer);
-        *count = count.saturating_add(1);
-        self.all = self.all.saturating_add(1);
-        self.all
-    }
-
     fn of(&mut self, peer: IpAddr) -> &mut u32 {
         let holder = holder(peer);
         let full = self.by_address.len() >= ADDRESSES_MAX;
@@ -234,14 +224,6 @@ mod tests {
         assert!(too_many(7, one));
         assert!(!too_many(7, other));
         assert!(!too_many(8, one));
-    }
-
-    #[test]
-    fn the_log_keeps_a_bounded_number_of_failures_of_all_addresses() {
-        let failures = Failures::new(20);
-        let count = |n: u32| failures.within(7, |window| window.count(IpAddr::V4(n.into())));
-        let kept = (0..1000).filter(|n| count(*n) <= KEPT_PER_SECOND_MAX).count();
-        assert_eq!(kept, 100);
     }
 
     #[test]

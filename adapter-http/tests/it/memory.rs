@@ -59,8 +59,6 @@ struct State {
     text: RulesText,
     world: World,
     log: Vec<RequestView>,
-    /// When everything happens; absent: when it comes in.
-    now: Option<Timestamp>,
     latest: Option<Decision>,
     /// Submissions that came in, whatever became of them.
     submitted: usize,
@@ -75,16 +73,10 @@ impl Memory {
             text: RulesText { version: 1, text: rules.to_owned(), format: RulesFormat::Toml },
             world: World::new(ruleset),
             log: Vec::new(),
-            now: None,
             latest: None,
             submitted: 0,
         };
         Self { state: Arc::new(Mutex::new(state)) }
-    }
-
-    /// Everything happens at this moment from now on.
-    pub(crate) fn set_now(&self, now: Timestamp) {
-        self.state.lock().unwrap().now = Some(now);
     }
 
     /// The latest decision.
@@ -173,7 +165,7 @@ impl Memory {
 
     fn decide_and_store(&self, submission: Submission) -> Decided {
         let mut state = self.state.lock().unwrap();
-        let at = state.now.unwrap_or(submission.received_at);
+        let at = submission.received_at;
         let nth = state.log.len();
         let request_id = format!("01930000-0000-7000-8000-{nth:012x}").parse().unwrap();
         let decision = state.world.take(&submission.arrival.request, at).unwrap();

@@ -125,7 +125,7 @@ impl BinaryEngine {
 
 impl Engine for BinaryEngine {
     fn lacks(&self) -> &[Need] {
-        &[Need::InsideMethods]
+        &[Need::InsideMethods, Need::Senders, Need::Proxies]
     }
 
     fn begin(&mut self, rules: &str, _: Timestamp) -> Result<(), EngineError> {
@@ -151,7 +151,7 @@ impl Engine for BinaryEngine {
 
     fn send(&mut self, sent: Sent<'_>, at: Timestamp) -> Result<Answer, EngineError> {
         let played = self.played()?;
-        let Sent { method, dialect, query, body } = sent;
+        let Sent { method, dialect, query, body, .. } = sent;
         let path = match (method, dialect) {
             (Method::Import, _) => return played.import(query, at),
             (Method::Pixel, _) => Some("pixel.gif".to_owned()),
