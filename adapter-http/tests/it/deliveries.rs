@@ -1,8 +1,11 @@
 //! Messages on the admin listener: lists, sending again, and what the metrics tell of them.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
 
-use counterfoil_core::{Claim, DeadReason, Next, RetryKind};
+use counterfoil_core::{Claim, DeadReason, Next, RetryKind, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
@@ -178,11 +181,15 @@ fn one_message_is_sent_again_unless_it_is_in_hand() {
 
 /// A server where a sale was told to two systems and in two steps.
 fn with_steps() -> Running {
+    let long_ago: Timestamp = "2020-01-01T00:00:00Z".parse().unwrap();
+    let now_ms = Arc::new(AtomicI64::new(long_ago.as_ms()));
+    let clock = Arc::clone(&now_ms);
     let running = Running::of(&format!("{RULES}{MORE}{STEPS}"), |config| {
-        config.clock = Arc::new(|| "2020-01-01T00:00:00Z".parse().unwrap());
+        config.clock = Arc::new(move || Timestamp::from_ms(clock.load(Ordering::SeqCst)));
     });
     let pcid = running.click();
     running.get(&format!("/api/acme/postbacks/handle?pcid={pcid}&type=sale&value=1&id=steps"));
+    now_ms.fetch_add(7 * 24 * 3_600_000, Ordering::SeqCst);
     running
 }
 
