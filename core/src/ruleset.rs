@@ -16,6 +16,7 @@ use crate::{
     currency::Currency,
     dialects::{DIALECTS, Dialect},
     money::{Amount, Rate},
+    privacy::Privacy,
     template::Template,
     time::{Period, Timestamp},
     token::{
@@ -45,6 +46,7 @@ pub struct Ruleset {
     pub(crate) exchange_rates: BTreeMap<Currency, Rate>,
     pub(crate) tracking_apis: Vec<TrackingApi>,
     pub(crate) api_tokens: Vec<SecretName>,
+    pub(crate) privacy: Privacy,
 }
 
 /// Who pays for conversions.
@@ -450,6 +452,11 @@ impl Ruleset {
     /// The secrets whose values may create roots over HTTP.
     pub fn api_tokens(&self) -> &[SecretName] {
         &self.api_tokens
+    }
+
+    /// What becomes of personal values.
+    pub fn privacy(&self) -> &Privacy {
+        &self.privacy
     }
 
     /// The secrets that sign messages, as often as the rules name them.

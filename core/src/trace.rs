@@ -12,6 +12,7 @@ use crate::{
     ids::{ConversionId, MessageId, TransactionId},
     money::{Amount, Percent, Rate},
     postback::Action,
+    privacy::Masked,
     reason::Reason,
     ruleset::{KeyKind, OnRepeat},
     time::Timestamp,
@@ -205,6 +206,13 @@ pub enum Step {
         number: u16,
         /// Its message.
         message: MessageId,
+    },
+    /// A parameter's value was personal.
+    Masked {
+        /// Its name.
+        name: Box<str>,
+        /// What became of the value.
+        masked: Masked,
     },
 }
 

@@ -15,6 +15,7 @@ use crate::{
     dialects::Dialect,
     money::Amount,
     postback::Action,
+    privacy::Masked,
     ruleset::{OnRepeat, Ruleset},
     trace::{
         AmountParameter, BornBecause, Field, Formula, Leg, PairedBy, Step, TargetBy, Trace,
@@ -141,6 +142,12 @@ impl Display for Worded<'_> {
             ),
             Step::Repeated(name) => {
                 write!(f, "the parameter `{name}` came more than once; the first value counts (R5)")
+            }
+            Step::Masked { name, masked: Masked::Hashed } => {
+                write!(f, "the value of `{name}` is personal: only its hash is kept")
+            }
+            Step::Masked { name, masked: Masked::Dropped } => {
+                write!(f, "the value of `{name}` is personal: it is not kept")
             }
             Step::StatusWord { word, result, conversion_type } => {
                 status_word(f, word, *result, conversion_type.as_ref())

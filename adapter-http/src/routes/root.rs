@@ -58,7 +58,7 @@ pub(crate) async fn make(call: &Call<'_>, body: body::Incoming) -> Result<Answer
 /// The root, read as far as it could be, and what a log row keeps of it.
 fn read(ruleset: &Ruleset, json: &[u8]) -> (Request, String) {
     let unreadable = |refusal: Refusal| Request::Unreadable(refusal.into());
-    let pairs = match root_pairs(json) {
+    let mut pairs = match root_pairs(json) {
         Ok(pairs) => pairs,
         Err(refusal) => {
             let incoming = Incoming {
@@ -67,9 +67,10 @@ fn read(ruleset: &Ruleset, json: &[u8]) -> (Request, String) {
                 query: "",
                 body: Some(Body::Json(json)),
             };
-            return (unreadable(refusal), logged_text(&incoming));
+            return (unreadable(refusal), logged_text(ruleset, &incoming));
         }
     };
+    ruleset.privacy().mask_root(&mut pairs);
     let request = match RootRequest::read(ruleset, Method::Api, &pairs) {
         Ok(root) => Request::Root(root.into()),
         Err(refusal) => unreadable(refusal),

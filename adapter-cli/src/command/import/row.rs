@@ -38,7 +38,7 @@ pub(super) fn read(
         Some(Ok(at)) => at,
         Some(Err(refusal)) => {
             query.append_pair("date", date.unwrap_or_default());
-            return (unreadable(refusal, logged_text(&incoming(&query.finish()))), now);
+            return (unreadable(refusal, logged_text(ruleset, &incoming(&query.finish()))), now);
         }
     };
     (Arrival::read(ruleset, &incoming(&query.finish())), arrived_at)
