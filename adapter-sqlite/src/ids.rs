@@ -4,7 +4,7 @@
 //! What core derives keeps the first 112 bits, so these rise from one id to the next, and the last
 //! 16 are zero: from the id of anything that a request made, the id of the request follows.
 
-use counterfoil_core::{ConversionId, MessageId, RequestId, TransactionId};
+use counterfoil_core::{ConversionId, MessageId, RequestId, Timestamp, TransactionId};
 
 /// Random bits after the time: 12 beside the version, 46 beside the variant.
 const RANDOM_BITS: u32 = 58;
@@ -84,6 +84,18 @@ pub(crate) fn twin_of(id: &TransactionId) -> ConversionId {
 /// The greatest id that a message of the same request can have.
 pub(crate) fn last_sibling(id: &MessageId) -> MessageId {
     RequestId::from_bytes(*id.as_bytes()).message_id(u16::MAX)
+}
+
+/// The moment that an id carries.
+pub(crate) fn time_of(id: &[u8; 16]) -> Timestamp {
+    let (ms, _) = split(id);
+    Timestamp::from_ms(i64::try_from(ms).unwrap_or(i64::MAX))
+}
+
+/// The greatest id below all that carry this moment or a later one.
+pub(crate) fn last_before(at: Timestamp) -> [u8; 16] {
+    let ms = u128::from(u64::try_from(at.as_ms()).unwrap_or(0));
+    (ms << 80).saturating_sub(1).to_be_bytes()
 }
 
 fn with_tail(bytes: &[u8; 16], tail: u128) -> [u8; 16] {

@@ -10,14 +10,17 @@
 #![forbid(unsafe_code)]
 
 mod again;
+mod audit;
 mod backup;
 mod blobs;
 mod claim;
 mod codes;
 mod deliveries;
 mod effects;
+mod erase;
 mod facts;
 mod fault;
+mod gaps;
 mod ids;
 mod imports;
 mod lists;
@@ -26,6 +29,7 @@ mod measured;
 mod messages;
 mod open;
 mod outbox;
+mod prune;
 mod reader;
 mod replay;
 mod report;
@@ -34,19 +38,24 @@ mod rows;
 mod rules;
 mod schema;
 mod store;
+mod subject;
 mod under_root;
 mod writer;
 
+pub use audit::{AuditHead, AuditReport, AuditRow};
 pub use backup::{BackupError, BackupReport};
 pub use deliveries::Outbox;
+pub use erase::{EraseError, Erased};
 pub use imports::{FilePlace, Import, ImportProgress, ImportRow, RefusedRow};
 pub use measured::Distribution;
 pub use open::{OpenError, Options, Synchronous};
 pub use outbox::{ClaimReply, ReportReply, Reported, Retried};
+pub use prune::Pruned;
 pub use reader::{Due, Explained, ReadError, Reader};
 pub use replay::{Difference, ReplayReport};
 pub use rules::{InstallError, Installed, Rules, RulesFormat, RulesVersion};
 pub use store::{Decided, Health, Reply, Store, Submission, SubmitError, Waiting};
+pub use subject::{Known, Subject};
 
 /// The examples of the front page compile and run.
 #[cfg(doctest)]

@@ -13,6 +13,8 @@
 //! write), and recovery means: open again, copy the whole write-ahead log into the database, and
 //! write something.
 
+mod alone;
+
 use std::{
     collections::VecDeque,
     panic::{self, AssertUnwindSafe},
@@ -29,6 +31,7 @@ use counterfoil_core::{
 };
 use rusqlite::{Connection, TransactionBehavior};
 
+use self::alone::Alone;
 use crate::{
     again,
     claim::Turn,
@@ -58,6 +61,8 @@ pub(crate) enum Job {
     Outbound(Outbound),
     /// Make rules the ones that decide.
     Install(Box<NewRules>, SyncSender<Result<Installed, InstallError>>),
+    /// Do work in a transaction of its own.
+    Alone(Alone),
 }
 
 impl Job {
@@ -65,7 +70,7 @@ impl Job {
     pub(crate) fn into_waiting(self) -> Vec<Waiting> {
         match self {
             Self::Decide(batch) => batch,
-            Self::Outbound(_) | Self::Install(..) => Vec::new(),
+            Self::Outbound(_) | Self::Install(..) | Self::Alone(_) => Vec::new(),
         }
     }
 }
@@ -82,7 +87,7 @@ impl Batch {
         match job {
             Job::Decide(more) => self.requests.extend(more),
             Job::Outbound(outbound) => self.outbound.push(outbound),
-            job @ Job::Install(..) => return Err(job),
+            job @ (Job::Install(..) | Job::Alone(_)) => return Err(job),
         }
         Ok(())
     }
@@ -175,6 +180,7 @@ impl Writer {
                     // Nobody waits any more where this fails.
                     let _ = reply.send(self.install(*rules));
                 }
+                Ok(Job::Alone(alone)) => self.work_alone(alone),
                 Ok(job) => {
                     let mut batch = Batch::default();
                     let mut rest = batch.add(job).err();
