@@ -1,9 +1,9 @@
 //! The audit log: a row for each administrative change, written in the transaction of the change.
 //!
 //! Each row is hashed together with the hash of the row before it, so a row that is changed, taken
-//! out, put in or moved breaks the chain where it stands. What the chain alone cannot tell: rows cut
-//! off at its end, and a chain that was made anew from its beginning by someone who can write the
-//! file. Both are told where a row's hash was noted elsewhere ([`AuditHead`]).
+//! out, put in or moved breaks the chain where it stands. What the chain alone cannot tell: rows
+//! cut off at its end, and a chain that was made anew by someone who can write the file. Both are
+//! told where a row's hash was noted elsewhere ([`AuditHead`]).
 
 use counterfoil_core::Timestamp;
 use rusqlite::{Connection, Row, params};

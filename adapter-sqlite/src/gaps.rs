@@ -1,9 +1,9 @@
 //! Where the history is not whole any more: what was pruned, and what was erased.
 //!
 //! A decision depends on one root and what is under it, and, through pairs and repeat keys, on
-//! conversions under others, which it names in its trace. So replaying leaves out each root of which
-//! anything is gone, with all that is under it, and each request that is about such a root or names
-//! one: these are not checked. Everything under the other roots is decided on facts that are whole.
+//! conversions under others, which it names in its trace. So replaying leaves out each root of
+//! which anything is gone, with all that is under it, and each request that is about such a root or
+//! names one: these are not checked. Under the other roots all is decided on facts that are whole.
 
 use std::collections::BTreeSet;
 

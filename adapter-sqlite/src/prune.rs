@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! requests   log rows with their traces
-//! messages   what has ended, with its attempts. The last of each order and the last delayed one are
-//!            asked for by later decisions (R43, R44) and stay as rows, without their content
+//! messages   what has ended, with its attempts. The last of each order and the last delayed one
+//!            are asked for by later decisions (R43, R44) and stay as rows, without their content
 //! clicks     those that nothing refers to, once the click window of their offer has ended (R52)
 //! ```
 //!

@@ -1,6 +1,6 @@
 //! Personal values: e-mail addresses, phone numbers and what the rules list are masked among the
 //! parameters before anything is decided on them. So what is stored is what was decided, and
-//! nothing behind the reading of a request, no trace, answer, list, log or message, holds the value.
+//! nothing behind the reading of a request holds the value: no trace, answer, list, log or message.
 //!
 //! A masked value is known wherever it comes again (`***`, or `sha256:` and 64 digits): masking
 //! twice is masking once, and a log row is read again as it was decided.
@@ -136,8 +136,8 @@ impl Privacy {
         }
     }
 
-    /// Whether a value of a text that cannot be decoded is left out of the log.
-    pub(crate) fn hides(&self, name: &str, value: &str) -> bool {
+    /// Whether a value is personal, and must not be repeated as it came.
+    pub fn hides(&self, name: &str, value: &str) -> bool {
         self.treatment(name, value, &|_| Scope::Own).is_some()
     }
 

@@ -143,12 +143,7 @@ impl Display for Worded<'_> {
             Step::Repeated(name) => {
                 write!(f, "the parameter `{name}` came more than once; the first value counts (R5)")
             }
-            Step::Masked { name, masked: Masked::Hashed } => {
-                write!(f, "the value of `{name}` is personal: only its hash is kept")
-            }
-            Step::Masked { name, masked: Masked::Dropped } => {
-                write!(f, "the value of `{name}` is personal: it is not kept")
-            }
+            Step::Masked { name, masked } => masked_value(f, name, *masked),
             Step::StatusWord { word, result, conversion_type } => {
                 status_word(f, word, *result, conversion_type.as_ref())
             }
@@ -242,6 +237,14 @@ fn definition(f: &mut fmt::Formatter<'_>, ruleset: &Ruleset, place: Option<u32>)
         }
         None => f.write_str("the built-in definition decides: no conditions, no limits (R47)"),
     }
+}
+
+fn masked_value(f: &mut fmt::Formatter<'_>, name: &str, masked: Masked) -> fmt::Result {
+    let kept = match masked {
+        Masked::Hashed => "only its hash is kept",
+        Masked::Dropped => "it is not kept",
+    };
+    write!(f, "the value of `{name}` is personal: {kept}")
 }
 
 fn status_word(

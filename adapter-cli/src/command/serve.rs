@@ -13,6 +13,7 @@ use std::{
 };
 
 use clap::{Args, builder::BoolishValueParser};
+use counterfoil_core::Period;
 use counterfoil_http::{
     BindError, Config, DispatchConfig, DispatchError, DispatchMetrics, Dispatcher, IpNet, Secret,
     SecretLookup, Server,
@@ -26,6 +27,7 @@ use crate::{
     exit_code::ExitCode,
     failure::Failure,
     output::{self, HINT, STRONG, SUSPICIOUS},
+    retention::{self, RetentionTimer},
     rules_files,
     secrets::Secrets,
     signals::{self, Asked, Signals},
@@ -92,6 +94,10 @@ pub(crate) struct Arguments {
     /// Certificates (PEM) that are trusted beside the system's
     #[arg(long, value_name = "FILE", env = "COUNTERFOIL_CA_FILE")]
     ca_file: Option<PathBuf>,
+    /// Delete requests, messages and idle clicks that are older than this, every hour; see `prune`
+    #[arg(long, value_name = "PERIOD", env = "COUNTERFOIL_PRUNE_OLDER_THAN",
+          value_parser = retention::period)]
+    prune_older_than: Option<Period>,
     /// A file with these settings
     #[arg(long, value_name = "FILE", env = "COUNTERFOIL_CONFIG")]
     config: Option<PathBuf>,
@@ -248,6 +254,9 @@ fn serve(
     secrets: &Secrets,
 ) -> Result<ExitCode, Failure> {
     let timer = AutoSetTimer::start(Arc::clone(store)).map_err(Failure::could_not)?;
+    let retention = settings.prune_older_than;
+    let retention = retention.map(|period| RetentionTimer::start(Arc::clone(store), period));
+    let retention = retention.transpose().map_err(Failure::could_not)?;
     let addresses = Addresses::of(&server, settings)?;
     let dispatching = dispatcher.start().map_err(dispatch_failure)?;
     let until_stopped = async {
@@ -271,7 +280,7 @@ fn serve(
     if !dispatching.join() {
         tracing::error!("sending broke off; what was under way is sent again after a start");
     }
-    drop(timer);
+    drop((timer, retention));
     if stopped.cut {
         tracing::warn!("connections that did not end in time were cut");
     }

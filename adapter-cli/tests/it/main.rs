@@ -16,6 +16,7 @@ mod faults;
 mod imports;
 mod killed;
 mod listen;
+mod privacy;
 mod sandbox;
 mod sending;
 mod serve;

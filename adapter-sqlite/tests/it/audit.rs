@@ -62,12 +62,14 @@ fn touching_the_log_is_found_at_the_first_row_that_is_wrong() {
         ("DELETE FROM audit WHERE number = 1", 2),
         ("DELETE FROM audit WHERE number = 4", 5),
         (
-            "DELETE FROM audit WHERE number = 3; UPDATE audit SET number = number - 1 WHERE number > 3",
+            "DELETE FROM audit WHERE number = 3; \
+             UPDATE audit SET number = number - 1 WHERE number > 3",
             3,
         ),
         (
-            "UPDATE audit SET number = 9 WHERE number = 2; UPDATE audit SET number = 2 WHERE number = 3; \
-          UPDATE audit SET number = 3 WHERE number = 9",
+            "UPDATE audit SET number = 9 WHERE number = 2; \
+             UPDATE audit SET number = 2 WHERE number = 3; \
+             UPDATE audit SET number = 3 WHERE number = 9",
             2,
         ),
         (
