@@ -14,9 +14,12 @@ use crate::{
     store::{Store, SubmitError},
 };
 
+/// A piece of work.
+type Work = Box<dyn FnOnce(&Connection) -> Result<(), Fault> + Send>;
+
 /// A piece of work and who waits for it.
 pub(crate) struct Alone {
-    work: Box<dyn FnOnce(&Connection) -> Result<(), Fault> + Send>,
+    work: Work,
     reply: SyncSender<Result<(), SubmitError>>,
 }
 
@@ -58,10 +61,7 @@ impl Writer {
         let _ = reply.send(result);
     }
 
-    fn commit_alone(
-        &mut self,
-        work: Box<dyn FnOnce(&Connection) -> Result<(), Fault> + Send>,
-    ) -> Result<(), Fault> {
+    fn commit_alone(&mut self, work: Work) -> Result<(), Fault> {
         let db = self.connection()?;
         db.pragma_update(None, "secure_delete", true)?;
         let done = panic::catch_unwind(AssertUnwindSafe(|| {

@@ -5,10 +5,10 @@
 //! the kinds of definitions with their keys, and collects all ids before anything refers to them,
 //! so a definition with a mistake does not make everything that names it a mistake too. The
 //! readers (`parties`, `commission`, `postback`, `tracking_api`, `privacy`) walk the rest, each
-//! value once, with `item`, which reads one value of any kind. What senders must prove is read by `auth`,
-//! outbound requests by `call`, with `url`, `body` and `template`. Readers never stop at a mistake:
-//! it goes to one list, and the reader yields nothing for it. Only where nothing was wrong there is
-//! a [`Ruleset`]; then `warnings` looks at it as a whole.
+//! value once, with `item`, which reads one value of any kind. What senders must prove is read by
+//! `auth`, outbound requests by `call`, with `url`, `body` and `template`. Readers never stop at a
+//! mistake: it goes to one list, and the reader yields nothing for it. Only where nothing was wrong
+//! there is a [`Ruleset`]; then `warnings` looks at it as a whole.
 
 mod auth;
 mod body;
