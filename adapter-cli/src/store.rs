@@ -70,8 +70,8 @@ impl http::Store for EmbeddedStore {
         at: Timestamp,
     ) -> Result<Explanation, http::ReadError> {
         let ruleset = &rules.ruleset;
-        let explained = self.reader().explain(ruleset, &arrival.request, at).map_err(read_error)?;
-        Ok(Explanation::of(&explained.decision, ruleset))
+        let decision = self.reader().explain(ruleset, &arrival.request, at).map_err(read_error)?;
+        Ok(Explanation::of(&decision, ruleset))
     }
 
     fn conversions(

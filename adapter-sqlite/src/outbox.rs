@@ -24,6 +24,7 @@ use crate::{
     claim::Turn,
     fault::Fault,
     ids::Ids,
+    recent::Recent,
     report, retry,
     rules::Versions,
     store::{Shared, SubmitError},
@@ -192,6 +193,7 @@ pub(crate) struct Desk<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) ids: &'a mut Ids,
     pub(crate) versions: &'a Versions,
+    pub(crate) recent: &'a mut Recent,
     pub(crate) turn: &'a mut Turn,
     /// Whether something became due.
     pub(crate) made_due: bool,

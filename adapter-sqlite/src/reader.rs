@@ -6,7 +6,7 @@ use std::{
 };
 
 use counterfoil_core::{
-    Decision, Receipt, Request, RequestId, Root, Ruleset, TenantName, Timestamp, TransactionId,
+    Decision, Receipt, Request, RequestId, Ruleset, TenantName, Timestamp, TransactionId,
 };
 use rusqlite::{Connection, params};
 
@@ -69,15 +69,6 @@ pub struct Due {
     pub at: Timestamp,
 }
 
-/// What would become of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Explained {
-    /// The decision.
-    pub decision: Decision,
-    /// The root of the conversion that it is about.
-    pub root: Option<Root>,
-}
-
 impl Reader {
     /// Opens a database for reading, beside a running server or alone.
     ///
@@ -103,7 +94,7 @@ impl Reader {
         ruleset: &Arc<Ruleset>,
         request: &Request,
         at: Timestamp,
-    ) -> Result<Explained, ReadError> {
+    ) -> Result<Decision, ReadError> {
         self.with(|db| {
             let snapshot = db.unchecked_transaction()?;
             let tenant = rules::tenant_of(&snapshot, ruleset.tenant())?;
@@ -113,9 +104,7 @@ impl Reader {
             let newest = effects::newest_id(&snapshot)?.map(RequestId::from_bytes);
             let id = Ids::above(newest).next(at.as_ms()).map_err(Fault::Random)?;
             let receipt = Receipt { id, at };
-            let (decision, facts) = writer::consider(&snapshot, &rules, request, receipt)?;
-            let root = writer::root_of(&decision, facts.root);
-            Ok(Explained { decision, root })
+            writer::consider(&snapshot, &rules, request, receipt)
         })
     }
 

@@ -210,13 +210,12 @@ impl Replay<'_> {
         self.report.clicks += 1;
         let rules = self.rules(click.tenant, click.ruleset)?;
         let receipt = Receipt { id: click.id, at: click.at };
-        let (decision, facts) =
-            writer::consider(self.again, &rules, &click.arrival.request, receipt)?;
+        let decision = writer::consider(self.again, &rules, &click.arrival.request, receipt)?;
         if decision.outcome != Outcome::Created {
             let decided = decision.outcome.to_string();
             self.report.differs(click.id, "outcome", Outcome::Created.to_string(), decided);
         }
-        writer::finish(self.again, rules, &click.arrival, receipt, decision, facts)?;
+        writer::finish(self.again, rules, &click.arrival, receipt, decision)?;
         Ok(())
     }
 
@@ -236,7 +235,7 @@ impl Replay<'_> {
         };
         let request = again::read(&rules.ruleset, &form);
         let receipt = Receipt { id: logged.id, at: logged.received_at };
-        let (decision, facts) = writer::consider(self.again, &rules, &request, receipt)?;
+        let decision = writer::consider(self.again, &rules, &request, receipt)?;
         let says = |outcome: Outcome, reason: Option<counterfoil_core::Reason>| match reason {
             Some(reason) => format!("{outcome}: {reason}"),
             None => outcome.to_string(),
@@ -263,7 +262,7 @@ impl Replay<'_> {
             query: logged.query,
             remote_addr: logged.remote_addr,
         };
-        writer::finish(self.again, rules, &arrival, receipt, decision, facts)?;
+        writer::finish(self.again, rules, &arrival, receipt, decision)?;
         Ok(())
     }
 

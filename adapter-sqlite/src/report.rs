@@ -164,9 +164,10 @@ fn apply_answer(
     let arrival = Arrival::read(&rules.ruleset, &incoming);
     let id = desk.ids.next(at.as_ms()).map_err(Fault::Random)?;
     let receipt = Receipt { id, at };
-    let (decision, facts) = writer::consider(desk.db, &rules, &arrival.request, receipt)?;
+    let decision = writer::consider(desk.db, &rules, &arrival.request, receipt)?;
+    desk.recent.changed(&decision);
     desk.made_due |= writer::makes_due(&decision);
-    writer::finish(desk.db, rules, &arrival, receipt, decision, facts)?;
+    writer::finish(desk.db, rules, &arrival, receipt, decision)?;
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! Conversions and transactions as rows.
 
+use std::sync::LazyLock;
+
 use counterfoil_core::{
     AdvertiserId, AffiliateId, Amount, Channel, CommissionId, Conversion, ConversionId,
     ConversionType, Currency, DueResult, ExternalId, Integration, Method, OfferId, Origin, PairKey,
@@ -145,8 +147,10 @@ pub(crate) fn conversion(
     tenant: i64,
     id: &ConversionId,
 ) -> Result<Option<Conversion>, Fault> {
-    let sql = format!("SELECT {CONVERSION} FROM conversions WHERE id = ?1 AND tenant = ?2");
-    one(db, &sql, params![id.as_bytes(), tenant], read_conversion)
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        format!("SELECT {CONVERSION} FROM conversions WHERE id = ?1 AND tenant = ?2")
+    });
+    one(db, &SQL, params![id.as_bytes(), tenant], read_conversion)
 }
 
 /// All transactions of a conversion, oldest first.
@@ -154,13 +158,15 @@ pub(crate) fn transactions(
     db: &Connection,
     conversion: &ConversionId,
 ) -> Result<Vec<Transaction>, Fault> {
-    let sql = format!("SELECT {TRANSACTION} FROM transactions WHERE conversion = ?1 ORDER BY id");
-    let mut statement = db.prepare_cached(&sql)?;
+    static SQL: LazyLock<String> =
+        LazyLock::new(|| format!("SELECT {TRANSACTION} FROM transactions WHERE conversion = ?1"));
+    let mut statement = db.prepare_cached(&SQL)?;
     let mut rows = statement.query(params![conversion.as_bytes()])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         found.push(read_transaction(row)?);
     }
+    found.sort_unstable_by_key(|transaction| transaction.id);
     Ok(found)
 }
 

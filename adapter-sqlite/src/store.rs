@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use counterfoil_core::{Arrival, Decision, Issue, Receipt, Root, Ruleset, TenantName, Timestamp};
+use counterfoil_core::{Arrival, Decision, Issue, Receipt, Ruleset, TenantName, Timestamp};
 
 use crate::{
     imports::ImportRow,
@@ -93,8 +93,6 @@ pub struct Decided {
     pub decision: Decision,
     /// The rules that decided.
     pub rules: Rules,
-    /// The root of the conversion that the decision is about.
-    pub root: Option<Root>,
 }
 
 /// Takes the answer; called on the writer's thread after the commit, so it must not block.

@@ -14,6 +14,7 @@
 //! write something.
 
 mod alone;
+mod install;
 
 use std::{
     collections::VecDeque,
@@ -26,9 +27,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use counterfoil_core::{
-    Decision, Effect, Facts, Issue, Receipt, Request, RequestId, Root, Ruleset, Timestamp,
-};
+use counterfoil_core::{Decision, Effect, Issue, Receipt, Request, RequestId, Ruleset, Timestamp};
 use rusqlite::{Connection, TransactionBehavior};
 
 use self::alone::Alone;
@@ -42,7 +41,8 @@ use crate::{
     imports,
     open::{self, Lock, OpenError, Options},
     outbox::{Desk, Outbound, Reporting},
-    rules::{self, InstallError, Installed, Rules, RulesFormat, Versions},
+    recent::Recent,
+    rules::{InstallError, Installed, Rules, RulesFormat, Versions},
     store::{Decided, Shared, Submission, SubmitError, Waiting},
     under_root::Merge,
 };
@@ -130,6 +130,7 @@ pub(crate) struct Writer {
     failed_at: Option<Instant>,
     ids: Ids,
     merge: Merge,
+    recent: Recent,
     versions: Versions,
     turn: Turn,
     shared: Arc<Shared>,
@@ -162,6 +163,7 @@ impl Writer {
             failed_at: None,
             ids: Ids::above(newest),
             merge,
+            recent: Recent::new(),
             versions: Versions::default(),
             turn: Turn::default(),
             shared,
@@ -300,21 +302,21 @@ impl Writer {
     /// Does a batch in one transaction; tells whether it made something due.
     fn commit(&mut self, batch: &mut Batch) -> Result<(Vec<Decided>, bool), Fault> {
         let shared = Arc::clone(&self.shared);
-        let Self { path, options, db, ids, merge, versions, turn, .. } = self;
+        let Self { path, options, db, ids, merge, recent, versions, turn, .. } = self;
         let db = connected(db, path, options)?;
         // A panic drops the transaction, which rolls it back.
         panic::catch_unwind(AssertUnwindSafe(|| {
             let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let decide = |waiting: &Waiting| {
+            let mut decide = |waiting: &Waiting| {
                 let submission = &waiting.submission;
                 let id = ids.next(submission.received_at.as_ms()).map_err(Fault::Random)?;
-                decide_one(&transaction, &shared, submission, id)
+                decide_one(&transaction, &shared, recent, submission, id)
             };
-            let decided = batch.requests.iter().map(decide).collect::<Result<Vec<_>, _>>()?;
+            let decided = batch.requests.iter().map(&mut decide).collect::<Result<Vec<_>, _>>()?;
             imports::advance(&transaction, batch.requests.iter().zip(&decided))?;
             let made_due = decided.iter().any(|decided| makes_due(&decided.decision));
             let (db, shared) = (&*transaction, &*shared);
-            let mut desk = Desk { db, shared, ids, versions, turn, made_due };
+            let mut desk = Desk { db, shared, ids, versions, recent, turn, made_due };
             for outbound in &mut batch.outbound {
                 outbound.work(&mut desk)?;
             }
@@ -327,48 +329,10 @@ impl Writer {
         }))
         .unwrap_or(Err(Fault::Panic))
         .inspect(|_| self.is_well())
-        .inspect_err(|_| self.merge.rolled_back())
-    }
-
-    fn install(&mut self, new: NewRules) -> Result<Installed, InstallError> {
-        let NewRules { ruleset, warnings, text, format, at } = new;
-        let stored = self.store_rules(&rules::Text { ruleset: &ruleset, text: &text, format, at });
-        let stored = match stored {
-            Ok(Ok(stored)) => stored,
-            Ok(Err(from)) => {
-                let tenant = ruleset.tenant().clone();
-                return Err(InstallError::CurrencyChange { tenant, from, to: ruleset.currency() });
-            }
-            Err(fault) if fault.is_of_the_machine() => {
-                self.give_up(&fault);
-                return Err(InstallError::Store(SubmitError::Unavailable));
-            }
-            Err(fault) => {
-                tracing::error!(error = %fault, "rules could not be stored: a defect");
-                return Err(InstallError::Store(SubmitError::Internal));
-            }
-        };
-        let rules = Rules { tenant: stored.tenant, version: stored.version, ruleset };
-        self.versions.keep(&rules);
-        self.shared.set_rules(rules.clone());
-        let replaced = stored.before.filter(|before| *before != stored.version);
-        Ok(Installed { rules, replaced, is_new: stored.is_new, warnings })
-    }
-
-    fn store_rules(
-        &mut self,
-        new: &rules::Text<'_>,
-    ) -> Result<Result<rules::Stored, counterfoil_core::Currency>, Fault> {
-        let db = self.connection()?;
-        let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let stored = rules::store(&transaction, new)?;
-        if stored.is_ok() {
-            transaction.commit()?;
-        } else {
-            transaction.rollback()?;
-        }
-        self.is_well();
-        Ok(stored)
+        .inspect_err(|_| {
+            self.merge.rolled_back();
+            self.recent.clear();
+        })
     }
 
     /// The connection, opened again where the disk has failed.
@@ -435,6 +399,7 @@ fn reopen(path: &Path, options: &Options) -> Result<Connection, Fault> {
 fn decide_one(
     db: &Connection,
     shared: &Shared,
+    recent: &mut Recent,
     submission: &Submission,
     id: RequestId,
 ) -> Result<Decided, Fault> {
@@ -445,13 +410,35 @@ fn decide_one(
         .ok_or_else(|| Fault::Row(format!("no rules are installed for the tenant `{tenant}`")))?;
     let receipt = Receipt { id, at: *received_at };
     if Arc::ptr_eq(ruleset, &rules.ruleset) {
-        let (decision, facts) = consider(db, &rules, &arrival.request, receipt)?;
-        return finish(db, rules, arrival, receipt, decision, facts);
+        let decision = consider_recent(db, &rules, recent, &arrival.request, receipt)?;
+        return finish(db, rules, arrival, receipt, decision);
     }
     let mut arrival = arrival.clone();
     arrival.request = again::reread(&rules.ruleset, &arrival);
-    let (decision, facts) = consider(db, &rules, &arrival.request, receipt)?;
-    finish(db, rules, &arrival, receipt, decision, facts)
+    let decision = consider_recent(db, &rules, recent, &arrival.request, receipt)?;
+    finish(db, rules, &arrival, receipt, decision)
+}
+
+/// As [`consider`], with the facts of repeats from memory.
+fn consider_recent(
+    db: &Connection,
+    rules: &Rules,
+    recent: &mut Recent,
+    request: &Request,
+    receipt: Receipt,
+) -> Result<Decision, Fault> {
+    let query = request.query(&rules.ruleset);
+    let facts = match recent.facts(rules.tenant, &query) {
+        Some(facts) => facts,
+        None => {
+            let facts = Arc::new(facts::fetch(db, rules.tenant, &query, tells(rules))?);
+            recent.keep(rules.tenant, query, &facts);
+            facts
+        }
+    };
+    let decision = request.decide(&rules.ruleset, &facts, receipt);
+    recent.changed(&decision);
+    Ok(decision)
 }
 
 /// Facts and decision; nothing is written.
@@ -460,11 +447,15 @@ pub(crate) fn consider(
     rules: &Rules,
     request: &Request,
     receipt: Receipt,
-) -> Result<(Decision, Facts), Fault> {
+) -> Result<Decision, Fault> {
     let query = request.query(&rules.ruleset);
-    let tells = !rules.ruleset.tracking_apis().is_empty();
-    let facts = facts::fetch(db, rules.tenant, &query, tells)?;
-    Ok((request.decide(&rules.ruleset, &facts, receipt), facts))
+    let facts = facts::fetch(db, rules.tenant, &query, tells(rules))?;
+    Ok(request.decide(&rules.ruleset, &facts, receipt))
+}
+
+/// Whether what was told of a conversion matters to decisions.
+fn tells(rules: &Rules) -> bool {
+    !rules.ruleset.tracking_apis().is_empty()
 }
 
 /// Writes what was decided.
@@ -474,12 +465,10 @@ pub(crate) fn finish(
     arrival: &counterfoil_core::Arrival,
     receipt: Receipt,
     decision: Decision,
-    facts: Facts,
 ) -> Result<Decided, Fault> {
     let place = Place { tenant: rules.tenant, version: rules.version, ruleset: &rules.ruleset };
     effects::apply(db, place, arrival, receipt, &decision)?;
-    let root = root_of(&decision, facts.root);
-    Ok(Decided { receipt, decision, rules, root })
+    Ok(Decided { receipt, decision, rules })
 }
 
 /// Whether a decision leaves something to send, at once or later.
@@ -487,10 +476,4 @@ pub(crate) fn makes_due(decision: &Decision) -> bool {
     let tells =
         |effect: &Effect| matches!(effect, Effect::InsertMessage(_) | Effect::WakeMessage(_));
     decision.effects.iter().any(tells)
-}
-
-/// The root of the conversion that a decision is about.
-pub(crate) fn root_of(decision: &Decision, found: Option<Root>) -> Option<Root> {
-    let own = decision.conversion.as_deref().and_then(|conversion| conversion.as_root());
-    own.or(found)
 }

@@ -27,7 +27,7 @@ use crate::{
 /// 3. *The key*, computed by [`KeyQuery::key`] from the root: [`Facts::first`].
 /// 4. *The target* of an update: [`Facts::newest_under_root`], [`Facts::root_row`].
 /// 5. *Counters* under the root.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FactQuery {
     /// The conversion to pair with (R15).
     pub pcid: Option<ConversionId>,
@@ -50,7 +50,7 @@ pub struct FactQuery {
 }
 
 /// A pair of advertiser and external id.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PairQuery {
     /// The advertiser given; absent: the root's.
     pub advertiser: Option<AdvertiserId>,
@@ -62,7 +62,7 @@ pub struct PairQuery {
 }
 
 /// A repeat key whose root is known only to the store.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct KeyQuery {
     /// Which kind of key.
     pub kind: KeyKind,
@@ -80,7 +80,7 @@ impl KeyQuery {
 }
 
 /// The rows among which an update finds its target (R21).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TargetQuery {
     /// Only conversions of this type; absent: of any.
     pub conversion_type: Option<ConversionType>,

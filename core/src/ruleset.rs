@@ -255,7 +255,7 @@ pub struct Dedup {
 }
 
 /// The kinds of repeat keys (R47).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum KeyKind {
     /// Advertiser, external id and type; no key without an external id (R20).
     External,

@@ -59,8 +59,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             let reader = database::look(db)?;
             let request = address.arrival(ruleset).request;
             let ruleset = Arc::new(ruleset.clone());
-            let explained = reader.explain(&ruleset, &request, clock::now());
-            explained.map_err(database::read_failure)?.decision
+            let decision = reader.explain(&ruleset, &request, clock::now());
+            decision.map_err(database::read_failure)?
         }
         (None, None) => {
             output::tell(

@@ -70,6 +70,7 @@ impl Writer {
             Ok(transaction.commit()?)
         }));
         db.pragma_update(None, "secure_delete", false)?;
+        self.recent.clear();
         done.unwrap_or(Err(Fault::Panic))?;
         self.is_well();
         Ok(())

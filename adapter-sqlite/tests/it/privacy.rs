@@ -155,3 +155,19 @@ fn erasing_takes_what_is_personal_and_a_resend_stays_a_duplicate() {
     let reader = Reader::open(&db.path()).unwrap();
     assert_eq!(reader.known_about(&acme(), &Subject::Pcid(other)).unwrap().conversions.len(), 3);
 }
+
+/// The facts of repeats are kept in memory: what was erased is not brought back from there.
+#[test]
+fn erasing_forgets_what_is_kept_in_memory() {
+    let db = Db::new();
+    let pcid = click_with(&db, "", 0);
+    let sale = format!("pcid={pcid}&type=sale&value=1&external_id=A&note=canary&id=per-order");
+    for n in 1..4 {
+        db.send(&sale.replace("per-order", "unkeyed"), at(n));
+        db.send(&sale.replace("&id=per-order", ""), at(n));
+    }
+    db.store().erase(&acme(), &Subject::Pcid(pcid), at(5)).unwrap();
+    let again = db.send(&sale.replace("&id=per-order", ""), at(6)).decision;
+    assert_eq!(again.outcome, Outcome::Duplicate);
+    assert!(again.conversion.unwrap().params.is_empty());
+}
