@@ -1,7 +1,10 @@
 //! Erasing what is personal about one visitor. What stays: ids, the advertiser's id, amounts,
 //! transactions, repeat keys and what the rules need; so a resend answers as before (P2, P3).
 
-use counterfoil_core::{ConversionId, Params, RequestId, TenantName, Timestamp, Trace};
+use counterfoil_core::{
+    ConversionId, Params, RequestId, TenantName, Timestamp, Trace,
+    view::{Erased, Subject},
+};
 use rusqlite::{Connection, params};
 
 use crate::{
@@ -10,23 +13,8 @@ use crate::{
     gaps::ERASED,
     log, prune,
     rows::{self, value},
-    subject::{Holdings, Subject},
+    subject::Holdings,
 };
-
-/// What was erased.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Erased {
-    /// Clicks and other roots.
-    pub roots: u64,
-    /// Conversions, these roots among them, that lost params, sub ids and the affiliate's id.
-    pub conversions: u64,
-    /// Log rows that lost parameters, address, trace and message.
-    pub requests: u64,
-    /// Messages that are gone with their attempts, or are empty.
-    pub messages: u64,
-    /// Messages that have not ended: they go out first, and erasing again takes them.
-    pub messages_left: u64,
-}
 
 /// Why nothing was erased.
 #[derive(Debug, thiserror::Error)]

@@ -46,7 +46,7 @@ mod writer;
 pub use audit::{AuditHead, AuditReport, AuditRow};
 pub use backup::{BackupError, BackupReport};
 pub use deliveries::Outbox;
-pub use erase::{EraseError, Erased};
+pub use erase::EraseError;
 pub use imports::{FilePlace, Import, ImportProgress, ImportRow, RefusedRow};
 pub use measured::Distribution;
 pub use open::{OpenError, Options, Synchronous};
@@ -56,7 +56,7 @@ pub use reader::{Due, ReadError, Reader};
 pub use replay::{Difference, ReplayReport};
 pub use rules::{InstallError, Installed, Rules, RulesFormat, RulesVersion};
 pub use store::{Decided, Health, Reply, Store, Submission, SubmitError, Waiting};
-pub use subject::{Known, Subject};
+pub use subject::Known;
 
 /// The examples of the front page compile and run.
 #[cfg(doctest)]

@@ -5,26 +5,12 @@ use std::collections::BTreeSet;
 
 use counterfoil_core::{
     ConversionId, DIALECTS, Incoming, Meaning, Method, Parameter, RequestId, TenantName, decode,
-    view::{ConversionView, DeliveryView, Filter, Page, RequestView},
+    view::{ConversionView, DeliveryView, Filter, Page, RequestView, Subject},
 };
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
 use crate::{ReadError, Reader, fault::Fault, gaps, log, rules, under_root};
-
-/// Who is meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Subject {
-    /// Whose click, lead or other conversion this is.
-    Pcid(ConversionId),
-    /// Whose conversions carry this id of the advertiser, or of any.
-    External {
-        /// The advertiser's id.
-        external_id: String,
-        /// The advertiser.
-        advertiser: Option<String>,
-    },
-}
 
 /// What is known about a subject, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

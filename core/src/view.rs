@@ -2,6 +2,7 @@
 //! command line. Amounts are decimal texts, times RFC 3339, ids lower-case hyphenated UUIDs.
 
 mod delivery;
+mod subject;
 
 use alloc::{
     boxed::Box,
@@ -26,6 +27,7 @@ use crate::{
 };
 
 pub use delivery::{AttemptView, DeliveryView, RequestShown, TrackingApiView};
+pub use subject::{Erased, Subject};
 
 /// The answer of an inbound postback. It holds no amounts and no rule names but commission ids:
 /// the sender may be anyone who knows the URL.

@@ -1,9 +1,11 @@
 //! `counterfoil privacy`: what is known about one visitor, and erasing it.
 
 use clap::{Args, Subcommand};
-use counterfoil_core::ConversionId;
-use counterfoil_sqlite::{EraseError, Erased, Subject};
-use serde::Serialize;
+use counterfoil_core::{
+    ConversionId,
+    view::{Erased, Subject},
+};
+use counterfoil_sqlite::EraseError;
 
 use crate::{
     arguments::{DatabaseArguments, HELP_TEMPLATE},
@@ -41,6 +43,8 @@ enum Privacy {
         subject: SubjectArguments,
     },
     /// Erase what is personal, in a database that no server holds
+    ///
+    /// A server erases by `POST /api/{tenant}/privacy/erase` on its admin listener.
     ///
     /// Goes: params, sub ids and the affiliate's id of the click; the parameters, address and trace
     /// of requests; messages that have ended, with their answers. Stays: ids, the advertiser's id,
@@ -85,16 +89,6 @@ impl SubjectArguments {
     }
 }
 
-/// What JSON shows of an erasure.
-#[derive(Serialize)]
-struct Report {
-    roots: u64,
-    conversions: u64,
-    requests: u64,
-    messages: u64,
-    messages_left: u64,
-}
-
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     match &arguments.command {
         Privacy::Export { database, subject } => export(database, &subject.subject()?),
@@ -125,18 +119,19 @@ fn erase(
     format: AnswerFormat,
 ) -> Result<ExitCode, Failure> {
     let (_, tenant) = database::look_at_tenant(arguments)?;
-    let hint = |_: &str| "stop that server for a moment: a database has one writer".to_owned();
+    let hint = |admin: &str| {
+        let target = format!("http://{admin}/api/{tenant}/privacy/erase");
+        format!("ask that server, with its token: POST {target}, as in {{\"pcid\": \"…\"}}")
+    };
     let store = database::own_or(&arguments.db, "counterfoil privacy erase".to_owned(), hint)?;
     let erased = store.erase(&tenant, subject, clock::now()).map_err(|error| match error {
         EraseError::Read(error) => database::read_failure(error),
         EraseError::Store(error) => database::submit_failure(error),
         other => Failure::could_not(other),
     })?;
-    let Erased { roots, conversions, requests, messages, messages_left } = erased;
+    let Erased { conversions, requests, messages, messages_left, .. } = erased;
     match format {
-        AnswerFormat::Json => {
-            output::say_json(&Report { roots, conversions, requests, messages, messages_left })?
-        }
+        AnswerFormat::Json => output::say_json(&erased)?,
         AnswerFormat::Text => output::say(format_args!(
             "erased what is personal in {conversions} conversions, {requests} requests and \
              {messages} messages"
@@ -147,5 +142,5 @@ fn erase(
             "{messages_left} messages are left: some have not ended; erase again when they have"
         ));
     }
-    Ok(if erased == Erased::default() { nobody() } else { ExitCode::Done })
+    Ok(if erased.is_nothing() { nobody() } else { ExitCode::Done })
 }

@@ -4,7 +4,8 @@
 use std::{fs, thread, time::Duration};
 
 use crate::{
-    sandbox::{RULES, Ran, Sandbox},
+    client::{Client, Content, block_on},
+    sandbox::{ADMIN_TOKEN, RULES, Ran, Sandbox},
     server::Server,
 };
 
@@ -172,6 +173,32 @@ fn export_and_erase_name_a_visitor_by_any_id() {
 }
 
 #[test]
+fn a_server_erases_while_it_serves() {
+    let sandbox = Sandbox::with_rules();
+    let server = Server::start(&sandbox);
+    let pcid = server.click();
+    let sale = format!(
+        "/api/acme/postbacks/handle?pcid={pcid}&type=sale&value=1&external_id=A&colour=crimson"
+    );
+    for outcome in ["created", "duplicate", "duplicate"] {
+        assert_eq!(server.get(&sale).json()["outcome"], outcome);
+    }
+    let body = format!("{{\"pcid\":\"{pcid}\"}}");
+    let erased = block_on(async {
+        let mut client = Client::connect(server.admin).await.unwrap();
+        let (target, body) = ("/api/acme/privacy/erase", Content::Json(&body));
+        client.ask(hyper::Method::POST, target, Some(ADMIN_TOKEN), body).await.unwrap()
+    });
+    assert_eq!(erased.json()["requests"], 3);
+    let kept =
+        server.admin("/api/acme/conversions").body + &server.admin("/api/acme/requests").body;
+    assert!(!kept.contains("crimson"), "{kept}");
+    assert_eq!(server.get(&sale).json()["outcome"], "duplicate");
+    sandbox.run("audit --db acme.db").code(0).stdout_has("erase").stdout_has(&pcid);
+    sandbox.run("replay --db acme.db").code(0);
+}
+
+#[test]
 fn the_audit_log_is_listed_and_verified_and_touching_it_is_found() {
     let sandbox = sandbox();
     sandbox.run("click --rules rules.toml --db acme.db shoply-cz/bo").code(0);
@@ -211,7 +238,10 @@ fn a_server_holds_its_database_and_prunes_it_by_itself() {
     assert_eq!(sandbox.run(dry).code(0).json()["requests"], 0);
     let held = sandbox.run("prune --db acme.db --older-than 1d").code(1);
     held.stderr_has("is in use by counterfoil serve").stderr_has("--prune-older-than");
-    sandbox.run("privacy erase --db acme.db --external-id A").code(1).stderr_has("one writer");
+    sandbox
+        .run("privacy erase --db acme.db --external-id A")
+        .code(1)
+        .stderr_has("/api/acme/privacy/erase");
     drop(server);
     sandbox.run("replay --db acme.db").code(0).stderr_has("was pruned");
 }

@@ -9,7 +9,10 @@ use std::{
 use counterfoil_core::{
     Arrival, ConversionId, Decision, Issue, MessageId, MessageState, Origin, Owner, RequestId,
     Ruleset, RulesetSpec, Severity, Timestamp, TransactionId,
-    view::{ConversionView, DeliveryView, Explanation, Filter, Page, RequestView, TransactionView},
+    view::{
+        ConversionView, DeliveryView, Erased, Explanation, Filter, Page, RequestView, Subject,
+        TransactionView,
+    },
 };
 use counterfoil_fixtures::World;
 use counterfoil_http::{
@@ -278,6 +281,19 @@ impl Store for Memory {
         let rows = state.deliveries.iter_mut().zip(&wanted).filter(|(_, wanted)| **wanted);
         rows.for_each(|(row, _)| row.state = MessageState::Due);
         Ok(wanted.iter().filter(|wanted| **wanted).count() as u64)
+    }
+
+    fn erase(&self, _: &str, subject: &Subject) -> Result<Erased, SubmitError> {
+        let mut state = self.state.lock().unwrap();
+        if state.mood == Mood::Full {
+            return Err(SubmitError::Unavailable);
+        }
+        let Subject::Pcid(pcid) = subject else {
+            return Ok(Erased::default());
+        };
+        let rows = state.log.iter_mut().filter(|row| row.conversion_id == Some(*pcid));
+        let requests = rows.map(|row| row.query.clear()).count() as u64;
+        Ok(Erased { requests, ..Erased::default() })
     }
 
     fn backlog(&self) -> Result<Backlog, ReadError> {

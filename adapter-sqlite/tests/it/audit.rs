@@ -1,7 +1,10 @@
 //! The audit log: what is in it, and that touching it is found.
 
-use counterfoil_core::{Arrival, Edit, Method, Request, TransactionResult, view::Filter};
-use counterfoil_sqlite::{AuditHead, Reader, RulesFormat, Subject};
+use counterfoil_core::{
+    Arrival, Edit, Method, Request, TransactionResult,
+    view::{Filter, Subject},
+};
+use counterfoil_sqlite::{AuditHead, Reader, RulesFormat};
 
 use crate::common::{Db, RULES, acme, at};
 

@@ -1,8 +1,11 @@
 //! Personal values: masked ones never reach the file; erasing takes what was kept, and leaves what
 //! answers resends (P2, P3, P10).
 
-use counterfoil_core::{ConversionId, Outcome, view::Filter};
-use counterfoil_sqlite::{Reader, RulesFormat, Subject};
+use counterfoil_core::{
+    ConversionId, Outcome,
+    view::{Filter, Subject},
+};
+use counterfoil_sqlite::{Reader, RulesFormat};
 
 use crate::common::{Db, RULES, acme, at, click, root};
 

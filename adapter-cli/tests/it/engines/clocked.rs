@@ -8,7 +8,10 @@ use std::sync::{
 use counterfoil::EmbeddedStore;
 use counterfoil_core::{
     Arrival, ConversionId, MessageId, RequestId, Timestamp, TransactionId,
-    view::{ConversionView, DeliveryView, Explanation, Filter, Page, RequestView, TransactionView},
+    view::{
+        ConversionView, DeliveryView, Erased, Explanation, Filter, Page, RequestView, Subject,
+        TransactionView,
+    },
 };
 use counterfoil_http::{
     Backlog, Health, PutRulesError, ReadError, Reply, Retried, RulesAccepted, RulesFormat,
@@ -96,6 +99,10 @@ impl Store for ClockedStore {
 
     fn retry_deliveries(&self, tenant: &str, filter: &Filter) -> Result<u64, SubmitError> {
         self.store.retry_deliveries(tenant, filter)
+    }
+
+    fn erase(&self, tenant: &str, subject: &Subject) -> Result<Erased, SubmitError> {
+        self.store.erase(tenant, subject)
     }
 
     fn backlog(&self) -> Result<Backlog, ReadError> {
