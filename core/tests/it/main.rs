@@ -9,5 +9,6 @@
 mod authentication;
 mod dialects;
 mod outbound;
+mod privacy;
 mod reading;
 mod rules;
