@@ -3,7 +3,9 @@
 //! A decision depends on one root and what is under it, and, through pairs and repeat keys, on
 //! conversions under others, which it names in its trace. So replaying leaves out each root of
 //! which anything is gone, with all that is under it, and each request that is about such a root or
-//! names one: these are not checked. Under the other roots all is decided on facts that are whole.
+//! names one: these are not checked. What such a request changed under another root (R21 a) is not
+//! known then, so that root is left out from there on. Under the others all is decided on facts
+//! that are whole.
 
 use std::collections::BTreeSet;
 
@@ -20,13 +22,15 @@ pub(crate) struct Gaps {
     /// All up to this id.
     pub(crate) upto: Option<[u8; 16]>,
     erased: BTreeSet<[u8; 16]>,
+    /// Those that were changed by a request that was left out.
+    changed: BTreeSet<[u8; 16]>,
 }
 
 impl Gaps {
     pub(crate) fn of(db: &Connection) -> Result<Self, Fault> {
         let mut erased = db.prepare("SELECT root FROM erased")?;
         let erased = erased.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-        Ok(Self { upto: prune::pruned_upto(db)?, erased })
+        Ok(Self { upto: prune::pruned_upto(db)?, erased, changed: BTreeSet::new() })
     }
 
     /// Whether there are none.
@@ -36,7 +40,8 @@ impl Gaps {
 
     /// Whether something is gone of a root.
     pub(crate) fn has(&self, root: &[u8; 16]) -> bool {
-        self.upto.is_some_and(|upto| *root <= upto) || self.erased.contains(root)
+        let is_gone = self.upto.is_some_and(|upto| *root <= upto) || self.erased.contains(root);
+        is_gone || self.changed.contains(root)
     }
 
     /// Whether a request is about a root of which something is gone, or may have been decided as it
@@ -51,12 +56,26 @@ impl Gaps {
         if found_another || logged.query == ERASED {
             return Ok(true);
         }
-        for id in logged.conversion.into_iter().chain(named(&logged.more.trace)) {
+        let about = logged.conversion.map_or(Ok(false), |id| self.hold(db, &id))?;
+        Ok(about || self.are_named(db, &logged.more.trace)?)
+    }
+
+    /// Whether a trace names a root of which something is gone.
+    pub(crate) fn are_named(&self, db: &Connection, trace: &Trace) -> Result<bool, Fault> {
+        for id in named(trace) {
             if self.hold(db, &id)? {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// A request is left out: what it was about is not known from here on.
+    pub(crate) fn leave_out(&mut self, db: &Connection, logged: &LogRow) -> Result<(), Fault> {
+        if let Some(id) = &logged.conversion {
+            self.changed.insert(root_of(db, id)?);
+        }
+        Ok(())
     }
 
     /// Whether something is gone of the root of a conversion.

@@ -219,12 +219,15 @@ impl Replay<'_> {
         Ok(())
     }
 
+    fn leave_out(&mut self, logged: &LogRow) -> Result<(), Fault> {
+        self.report.not_checked += 1;
+        self.gaps.leave_out(self.stored, logged)
+    }
+
     fn decide(&mut self, logged: LogRow) -> Result<(), Fault> {
         if self.gaps.touch(self.stored, &logged)? {
-            self.report.not_checked += 1;
-            return Ok(());
+            return self.leave_out(&logged);
         }
-        self.report.requests += 1;
         let rules = self.rules(logged.tenant, logged.ruleset)?;
         let refusal = logged.refusal();
         let form = Logged {
@@ -236,6 +239,10 @@ impl Replay<'_> {
         let request = again::read(&rules.ruleset, &form);
         let receipt = Receipt { id: logged.id, at: logged.received_at };
         let decision = writer::consider(self.again, &rules, &request, receipt)?;
+        if self.gaps.are_named(self.stored, &decision.trace)? {
+            return self.leave_out(&logged);
+        }
+        self.report.requests += 1;
         let says = |outcome: Outcome, reason: Option<counterfoil_core::Reason>| match reason {
             Some(reason) => format!("{outcome}: {reason}"),
             None => outcome.to_string(),
