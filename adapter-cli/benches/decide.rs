@@ -252,7 +252,7 @@ impl History {
     fn explain(&self, request: &Request, at: Timestamp) -> Result<Decision> {
         let ruleset = self.rules.ruleset();
         let reader = self.store.reader();
-        reader.explain(ruleset, request, at).map_err(Into::into)
+        Ok(reader.explain(ruleset, request, at)?)
     }
 }
 

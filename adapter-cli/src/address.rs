@@ -79,11 +79,11 @@ impl Address {
     }
 
     /// The dialect that it is read in; the native one where it cannot be read.
-    fn dialect(&self, ruleset: &Ruleset) -> &'static Dialect {
+    fn dialect<'r>(&self, ruleset: &'r Ruleset) -> &'r Dialect {
         let incoming = self.incoming();
         let definition =
             decode(&incoming).and_then(|mut pairs| select(ruleset, &incoming, &mut pairs));
-        definition.map_or_else(|_| Dialect::native(), |definition| definition.dialect)
+        definition.map_or(Dialect::native(), |definition| &definition.dialect)
     }
 
     /// Lets it pair with this click, whatever it says itself.

@@ -19,6 +19,7 @@ Examples:
   counterfoil check rules.toml                      are these rules right?
   counterfoil serve --rules rules.toml --db acme.db run it
   counterfoil requests --db acme.db --outcome refused
+  counterfoil doctor --rules rules.toml --db acme.db
   counterfoil help exit-codes";
 
 /// Postback tracking that answers durably, counts once, computes exactly and explains every

@@ -9,6 +9,7 @@ mod conversions;
 mod deliveries;
 mod demo;
 mod dialects;
+mod doctor;
 mod explain;
 mod help;
 mod import;
@@ -36,6 +37,7 @@ pub(crate) enum Command {
     Demo(demo::Arguments),
     Serve(serve::Arguments),
     Check(check::Arguments),
+    Doctor(doctor::Arguments),
     Explain(explain::Arguments),
     Test(test::Arguments),
     Click(click::Arguments),
@@ -68,6 +70,7 @@ impl Command {
             Self::Demo(arguments) => demo::run(&arguments),
             Self::Serve(arguments) => serve::run(&arguments),
             Self::Check(arguments) => check::run(&arguments),
+            Self::Doctor(arguments) => doctor::run(&arguments),
             Self::Explain(arguments) => explain::run(&arguments),
             Self::Test(arguments) => test::run(&arguments),
             Self::Click(arguments) => click::run(&arguments),

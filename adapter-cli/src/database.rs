@@ -55,7 +55,7 @@ pub(crate) fn serving_role(public: SocketAddr, admin: SocketAddr) -> String {
 }
 
 /// The admin listener, in what [`serving_role`] told.
-fn serving(owner: &str) -> Option<&str> {
+pub(crate) fn serving(owner: &str) -> Option<&str> {
     let (_, admin) = owner.split_once(ADMIN_WORDS)?;
     admin.split(' ').next()
 }

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use counterfoil_core::{Issue, Ruleset, Severity};
+use counterfoil_core::{Call, Issue, Ruleset, Severity};
 use counterfoil_http::{IpNet, forbidden};
 use url::{Host, Url};
 
@@ -22,13 +22,7 @@ pub(crate) fn network(text: &str) -> Result<IpNet, String> {
 /// A warning for each outbound request whose host is an address that a server refuses. What a name
 /// leads to is known only when a message is sent.
 pub(crate) fn warnings(ruleset: &Ruleset, allowed: &[IpNet]) -> Vec<Issue> {
-    let apis = ruleset.tracking_apis().iter().enumerate();
-    let apis = apis.map(|(place, api)| (format!("tracking_api[{place}]"), &api.call));
-    let steps = ruleset.postbacks().iter().flat_map(|postback| {
-        let steps = postback.steps.iter().enumerate();
-        steps.map(|(place, call)| (format!("postback `{}`, step[{place}]", postback.id), call))
-    });
-    let warning = |(path, call): (String, &counterfoil_core::Call)| {
+    let warning = |Outbound { path, call, .. }: Outbound<'_>| {
         let address = literal(&call.request.destination)?;
         let what = forbidden(address, allowed)?;
         Some(Issue {
@@ -42,7 +36,35 @@ pub(crate) fn warnings(ruleset: &Ruleset, allowed: &[IpNet]) -> Vec<Issue> {
             )),
         })
     };
-    apis.chain(steps).filter_map(warning).collect()
+    outbound(ruleset).filter_map(warning).collect()
+}
+
+/// A request that rules send.
+pub(crate) struct Outbound<'r> {
+    /// Where the rules have it.
+    pub(crate) path: String,
+    /// What is called.
+    pub(crate) call: &'r Call,
+    /// Whether it is sent at all.
+    pub(crate) is_active: bool,
+}
+
+/// Every request that rules send: tracking APIs, then steps.
+pub(crate) fn outbound(ruleset: &Ruleset) -> impl Iterator<Item = Outbound<'_>> {
+    let apis = ruleset.tracking_apis().iter().enumerate().map(|(place, api)| Outbound {
+        path: format!("tracking_api[{place}]"),
+        call: &api.call,
+        is_active: api.active,
+    });
+    let steps = ruleset.postbacks().iter().flat_map(|postback| {
+        let steps = postback.steps.iter().enumerate();
+        steps.map(|(place, call)| Outbound {
+            path: format!("postback `{}`, step[{place}]", postback.id),
+            call,
+            is_active: postback.active,
+        })
+    });
+    apis.chain(steps)
 }
 
 /// The address that a destination names, where it names one.

@@ -13,7 +13,7 @@ pub enum ExitCode {
     /// The command line is wrong.
     Usage,
     /// It did, and the answer is negative: the rules are invalid, a scenario failed, the request
-    /// was refused, a replay differs.
+    /// was refused, a replay differs, the doctor found a fault.
     Negative,
     /// It was interrupted before it had finished.
     Interrupted,
@@ -43,7 +43,7 @@ impl ExitCode {
             Self::Usage => "usage: the command line is wrong",
             Self::Negative => {
                 "the answer is negative: rules invalid, scenario failed, request refused, replay \
-                 differs"
+                 differs, the doctor found a fault"
             }
             Self::Interrupted => "interrupted before it had finished",
         }

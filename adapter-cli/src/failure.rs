@@ -48,6 +48,11 @@ impl Failure {
         self
     }
 
+    /// What to try, where anything can be tried.
+    pub(crate) fn to_try(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// Tells it on stderr.
     pub(crate) fn report(&self) -> ExitCode {
         output::tell(format_args!("{MISTAKE}error{MISTAKE:#}: {}", self.what));

@@ -10,6 +10,7 @@
 mod address;
 mod arguments;
 mod auto_sets;
+mod client;
 mod clock;
 mod command;
 mod database;
@@ -26,6 +27,7 @@ mod rules_files;
 mod secrets;
 mod signals;
 mod store;
+mod timeline;
 
 pub use exit_code::ExitCode;
 pub use store::EmbeddedStore;

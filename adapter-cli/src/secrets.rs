@@ -172,6 +172,39 @@ impl Secrets {
         problems
     }
 
+    /// What is odd about secrets that can be had: of each, what and what to do.
+    pub(crate) fn oddities<'a>(
+        &self,
+        names: impl Iterator<Item = &'a SecretName>,
+    ) -> Vec<(String, String)> {
+        let admin_token = SecretName::new(ADMIN_TOKEN).ok();
+        let names: BTreeSet<SecretName> = names.cloned().chain(admin_token).collect();
+        let mut odd = Vec::new();
+        for name in &names {
+            let Some(path) = self.path(name).filter(|path| path.is_file()) else {
+                continue;
+            };
+            let variable = variable(name);
+            let other = env::var(&variable).ok();
+            let own = self.value(name).ok();
+            let differs =
+                |other: &String| Some(other.trim_end_matches(['\r', '\n'])) != own.as_deref();
+            if other.as_ref().is_some_and(differs) {
+                odd.push((
+                    format!("`{}` and `{variable}` differ: the file counts", path.display()),
+                    "remove the one that is not meant".to_owned(),
+                ));
+            }
+            if is_open_to_all(&path) {
+                odd.push((
+                    format!("every user of this machine can read `{}`", path.display()),
+                    format!("chmod o-r {}", path.display()),
+                ));
+            }
+        }
+        odd
+    }
+
     fn file(&self, name: &SecretName) -> Result<Option<String>, SecretError> {
         let Some(path) = self.path(name) else {
             return Ok(None);
@@ -197,6 +230,18 @@ impl Secrets {
         let name = name.clone();
         SecretError::Missing { name, hint }
     }
+}
+
+/// Whether a file can be read by users who neither own it nor are of its group.
+#[cfg(unix)]
+fn is_open_to_all(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o004 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_open_to_all(_path: &Path) -> bool {
+    false
 }
 
 /// A token that nobody can guess: 128 random bits in hexadecimal digits.

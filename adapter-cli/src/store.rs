@@ -6,7 +6,7 @@ use counterfoil_core::{
     TransactionId, Wanted,
     view::{
         ConversionView, DeliveryView, Erased, Explanation, Filter, Page, RequestView, Subject,
-        TransactionView,
+        Timeline, TransactionView,
     },
 };
 use counterfoil_http as http;
@@ -125,6 +125,12 @@ impl http::Store for EmbeddedStore {
     fn request(&self, tenant: &str, id: RequestId) -> Result<Option<RequestView>, http::ReadError> {
         let find = |tenant| self.reader().request(&tenant, id);
         self.tenant(tenant).map_or(Ok(None), find).map_err(read_error)
+    }
+
+    fn timeline(&self, tenant: &str, id: RequestId) -> Result<Option<Timeline>, http::ReadError> {
+        let find = |tenant| self.reader().timeline(&tenant, id);
+        let found = self.tenant(tenant).map_or(Ok(None), find).map_err(read_error)?;
+        Ok(found.map(|(_, timeline)| timeline))
     }
 
     fn deliveries(

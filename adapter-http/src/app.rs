@@ -163,6 +163,7 @@ impl Call<'_> {
             Endpoint::EditTransaction => edit::transaction(self, body).await,
             Endpoint::Requests => lists::requests(self).await,
             Endpoint::Request => lists::request(self).await,
+            Endpoint::Timeline => lists::timeline(self).await,
             Endpoint::Deliveries => deliveries::list(self).await,
             Endpoint::Delivery => deliveries::one(self).await,
             Endpoint::RetryDelivery => deliveries::retry(self).await,

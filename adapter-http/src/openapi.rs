@@ -149,7 +149,11 @@ fn content(content: Content) -> Option<Value> {
         Content::Json(schema) => json!({ "application/json": { "schema": reference(schema) } }),
         Content::Outcome => json!({
             "application/json": { "schema": reference("Answer") },
+            // The last three where a dialect of the rules answers so.
             "text/plain": text(),
+            "text/html": text(),
+            "text/xml": text(),
+            "application/xml": text(),
         }),
         Content::Page(schema) => json!({ "application/json": { "schema": {
             "type": "object",

@@ -11,7 +11,7 @@ use counterfoil_core::{
     TransactionId,
     view::{
         ConversionView, DeliveryView, Erased, Explanation, Filter, Page, RequestView, Subject,
-        TransactionView,
+        Timeline, TransactionView,
     },
 };
 
@@ -239,6 +239,12 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// Where the store cannot read.
     fn request(&self, tenant: &str, id: RequestId) -> Result<Option<RequestView>, ReadError>;
+
+    /// What became of a request, in the order of time. May block.
+    ///
+    /// # Errors
+    /// Where the store cannot read.
+    fn timeline(&self, tenant: &str, id: RequestId) -> Result<Option<Timeline>, ReadError>;
 
     /// Messages, newest first. May block.
     ///

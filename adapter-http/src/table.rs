@@ -67,6 +67,7 @@ pub(crate) enum Endpoint {
     EditTransaction,
     Requests,
     Request,
+    Timeline,
     Deliveries,
     Delivery,
     RetryDelivery,
@@ -311,6 +312,11 @@ pub(crate) static OPERATIONS: &[Operation] = &[
         summary: "One request of the log",
         answers: &[(OK, Content::Json("Request")), NOT_FOUND],
         ..admin(Endpoint::Request, Verb::Get, "/api/{tenant}/requests/{id}")
+    },
+    Operation {
+        summary: "What became of a request, in the order of time",
+        answers: &[(OK, Content::Json("Timeline")), NOT_FOUND],
+        ..admin(Endpoint::Timeline, Verb::Get, "/api/{tenant}/requests/{id}/timeline")
     },
     Operation {
         summary: "Messages to other systems, newest first; to an affiliate its own",

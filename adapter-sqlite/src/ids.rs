@@ -71,6 +71,12 @@ impl Ids {
     }
 }
 
+/// The time that an id carries.
+pub(crate) fn time_of(id: &RequestId) -> Timestamp {
+    let (ms, _) = split(id.as_bytes());
+    Timestamp::from_ms(i64::try_from(ms).unwrap_or(i64::MAX))
+}
+
 /// The request that made a conversion.
 pub(crate) fn maker_of(id: &ConversionId) -> RequestId {
     RequestId::from_bytes(with_tail(id.as_bytes(), 0))
@@ -84,12 +90,6 @@ pub(crate) fn twin_of(id: &TransactionId) -> ConversionId {
 /// The greatest id that a message of the same request can have.
 pub(crate) fn last_sibling(id: &MessageId) -> MessageId {
     RequestId::from_bytes(*id.as_bytes()).message_id(u16::MAX)
-}
-
-/// The moment that an id carries.
-pub(crate) fn time_of(id: &[u8; 16]) -> Timestamp {
-    let (ms, _) = split(id);
-    Timestamp::from_ms(i64::try_from(ms).unwrap_or(i64::MAX))
 }
 
 /// The greatest id below all that carry this moment or a later one.

@@ -13,7 +13,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use counterfoil_core::{ConversionId, HttpMethod, Method, Offer, Period, Rendered, Timestamp};
+use counterfoil_core::{
+    ConversionId, HttpMethod, Method, Offer, Period, Rendered, RequestId, Timestamp,
+};
 use rusqlite::{Connection, params};
 
 use crate::{
@@ -105,7 +107,7 @@ impl Reader {
     /// # Errors
     /// Where the database cannot be read.
     pub fn pruned_before(&self) -> Result<Option<Timestamp>, ReadError> {
-        self.with(|db| Ok(pruned_upto(db)?.map(|upto| ids::time_of(&upto))))
+        self.with(|db| Ok(pruned_upto(db)?.map(time_of)))
     }
 }
 
@@ -148,6 +150,11 @@ fn horizon(db: &Connection, before: Timestamp) -> Result<Option<[u8; 16]>, Fault
     };
     let newest = u128::from_be_bytes(newest).saturating_sub(1).to_be_bytes();
     Ok(Some(ids::last_before(before).min(newest)))
+}
+
+/// The moment that an id carries.
+pub(crate) fn time_of(id: [u8; 16]) -> Timestamp {
+    ids::time_of(&RequestId::from_bytes(id))
 }
 
 /// The greatest id up to which rows may be gone.

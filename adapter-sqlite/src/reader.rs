@@ -11,14 +11,13 @@ use counterfoil_core::{
 use rusqlite::{Connection, params};
 
 use crate::{
-    effects,
+    decide, effects,
     fault::{Fault, bad},
     ids::Ids,
     open::{self, OpenError},
     rows::{self, value},
     rules::{self, InstallError, Rules, RulesVersion, Versions},
     store::SubmitError,
-    writer,
 };
 
 /// Connections that are kept open for the next read.
@@ -104,7 +103,7 @@ impl Reader {
             let newest = effects::newest_id(&snapshot)?.map(RequestId::from_bytes);
             let id = Ids::above(newest).next(at.as_ms()).map_err(Fault::Random)?;
             let receipt = Receipt { id, at };
-            writer::consider(&snapshot, &rules, request, receipt)
+            decide::consider(&snapshot, &rules, request, receipt)
         })
     }
 
@@ -241,6 +240,11 @@ impl Reader {
             let lines = lines.collect::<Result<Vec<_>, _>>()?;
             Ok(lines.into_iter().filter(|line| line != "ok").collect())
         })
+    }
+
+    /// Where the database is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Reads with a connection of its own.

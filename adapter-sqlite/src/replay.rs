@@ -25,13 +25,15 @@ use crate::{
     again::{self, Logged},
     blobs::{self, RequestMore},
     codes::Coded,
+    decide,
     fault::{Fault, bad},
     gaps::Gaps,
     ids,
     log::{self, LogRow, REQUEST},
+    prune,
     rows::{self, CONVERSION},
     rules::{self, Rules},
-    schema, under_root, writer,
+    schema, under_root,
 };
 
 /// What replaying found.
@@ -101,7 +103,7 @@ impl Reader {
                 active: BTreeMap::new(),
                 report: ReplayReport::default(),
             };
-            replay.report.begins_at = replay.gaps.upto.map(|upto| ids::time_of(&upto));
+            replay.report.begins_at = replay.gaps.upto.map(prune::time_of);
             replay.decide_all()?;
             replay.compare_all()?;
             Ok(replay.report)
@@ -210,12 +212,12 @@ impl Replay<'_> {
         self.report.clicks += 1;
         let rules = self.rules(click.tenant, click.ruleset)?;
         let receipt = Receipt { id: click.id, at: click.at };
-        let decision = writer::consider(self.again, &rules, &click.arrival.request, receipt)?;
+        let decision = decide::consider(self.again, &rules, &click.arrival.request, receipt)?;
         if decision.outcome != Outcome::Created {
             let decided = decision.outcome.to_string();
             self.report.differs(click.id, "outcome", Outcome::Created.to_string(), decided);
         }
-        writer::finish(self.again, rules, &click.arrival, receipt, decision)?;
+        decide::finish(self.again, rules, &click.arrival, receipt, decision)?;
         Ok(())
     }
 
@@ -238,7 +240,7 @@ impl Replay<'_> {
         };
         let request = again::read(&rules.ruleset, &form);
         let receipt = Receipt { id: logged.id, at: logged.received_at };
-        let decision = writer::consider(self.again, &rules, &request, receipt)?;
+        let decision = decide::consider(self.again, &rules, &request, receipt)?;
         if self.gaps.are_named(self.stored, &decision.trace)? {
             return self.leave_out(&logged);
         }
@@ -269,7 +271,7 @@ impl Replay<'_> {
             query: logged.query,
             remote_addr: logged.remote_addr,
         };
-        writer::finish(self.again, rules, &arrival, receipt, decision)?;
+        decide::finish(self.again, rules, &arrival, receipt, decision)?;
         Ok(())
     }
 

@@ -10,13 +10,13 @@ use rusqlite::{Connection, params};
 use crate::{
     blobs,
     codes::{self, Coded},
+    decide,
     fault::{Fault, bad},
     ids,
     messages::{self, MessageRow, Standing},
     outbox::{Desk, Reported},
     rows,
     rules::Rules,
-    writer,
 };
 
 /// Takes reports. A claim that is not its reporter's any more changes nothing.
@@ -164,10 +164,10 @@ fn apply_answer(
     let arrival = Arrival::read(&rules.ruleset, &incoming);
     let id = desk.ids.next(at.as_ms()).map_err(Fault::Random)?;
     let receipt = Receipt { id, at };
-    let decision = writer::consider(desk.db, &rules, &arrival.request, receipt)?;
+    let decision = decide::consider(desk.db, &rules, &arrival.request, receipt)?;
     desk.recent.changed(&decision);
-    desk.made_due |= writer::makes_due(&decision);
-    writer::finish(desk.db, rules, &arrival, receipt, decision)?;
+    desk.made_due |= decide::makes_due(&decision);
+    decide::finish(desk.db, rules, &arrival, receipt, decision)?;
     Ok(())
 }
 

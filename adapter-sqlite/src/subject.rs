@@ -141,7 +141,7 @@ fn names(query: &str, conversions: &BTreeSet<ConversionId>, subject: &Subject) -
 
 /// Whether some dialect calls the advertiser's id so.
 fn names_external_id(name: &str) -> bool {
-    let rows = DIALECTS.iter().flat_map(|dialect| dialect.rows);
+    let rows = DIALECTS.iter().flat_map(|dialect| dialect.rows.iter());
     let mut known = rows.filter(|row| row.means == Meaning::Known(Parameter::ExternalId));
     known.any(|row| row.name == name)
 }

@@ -27,22 +27,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use counterfoil_core::{Decision, Effect, Issue, Receipt, Request, RequestId, Ruleset, Timestamp};
+use counterfoil_core::{Issue, RequestId, Ruleset, Timestamp};
 use rusqlite::{Connection, TransactionBehavior};
 
 use self::alone::Alone;
 use crate::{
-    again,
     claim::Turn,
-    effects::{self, Place},
-    facts,
+    decide, effects,
     fault::Fault,
     ids::Ids,
     imports,
     open::{self, Lock, OpenError, Options},
     outbox::{Desk, Outbound, Reporting},
     recent::Recent,
-    rules::{InstallError, Installed, Rules, RulesFormat, Versions},
+    rules::{InstallError, Installed, RulesFormat, Versions},
     store::{Decided, Shared, Submission, SubmitError, Waiting},
     under_root::Merge,
 };
@@ -310,11 +308,11 @@ impl Writer {
             let mut decide = |waiting: &Waiting| {
                 let submission = &waiting.submission;
                 let id = ids.next(submission.received_at.as_ms()).map_err(Fault::Random)?;
-                decide_one(&transaction, &shared, recent, submission, id)
+                decide::one(&transaction, &shared, recent, submission, id)
             };
             let decided = batch.requests.iter().map(&mut decide).collect::<Result<Vec<_>, _>>()?;
             imports::advance(&transaction, batch.requests.iter().zip(&decided))?;
-            let made_due = decided.iter().any(|decided| makes_due(&decided.decision));
+            let made_due = decided.iter().any(|decided| decide::makes_due(&decided.decision));
             let (db, shared) = (&*transaction, &*shared);
             let mut desk = Desk { db, shared, ids, versions, recent, turn, made_due };
             for outbound in &mut batch.outbound {
@@ -393,87 +391,4 @@ fn reopen(path: &Path, options: &Options) -> Result<Connection, Fault> {
         return Err(rusqlite::Error::SqliteFailure(code, None).into());
     }
     Ok(db)
-}
-
-/// Decides about one request inside the transaction: facts, decision, effects, log row.
-fn decide_one(
-    db: &Connection,
-    shared: &Shared,
-    recent: &mut Recent,
-    submission: &Submission,
-    id: RequestId,
-) -> Result<Decided, Fault> {
-    let Submission { ruleset, arrival, received_at } = submission;
-    let tenant = ruleset.tenant();
-    let rules = shared
-        .rules(tenant.as_str())
-        .ok_or_else(|| Fault::Row(format!("no rules are installed for the tenant `{tenant}`")))?;
-    let receipt = Receipt { id, at: *received_at };
-    if Arc::ptr_eq(ruleset, &rules.ruleset) {
-        let decision = consider_recent(db, &rules, recent, &arrival.request, receipt)?;
-        return finish(db, rules, arrival, receipt, decision);
-    }
-    let mut arrival = arrival.clone();
-    arrival.request = again::reread(&rules.ruleset, &arrival);
-    let decision = consider_recent(db, &rules, recent, &arrival.request, receipt)?;
-    finish(db, rules, &arrival, receipt, decision)
-}
-
-/// As [`consider`], with the facts of repeats from memory.
-fn consider_recent(
-    db: &Connection,
-    rules: &Rules,
-    recent: &mut Recent,
-    request: &Request,
-    receipt: Receipt,
-) -> Result<Decision, Fault> {
-    let query = request.query(&rules.ruleset);
-    let facts = match recent.facts(rules.tenant, &query) {
-        Some(facts) => facts,
-        None => {
-            let facts = Arc::new(facts::fetch(db, rules.tenant, &query, tells(rules))?);
-            recent.keep(rules.tenant, query, &facts);
-            facts
-        }
-    };
-    let decision = request.decide(&rules.ruleset, &facts, receipt);
-    recent.changed(&decision);
-    Ok(decision)
-}
-
-/// Facts and decision; nothing is written.
-pub(crate) fn consider(
-    db: &Connection,
-    rules: &Rules,
-    request: &Request,
-    receipt: Receipt,
-) -> Result<Decision, Fault> {
-    let query = request.query(&rules.ruleset);
-    let facts = facts::fetch(db, rules.tenant, &query, tells(rules))?;
-    Ok(request.decide(&rules.ruleset, &facts, receipt))
-}
-
-/// Whether what was told of a conversion matters to decisions.
-fn tells(rules: &Rules) -> bool {
-    !rules.ruleset.tracking_apis().is_empty()
-}
-
-/// Writes what was decided.
-pub(crate) fn finish(
-    db: &Connection,
-    rules: Rules,
-    arrival: &counterfoil_core::Arrival,
-    receipt: Receipt,
-    decision: Decision,
-) -> Result<Decided, Fault> {
-    let place = Place { tenant: rules.tenant, version: rules.version, ruleset: &rules.ruleset };
-    effects::apply(db, place, arrival, receipt, &decision)?;
-    Ok(Decided { receipt, decision, rules })
-}
-
-/// Whether a decision leaves something to send, at once or later.
-pub(crate) fn makes_due(decision: &Decision) -> bool {
-    let tells =
-        |effect: &Effect| matches!(effect, Effect::InsertMessage(_) | Effect::WakeMessage(_));
-    decision.effects.iter().any(tells)
 }

@@ -200,9 +200,39 @@ impl Authentication {
 }
 
 impl AuthFailure {
+    /// What whoever runs this can do about it, or tell the sender.
+    const fn hint(&self) -> &'static str {
+        match self {
+            Self::NotEncrypted => {
+                "let the sender call https; behind a proxy, name it with --trusted-proxy"
+            }
+            Self::Address => {
+                "if it is the sender's, add it to `auth.addresses`; behind a proxy, name the proxy \
+                 with --trusted-proxy"
+            }
+            Self::NoToken => "let the sender send `token`, or `Authorization: Bearer`",
+            Self::Token => "compare the sender's token with the secret, blanks included",
+            Self::NoSignature | Self::SignatureForm | Self::SignedAt => {
+                "let the sender sign the query: `ts` in Unix seconds and, last of all, `sig`"
+            }
+            Self::SignedQueryWithBody => "let the sender send all parameters in the query",
+            Self::TooFar => "compare the clocks; a request must be signed anew when it is repeated",
+            Self::Signature => {
+                "compare the sender's key with the secret; the query is signed as it is sent, \
+                 after encoding"
+            }
+            Self::NoWebhook => {
+                "let the sender POST with webhook-id, webhook-timestamp and webhook-signature"
+            }
+            Self::UnsignedQuery => "let the sender send the other parameters in the body",
+            Self::Webhook(_) => "compare the sender's key with the secret, and the clocks",
+            Self::NoSecret(_) => "`counterfoil doctor` tells which secret is missing",
+        }
+    }
+
     /// The refusal that the log row keeps.
     pub fn refusal(&self) -> Refusal {
-        let refusal = Refusal::new(Reason::Unauthorized, self);
+        let refusal = Refusal::new(Reason::Unauthorized, self).hint(self.hint());
         match self {
             Self::NoToken | Self::Token => refusal.about("token"),
             Self::NoSignature | Self::SignatureForm | Self::Signature => refusal.about("sig"),

@@ -29,7 +29,7 @@ pub(crate) fn create(
     let postback = case.postback;
     // Rung 5 refuses a create without a type.
     let Some(conversion_type) = &postback.conversion_type else {
-        return Err(Refusal::new(crate::Reason::TypeRequired, "a create has a type").about("type"));
+        return Err(crate::read::type_required());
     };
     let id = case.receipt.id.conversion_id();
     let own_type = conversion_type.clone();

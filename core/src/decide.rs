@@ -304,5 +304,7 @@ fn window_is_open(case: Case<'_>, root: &Root) -> Result<(), Refusal> {
         return Ok(());
     }
     let message = format!("the click of {} is older than the offer's {window}", root.created_at);
-    Err(Refusal::new(Reason::ClickExpired, message).about("pcid"))
+    Err(Refusal::new(Reason::ClickExpired, message)
+        .about("pcid")
+        .hint("the offer's `click_window` in the rules says how long its clicks count"))
 }

@@ -76,8 +76,9 @@ pub fn decode<'a>(incoming: &Incoming<'a>) -> Result<Pairs<'a>, Refusal> {
     match incoming.body {
         None => {}
         Some(Body::Form(bytes)) => {
-            let text = core::str::from_utf8(bytes)
-                .map_err(|_| malformed("the body is not valid UTF-8"))?;
+            let text = core::str::from_utf8(bytes).map_err(|_| {
+                malformed("the body is not valid UTF-8").hint(Undecodable::Utf8.hint())
+            })?;
             decode_form(text, NAME_LEN_MAX, &mut pairs)?;
         }
         Some(Body::Json(bytes)) => decode_json(bytes, &mut pairs)?,
@@ -112,8 +113,9 @@ fn decode_form<'a>(
 ) -> Result<(), Refusal> {
     for piece in text.split('&').filter(|piece| !piece.is_empty()) {
         let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
-        let name = decode_piece(name)
-            .map_err(|fault| malformed(format!("the name of a parameter {}", fault.words())))?;
+        let name = decode_piece(name).map_err(|fault| {
+            malformed(format!("the name of a parameter {}", fault.words())).hint(fault.hint())
+        })?;
         let value = decode_piece(value).map_err(|fault| {
             let message = format!("the value of `{}` {}", shown(&name), fault.words());
             malformed(message).about(&name).hint(fault.hint())
@@ -125,7 +127,7 @@ fn decode_form<'a>(
 
 /// Why a piece of a query cannot be decoded.
 #[derive(Clone, Copy)]
-enum Undecodable {
+pub(crate) enum Undecodable {
     Escape,
     Nul,
     Utf8,
@@ -150,7 +152,7 @@ impl Undecodable {
 }
 
 /// Percent-decodes once; `+` is a space (R3).
-fn decode_piece(piece: &str) -> Result<Cow<'_, str>, Undecodable> {
+pub(crate) fn decode_piece(piece: &str) -> Result<Cow<'_, str>, Undecodable> {
     if !piece.bytes().any(|b| matches!(b, b'%' | b'+' | 0)) {
         return Ok(Cow::Borrowed(piece));
     }
@@ -186,10 +188,12 @@ fn push<'a>(
         return Ok(());
     }
     if name.is_empty() {
-        return Err(malformed("a value has no name"));
+        return Err(
+            malformed("a value has no name").hint("write name=value; a `&` in a value is %26")
+        );
     }
     if name.contains('\0') {
-        return Err(malformed("the name of a parameter has a NUL character"));
+        return Err(malformed("the name of a parameter has a NUL character").hint("send text"));
     }
     if name.len() > name_len_max {
         return Err(malformed(format!("the name `{}` is too long", shown(&name)))
@@ -201,7 +205,8 @@ fn push<'a>(
             .hint(format!("a value has at most {VALUE_LEN_MAX} bytes")));
     }
     if pairs.len() == PAIRS_MAX {
-        return Err(malformed(format!("there are more than {PAIRS_MAX} parameters")));
+        return Err(malformed(format!("there are more than {PAIRS_MAX} parameters"))
+            .hint("send each parameter once"));
     }
     pairs.push((name, value));
     Ok(())
@@ -227,20 +232,23 @@ fn decode_json(bytes: &[u8], pairs: &mut Pairs<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// What to send as JSON (R8).
+const FLAT_JSON: &str = "send a flat JSON object of strings and numbers";
+
 /// The members of a JSON object, repeated names included, values as their literal text.
 pub(crate) fn json_members(bytes: &[u8]) -> Result<Vec<(String, &RawValue)>, Refusal> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let members = Members.deserialize(&mut reader);
-    members
-        .and_then(|members| reader.end().map(|()| members))
-        .map_err(|error| malformed(format!("the body is no flat JSON object: {error}")))
+    members.and_then(|members| reader.end().map(|()| members)).map_err(|error| {
+        malformed(format!("the body is no flat JSON object: {error}")).hint(FLAT_JSON)
+    })
 }
 
 /// The text of a JSON string or number; `None` for null. The message of a refusal never repeats
 /// the value: it may be a secret.
 pub(crate) fn json_scalar(name: &str, raw: &RawValue) -> Result<Option<String>, Refusal> {
     let literal = raw.get();
-    let refuse = |message: fmt::Arguments<'_>| Err(malformed(message).about(name));
+    let refuse = |message: fmt::Arguments<'_>| Err(malformed(message).about(name).hint(FLAT_JSON));
     let name = shown(name);
     match literal.as_bytes().first() {
         Some(b'"') => match serde_json::from_str::<String>(literal) {
@@ -250,8 +258,7 @@ pub(crate) fn json_scalar(name: &str, raw: &RawValue) -> Result<Option<String>, 
         },
         Some(b'-' | b'0'..=b'9') => Ok(Some(literal.to_string())),
         Some(b'n') => Ok(None),
-        _ => refuse(format_args!("`{name}` is neither text nor number"))
-            .map_err(|refusal| refusal.hint("send a flat JSON object of strings and numbers")),
+        _ => refuse(format_args!("`{name}` is neither text nor number")),
     }
 }
 

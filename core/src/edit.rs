@@ -52,7 +52,9 @@ impl Edit {
         let get =
             |wanted: &str| pairs.iter().find(|(name, _)| name == wanted).map(|(_, value)| &**value);
         let missing = |name: &str| {
-            Refusal::new(Reason::InvalidParameter, format!("an edit needs `{name}`")).about(name)
+            Refusal::new(Reason::InvalidParameter, format!("an edit needs `{name}`"))
+                .about(name)
+                .hint("give the reason, and at least one of result, revenue and payout")
         };
         let id = get("transaction_id").ok_or_else(|| missing("transaction_id"))?;
         let edit = Self {
@@ -63,7 +65,7 @@ impl Edit {
             reason: get("reason").ok_or_else(|| missing("reason"))?.into(),
         };
         if edit.result.is_none() && edit.revenue.is_none() && edit.payout.is_none() {
-            return Err(missing("result").hint("give at least one of result, revenue and payout"));
+            return Err(missing("result"));
         }
         Ok(edit)
     }
@@ -193,8 +195,11 @@ fn changed(
     });
     let Some((found, place)) = place else {
         let message = "no transaction has this id";
-        return journal
-            .refused(Refusal::new(Reason::ConversionNotFound, message).about("transaction_id"));
+        return journal.refused(
+            Refusal::new(Reason::ConversionNotFound, message)
+                .about("transaction_id")
+                .hint("take the id from the list of transactions"),
+        );
     };
     journal.steps.push(Step::Paired { root: found.root.id, by: PairedBy::Transaction });
     let mut draft = Draft::new(ruleset, receipt, found.clone(), &mut journal);

@@ -46,6 +46,7 @@ mod decision;
 mod decode;
 mod dedup;
 mod delivery;
+mod diagnose;
 mod dialects;
 mod draft;
 mod due;
@@ -100,7 +101,11 @@ pub use delivery::{
     Attempt, AttemptOutcome, DeadReason, Draw, Next, Polling, RETRIES_MAX, RETRY_AFTER_MAX,
     RetryAfter, RetryKind, RetryPolicy, Schedule, TIMEOUT_DEFAULT, after_attempt,
 };
-pub use dialects::{DIALECTS, Dialect, Meaning, Replies, Reply, Row, Source as FactSource, Word};
+pub use diagnose::{Called, Diagnosis, Finding, Known, Likeness, NameFault, Sought};
+pub use dialects::{
+    DIALECTS, Dialect, Fixed, Meaning, Replies, Reply, Row, Source as FactSource,
+    Text as DialectText, Word,
+};
 pub use due::{Due, due};
 pub use edit::{Edit, auto_set, auto_set_text, edit, query_transaction};
 pub use facts::{Delayed, FactQuery, Facts, Found, KeyQuery, PairQuery, TargetQuery, Told};

@@ -55,9 +55,14 @@ impl Parameter {
     /// The parameter of this name in the native dialect, case-sensitive (R2).
     pub(crate) fn named(name: &str) -> Option<Self> {
         match Dialect::native().meaning(name) {
-            Some(Meaning::Known(parameter)) => Some(parameter),
-            Some(Meaning::Own | Meaning::OwnNumber) | None => None,
+            Some(Meaning::Known(parameter)) => Some(*parameter),
+            _ => None,
         }
+    }
+
+    /// Its name in the native dialect.
+    pub fn name(self) -> &'static str {
+        Dialect::native().name_of(self).unwrap_or_default()
     }
 
     /// Whether its value is masked wherever it is kept.
@@ -96,7 +101,7 @@ fn equal<T: PartialEq, E>(one: Result<T, E>, other: Result<T, E>) -> bool {
 
 /// The reserved name of a dialect that an unknown one was perhaps meant to be: it differs only in
 /// case, or, from four letters on, by one edit, from eight letters on by two.
-pub(crate) fn similar_name(dialect: &Dialect, unknown: &str) -> Option<&'static str> {
+pub(crate) fn similar_name<'d>(dialect: &'d Dialect, unknown: &str) -> Option<&'d str> {
     let folded = unknown.to_ascii_lowercase();
     let letters = letters(&folded);
     let distance_max = |name: &str| match name.len() {
@@ -150,7 +155,7 @@ impl Given<'_> {
     }
 }
 
-fn looks_like_macro(value: &str) -> bool {
+pub(crate) fn looks_like_macro(value: &str) -> bool {
     let wrapped = |open: char, close: char| {
         value.len() > 2 && value.starts_with(open) && value.ends_with(close)
     };
@@ -168,19 +173,23 @@ pub(crate) struct Parameters<'a> {
 }
 
 impl<'a> Parameters<'a> {
-    /// Gathers the decoded pairs, by the names of a dialect.
+    /// Gathers the decoded pairs, by the names of a dialect, and what is fixed in it.
     ///
     /// # Errors
     /// `conflicting_parameters` where one parameter has two values (R5).
-    pub(crate) fn gather(dialect: &Dialect, pairs: &'a Pairs<'_>) -> Result<Self, Refusal> {
+    pub(crate) fn gather(dialect: &'a Dialect, pairs: &'a Pairs<'_>) -> Result<Self, Refusal> {
         let mut gathered = Self { given: [None; COUNT], others: Vec::new(), repeated: Vec::new() };
         for (name, value) in pairs {
             match dialect.meaning(name) {
                 Some(Meaning::Known(parameter)) => {
-                    gathered.put(parameter, Given { name, value })?;
+                    gathered.put(*parameter, Given { name, value })?;
                 }
-                Some(Meaning::Own | Meaning::OwnNumber) | None => gathered.put_other(name, value),
+                _ => gathered.put_other(name, value),
             }
+        }
+        for fixed in dialect.fixed.iter() {
+            let given = Given { name: fixed.parameter.name(), value: &fixed.value };
+            gathered.put(fixed.parameter, given)?;
         }
         Ok(gathered)
     }

@@ -111,7 +111,9 @@ impl Privacy {
         self.mask(pairs, |name| match dialect.meaning(name) {
             Some(Meaning::Known(Parameter::ExternalId)) => Scope::Exempt,
             Some(Meaning::Known(parameter)) if parameter.is_secret() => Scope::Exempt,
-            Some(Meaning::Known(_)) => Scope::Known,
+            Some(Meaning::Known(_) | Meaning::Event | Meaning::Listed(_) | Meaning::Ignored) => {
+                Scope::Known
+            }
             Some(Meaning::Own | Meaning::OwnNumber) | None => {
                 let is_of_cause = [TARGET_PARAM, CAUSE_PARAM, DEPTH_PARAM].contains(&name)
                     && Cause::may_stand_with(method);

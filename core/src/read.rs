@@ -18,7 +18,7 @@ use crate::{
     privacy::{Masked, masked},
     reason::{Note, Reason, Refusal, shown},
     request::Request,
-    ruleset::{Limits, PostbackDefinition, Ruleset},
+    ruleset::{Limits, PostbackDefinition, Ruleset, StatusMeaning},
     select::select,
     token::TrackingApiId,
     trace::Step,
@@ -65,13 +65,14 @@ pub fn parse(
     method: Method,
     pairs: &Pairs<'_>,
 ) -> Result<Postback, Refusal> {
-    let parameters = Parameters::gather(definition.dialect, pairs)?;
+    let parameters = Parameters::gather(&definition.dialect, pairs)?;
     let mut postback = values(definition, method, &parameters)?;
     postback.definition = ruleset.place_of(definition);
     let place = postback.definition.and_then(|place| u32::try_from(place).ok());
     postback.steps.insert(0, Step::Definition(place));
-    identify(definition.dialect, &postback)?;
+    identify(&definition.dialect, &postback)?;
     action_and_type(ruleset, definition, &parameters, &mut postback)?;
+    not_ignored(&definition.dialect, &parameters)?;
     claims(&definition.limits, &postback)?;
     Ok(postback)
 }
@@ -127,14 +128,15 @@ fn values(
         notes: Vec::new(),
         steps: Vec::new(),
     };
-    others(definition.dialect, parameters, &mut postback);
+    others(&definition.dialect, parameters, &mut postback);
     if let Some(given) = parameters.get(Parameter::Result) {
-        status(definition, given, &mut postback)?;
+        status(definition, parameters, given, &mut postback)?;
     }
+    event(&definition.dialect, parameters, &mut postback);
     if let Some(given) = parameters.get(Parameter::Action) {
         named_action(given)?;
     }
-    numbers(definition.dialect, parameters)?;
+    numbers(&definition.dialect, parameters)?;
     Ok(postback)
 }
 
@@ -186,7 +188,7 @@ fn others(dialect: &Dialect, parameters: &Parameters<'_>, postback: &mut Postbac
 fn numbers(dialect: &Dialect, parameters: &Parameters<'_>) -> Result<(), Refusal> {
     let mut wrong = parameters.others.iter().filter(|(name, value)| {
         let may_stand = || is_number(value) || masked(value).is_some();
-        dialect.meaning(name) == Some(Meaning::OwnNumber) && !may_stand()
+        dialect.meaning(name) == Some(&Meaning::OwnNumber) && !may_stand()
     });
     let Some((name, value)) = wrong.next() else {
         return Ok(());
@@ -229,19 +231,21 @@ fn take_cause(name: &str, value: &str, postback: &mut Postback) -> bool {
     true
 }
 
-/// The result, by its own words, the definition's, or the dialect's (R2, R48). The raw word of a
-/// translation stays on the conversion; so does a word that means nothing in a foreign dialect,
-/// which then changes nothing else (R47).
+/// The result, by what the request itself says of words, by our words, the definition's, or the
+/// dialect's (R2, R48). The raw word of a translation stays on the conversion; so does a word that
+/// means nothing in a foreign dialect, which then changes nothing else (R47).
 fn status(
     definition: &PostbackDefinition,
+    parameters: &Parameters<'_>,
     given: Given<'_>,
     postback: &mut Postback,
 ) -> Result<(), Refusal> {
-    if let Some(result) = TransactionResult::named(given.value) {
+    let listed = listed(&definition.dialect, parameters, given.value);
+    if let (None, Some(result)) = (listed, TransactionResult::named(given.value)) {
         postback.result = Some(result);
         return Ok(());
     }
-    let meaning = definition.status_meaning(given.value);
+    let meaning = definition.status_meaning(listed.unwrap_or(given.value));
     if meaning.is_none() && !definition.dialect.keeps_unmapped {
         let message = format!("`{}` is no result", shown(given.value));
         return Err(Refusal::new(Reason::InvalidResult, message)
@@ -261,6 +265,53 @@ fn status(
         conversion_type: meaning.conversion_type,
     });
     Ok(())
+}
+
+/// The status word that a word means in this request, by its lists.
+fn listed<'d>(dialect: &'d Dialect, parameters: &Parameters<'_>, word: &str) -> Option<&'d str> {
+    parameters.others.iter().find_map(|(name, words)| match dialect.meaning(name) {
+        Some(Meaning::Listed(meant)) if has_word(words, word) => Some(&**meant),
+        _ => None,
+    })
+}
+
+/// Whether a word, in any case, is one of those between commas.
+fn has_word(words: &str, word: &str) -> bool {
+    words.split(',').any(|one| one.trim_ascii().eq_ignore_ascii_case(word))
+}
+
+/// What happened, by a word beside the status: the type that it means counts more than the status
+/// word's, its result less. A word that means nothing is kept as any other field.
+fn event(dialect: &Dialect, parameters: &Parameters<'_>, postback: &mut Postback) {
+    let is_event = |name: &str| dialect.meaning(name) == Some(&Meaning::Event);
+    for (name, word) in parameters.others.iter().filter(|(name, _)| is_event(name)) {
+        let Some(StatusMeaning { result, conversion_type }) = dialect.event(word) else {
+            postback.notes.push(Note::UnmappedStatus);
+            continue;
+        };
+        let (name, word) = ((*name).into(), (*word).into());
+        let meant = conversion_type.clone();
+        postback.steps.push(Step::EventWord { name, word, result, conversion_type: meant });
+        postback.result = postback.result.or(result);
+        postback.conversion_type = conversion_type.or(postback.conversion_type.take());
+    }
+}
+
+/// In rung 5: a status that the request itself lists among those that are not for us.
+fn not_ignored(dialect: &Dialect, parameters: &Parameters<'_>) -> Result<(), Refusal> {
+    let Some(given) = parameters.get(Parameter::Result) else {
+        return Ok(());
+    };
+    let ignoring = parameters.others.iter().find(|(name, words)| {
+        dialect.meaning(name) == Some(&Meaning::Ignored) && has_word(words, given.value)
+    });
+    let Some((name, _)) = ignoring else {
+        return Ok(());
+    };
+    let message = format!("`{name}` says that `{}` is to be ignored", shown(given.value));
+    Err(Refusal::new(Reason::NotAllowed, message)
+        .about(given.name)
+        .hint(format!("take it out of `{name}` if it counts")))
 }
 
 fn named_action(given: Given<'_>) -> Result<Action, Refusal> {
@@ -348,7 +399,8 @@ fn action_and_type(
     }
 }
 
-fn type_required() -> Refusal {
+/// `type_required` (R11).
+pub(crate) fn type_required() -> Refusal {
     Refusal::new(Reason::TypeRequired, "a conversion cannot be created without its type")
         .about("type")
         .hint("send `type`, for example type=sale")

@@ -117,7 +117,9 @@ impl RootRequest {
         };
         let needed = |name: &'static str| {
             field(name).ok_or_else(|| {
-                Refusal::new(Reason::InvalidParameter, format!("a root needs `{name}`")).about(name)
+                Refusal::new(Reason::InvalidParameter, format!("a root needs `{name}`"))
+                    .about(name)
+                    .hint("give type, source, offer_id and affiliate_id")
             })
         };
         let source = source(needed("source")?)?;
@@ -285,20 +287,26 @@ struct OpenFields {
 fn open_fields(pairs: &Pairs<'_>) -> Result<OpenFields, Refusal> {
     let malformed = |message: String| Refusal::new(Reason::Malformed, message);
     if pairs.len() > PAIRS_MAX {
-        return Err(malformed(format!("there are more than {PAIRS_MAX} fields")));
+        return Err(malformed(format!("there are more than {PAIRS_MAX} fields")).hint("send fewer"));
     }
     let mut open = OpenFields::default();
     for (at, (name, value)) in pairs.iter().enumerate() {
         if pairs.iter().take(at).any(|(earlier, other)| earlier == name && other != value) {
             let message = format!("`{}` has two different values", shown(name));
-            return Err(Refusal::new(Reason::ConflictingParameters, message).about(name));
+            return Err(Refusal::new(Reason::ConflictingParameters, message)
+                .about(name)
+                .hint("send it once"));
         }
         if name.contains('\0') {
-            return Err(malformed("the name of a field has a NUL character".into()));
+            return Err(
+                malformed("the name of a field has a NUL character".into()).hint("send text")
+            );
         }
         if value.len() > VALUE_LEN_MAX {
             let message = format!("the value of `{}` has {} bytes", shown(name), value.len());
-            return Err(malformed(message).about(name));
+            return Err(malformed(message)
+                .about(name)
+                .hint(format!("a value has at most {VALUE_LEN_MAX} bytes")));
         }
         if let Some(number) = aff_number(name) {
             if open.keeps(name, value) {
@@ -368,7 +376,9 @@ fn source(text: &str) -> Result<Source, Refusal> {
 fn root_type(ruleset: &Ruleset, name: &str) -> Result<ConversionType, Refusal> {
     ruleset.conversion_type(name).ok_or_else(|| {
         let message = format!("no conversion type is called `{}`", shown(name));
-        Refusal::new(Reason::UnknownType, message).about("type")
+        Refusal::new(Reason::UnknownType, message)
+            .about("type")
+            .hint("send click, lead, view or send")
     })
 }
 

@@ -5,6 +5,7 @@ use alloc::{
     boxed::Box,
     collections::{BTreeMap, BTreeSet},
     string::String,
+    sync::Arc,
     vec::Vec,
 };
 
@@ -14,7 +15,7 @@ use crate::{
     authentication::Authentication,
     conversion::{ConversionType, Source},
     currency::Currency,
-    dialects::{DIALECTS, Dialect},
+    dialects::Dialect,
     money::{Amount, Rate},
     privacy::Privacy,
     template::Template,
@@ -37,6 +38,8 @@ pub struct Ruleset {
     pub(crate) affiliates: BTreeMap<AffiliateId, Affiliate>,
     pub(crate) offers: BTreeMap<OfferId, Offer>,
     pub(crate) commissions: Vec<Commission>,
+    /// The built-in ones, then those of the rules.
+    pub(crate) dialects: Vec<Arc<Dialect>>,
     /// In the order of the rules; the global postback is among them unless it was removed.
     pub(crate) postbacks: Vec<PostbackDefinition>,
     /// The global postback, where it is active, for each dialect that is not its own (R13).
@@ -147,7 +150,7 @@ pub struct PostbackDefinition {
     /// What must hold for a request to be accepted (R19).
     pub conditions: PostbackConditions,
     /// The dialect that requests are written in.
-    pub dialect: &'static Dialect,
+    pub dialect: Arc<Dialect>,
     /// The type of a request that names none and is no `action=update`: its own, else the
     /// dialect's.
     pub default_type: Option<ConversionType>,
@@ -174,7 +177,7 @@ impl PostbackDefinition {
             active: true,
             authentication: Authentication::default(),
             conditions: PostbackConditions::default(),
-            dialect: Dialect::native(),
+            dialect: Arc::new(Dialect::native().clone()),
             default_type: None,
             answer: AnswerStyle::Ok,
             status: BTreeMap::new(),
@@ -187,7 +190,7 @@ impl PostbackDefinition {
 
     /// The same definition for requests in a dialect: what it does not say itself, the dialect
     /// says (R47).
-    pub(crate) fn spoken_in(self, dialect: &'static Dialect) -> Self {
+    pub(crate) fn spoken_in(self, dialect: Arc<Dialect>) -> Self {
         let own = &self.own;
         let dedup = Dedup {
             key: own.key.unwrap_or(dialect.dedup.key),
@@ -197,10 +200,16 @@ impl PostbackDefinition {
         Self { dialect, dedup, default_type, ..self }
     }
 
-    /// What a status word means here: what the definition says of it, else the dialect (R48).
+    /// What a status word means here: what the definition says of it, else the dialect, else it is
+    /// one of ours (R48).
     pub(crate) fn status_meaning(&self, word: &str) -> Option<StatusMeaning> {
         let own = self.status.iter().find(|(known, _)| known.eq_ignore_ascii_case(word));
-        own.map(|(_, meaning)| meaning.clone()).or_else(|| self.dialect.status(word))
+        own.map(|(_, meaning)| meaning.clone()).or_else(|| self.dialect.status(word)).or_else(
+            || {
+                let result = TransactionResult::named(word);
+                result.map(|_| StatusMeaning { result, conversion_type: None })
+            },
+        )
     }
 }
 
@@ -332,13 +341,16 @@ pub struct Limits {
 }
 
 /// The global postback as requests on the paths of other dialects meet it (R13).
-pub(crate) fn global_spoken(postbacks: &[PostbackDefinition]) -> Vec<PostbackDefinition> {
+pub(crate) fn global_spoken(
+    postbacks: &[PostbackDefinition],
+    dialects: &[Arc<Dialect>],
+) -> Vec<PostbackDefinition> {
     let is_global = |one: &&PostbackDefinition| one.active && one.id.as_str() == GLOBAL_POSTBACK;
     let Some(global) = postbacks.iter().find(is_global) else {
         return Vec::new();
     };
-    let others = DIALECTS.into_iter().filter(|dialect| dialect.name != global.dialect.name);
-    others.map(|dialect| global.clone().spoken_in(dialect)).collect()
+    let others = dialects.iter().filter(|dialect| dialect.name != global.dialect.name);
+    others.map(|dialect| global.clone().spoken_in(Arc::clone(dialect))).collect()
 }
 
 /// The id of the definition that decides where a request names none.
@@ -408,6 +420,16 @@ impl Ruleset {
     /// The commission of this id.
     pub fn commission(&self, id: &CommissionId) -> Option<&Commission> {
         self.commissions.iter().find(|commission| commission.id == *id)
+    }
+
+    /// The dialects that can be spoken here: the built-in ones, then those of the rules.
+    pub fn dialects(&self) -> &[Arc<Dialect>] {
+        &self.dialects
+    }
+
+    /// The dialect of this name.
+    pub fn dialect(&self, name: &str) -> Option<&Arc<Dialect>> {
+        self.dialects.iter().find(|dialect| dialect.name == name)
     }
 
     /// The inbound definitions, in the order of the rules, the global one among them unless it

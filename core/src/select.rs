@@ -4,7 +4,7 @@ use alloc::format;
 
 use crate::{
     decode::{Incoming, Pairs},
-    dialects::{DIALECTS, Dialect},
+    dialects::Dialect,
     nearest::nearest,
     parameter::{Given, Parameter, Parameters},
     reason::{Reason, Refusal, shown},
@@ -24,14 +24,14 @@ pub fn select<'r>(
     incoming: &Incoming<'_>,
     pairs: &mut Pairs<'_>,
 ) -> Result<&'r PostbackDefinition, Refusal> {
-    let path = incoming.dialect.and_then(Dialect::named);
+    let path = incoming.dialect.and_then(|name| ruleset.dialect(name)).map(|path| &**path);
     let selected = if incoming.method.is_internal() {
         Ok(ruleset.built_in_postback())
     } else {
         selected(ruleset, incoming, pairs, path)
     };
-    let dialect = selected.as_ref().ok().map(|definition| definition.dialect).or(path);
-    let dialect = dialect.unwrap_or_else(Dialect::native);
+    let dialect = selected.as_ref().ok().map(|definition| &*definition.dialect).or(path);
+    let dialect = dialect.unwrap_or(Dialect::native());
     ruleset.privacy().mask_postback(incoming.method, dialect, pairs);
     Parameters::gather(dialect, pairs)?;
     selected
@@ -41,10 +41,10 @@ fn selected<'r>(
     ruleset: &'r Ruleset,
     incoming: &Incoming<'_>,
     pairs: &mut Pairs<'_>,
-    path: Option<&'static Dialect>,
+    path: Option<&Dialect>,
 ) -> Result<&'r PostbackDefinition, Refusal> {
     if let (Some(name), None) = (incoming.dialect, path) {
-        return Err(unknown_dialect(name));
+        return Err(unknown_dialect(ruleset, name));
     }
     // All dialects have this name. Another value of it is told by whoever gathers them all.
     let is_id = |name: &str| Parameter::named(name) == Some(Parameter::Id);
@@ -60,7 +60,7 @@ fn selected<'r>(
 fn by_id<'r>(
     ruleset: &'r Ruleset,
     id: Given<'_>,
-    path: Option<&'static Dialect>,
+    path: Option<&Dialect>,
 ) -> Result<&'r PostbackDefinition, Refusal> {
     id.refuse_macro()?;
     let active = || ruleset.postbacks().iter().filter(|definition| definition.active);
@@ -73,7 +73,7 @@ fn by_id<'r>(
             None => refusal.hint("leave `id` out to use the global postback"),
         });
     };
-    if path.is_some_and(|path| path != definition.dialect) {
+    if path.is_some_and(|path| path.name != definition.dialect.name) {
         let message = format!("the postback `{}` is not of this path's dialect", definition.id);
         return Err(Refusal::new(Reason::UnknownPostback, message)
             .about(id.name)
@@ -85,14 +85,14 @@ fn by_id<'r>(
 /// The first definition of the path's dialect, else the global one, spoken in it.
 fn by_default<'r>(
     ruleset: &'r Ruleset,
-    path: Option<&'static Dialect>,
+    path: Option<&Dialect>,
 ) -> Result<&'r PostbackDefinition, Refusal> {
     let mut active = ruleset.postbacks().iter().filter(|definition| definition.active);
     let found = match path {
         None => active.find(|definition| definition.id.as_str() == GLOBAL_POSTBACK),
         Some(path) => {
             let mut all = active.chain(&ruleset.global_spoken);
-            all.find(|definition| definition.dialect == path)
+            all.find(|definition| definition.dialect.name == path.name)
         }
     };
     found.ok_or_else(|| {
@@ -102,10 +102,10 @@ fn by_default<'r>(
     })
 }
 
-fn unknown_dialect(name: &str) -> Refusal {
+fn unknown_dialect(ruleset: &Ruleset, name: &str) -> Refusal {
     let message = format!("no dialect is called `{}`", shown(name));
     let refusal = Refusal::new(Reason::UnknownPostback, message);
-    match nearest(name, DIALECTS.map(|dialect| dialect.name)) {
+    match nearest(name, ruleset.dialects().iter().map(|dialect| &*dialect.name)) {
         Some(close) => refusal.hint(format!("did you mean `{close}`?")),
         None => refusal.hint("use the path `handle` or `native`"),
     }

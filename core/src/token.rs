@@ -107,6 +107,8 @@ token_type! {
     CommissionId,
     /// The id of an inbound postback definition.
     PostbackId,
+    /// The name of a dialect.
+    DialectName,
     /// The name of a custom conversion type.
     TypeName,
     /// The channel that a root came through.

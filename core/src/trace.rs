@@ -207,6 +207,17 @@ pub enum Step {
         /// Its message.
         message: MessageId,
     },
+    /// A word for what happened, beside the status, was translated (R47).
+    EventWord {
+        /// The name that it came under.
+        name: Box<str>,
+        /// The word that came.
+        word: Box<str>,
+        /// What it means for the result.
+        result: Option<TransactionResult>,
+        /// What it means for the type.
+        conversion_type: Option<ConversionType>,
+    },
     /// A parameter's value was personal.
     Masked {
         /// Its name.

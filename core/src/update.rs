@@ -150,7 +150,9 @@ fn brings_external_id(case: Case<'_>, target: &Found) -> Result<bool, Refusal> {
                 shown(external_id.as_str()),
                 holder.conversion.id
             );
-            Err(Refusal::new(Reason::ExternalIdTaken, message).about("external_id"))
+            Err(Refusal::new(Reason::ExternalIdTaken, message)
+                .about("external_id")
+                .hint("send another one, or leave the pcid out to change that conversion"))
         }
         _ => Ok(true),
     }

@@ -3,6 +3,7 @@
 
 mod delivery;
 mod subject;
+mod timeline;
 
 use alloc::{
     boxed::Box,
@@ -28,6 +29,7 @@ use crate::{
 
 pub use delivery::{AttemptView, DeliveryView, RequestShown, TrackingApiView};
 pub use subject::{Erased, Subject};
+pub use timeline::{Held, Moment, MomentKind, Timeline};
 
 /// The answer of an inbound postback. It holds no amounts and no rule names but commission ids:
 /// the sender may be anyone who knows the URL.

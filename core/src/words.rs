@@ -12,7 +12,6 @@ use crate::{
     announce::SILENCES_MAX,
     conversion::{ConversionType, Method},
     decision::Outcome,
-    dialects::Dialect,
     money::Amount,
     postback::Action,
     privacy::Masked,
@@ -144,9 +143,7 @@ impl Display for Worded<'_> {
                 write!(f, "the parameter `{name}` came more than once; the first value counts (R5)")
             }
             Step::Masked { name, masked } => masked_value(f, name, *masked),
-            Step::StatusWord { word, result, conversion_type } => {
-                status_word(f, word, *result, conversion_type.as_ref())
-            }
+            Step::StatusWord { .. } | Step::EventWord { .. } => foreign_word(f, self.step),
             Step::DefaultType(t) => write!(f, "no type was given: the definition's default, {t}"),
             Step::Action { action, named } => effective_action(f, *action, *named),
             Step::MakesRoot(Method::Link) => f.write_str("a click on an affiliate link (R51)"),
@@ -228,11 +225,11 @@ fn definition(f: &mut fmt::Formatter<'_>, ruleset: &Ruleset, place: Option<u32>)
         .and_then(|place| usize::try_from(place).ok())
         .and_then(|place| ruleset.definition_at(place));
     match found {
-        Some(definition) if definition.dialect == Dialect::native() => {
+        Some(definition) if definition.dialect.is_native() => {
             write!(f, "the postback `{}` decides (R13)", definition.id)
         }
         Some(definition) => {
-            let (id, dialect) = (&definition.id, definition.dialect.name);
+            let (id, dialect) = (&definition.id, &definition.dialect.name);
             write!(f, "the postback `{id}` decides, in the dialect `{dialect}` (R13)")
         }
         None => f.write_str("the built-in definition decides: no conditions, no limits (R47)"),
@@ -247,16 +244,30 @@ fn masked_value(f: &mut fmt::Formatter<'_>, name: &str, masked: Masked) -> fmt::
     write!(f, "the value of `{name}` is personal: {kept}")
 }
 
-fn status_word(
+/// What a word of another system means.
+fn foreign_word(f: &mut fmt::Formatter<'_>, step: &Step) -> fmt::Result {
+    match step {
+        Step::StatusWord { word, result, conversion_type } => {
+            write!(f, "the status word `{word}` ")?;
+            word_means(f, *result, conversion_type.as_ref())
+        }
+        Step::EventWord { name, word, result, conversion_type } => {
+            write!(f, "the word `{word}` in `{name}` ")?;
+            word_means(f, *result, conversion_type.as_ref())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn word_means(
     f: &mut fmt::Formatter<'_>,
-    word: &str,
     result: Option<crate::TransactionResult>,
     conversion_type: Option<&ConversionType>,
 ) -> fmt::Result {
     if result.is_none() && conversion_type.is_none() {
-        return write!(f, "the status word `{word}` means nothing here; it is kept (R47)");
+        return f.write_str("means nothing here; it is kept (R47)");
     }
-    write!(f, "the status word `{word}` means")?;
+    f.write_str("means")?;
     if let Some(result) = result {
         write!(f, " the result {result}")?;
     }

@@ -1,6 +1,5 @@
 //! `counterfoil demo`: everything at once, on a temporary database with sample rules.
 
-mod client;
 mod others;
 mod story;
 

@@ -16,6 +16,7 @@ use crate::{
     explained,
     failure::Failure,
     output::{self, AnswerFormat, Column, GOOD, HINT, MISTAKE, STRONG, column, detail},
+    timeline,
 };
 
 const EXAMPLES: &str = "\
@@ -85,7 +86,7 @@ enum Show {
     Show(ShowArguments),
 }
 
-/// Show how one request was decided, step by step
+/// Show how one request was decided, step by step, and what became of it
 #[derive(Debug, Args)]
 #[command(help_template = HELP_TEMPLATE, after_help = SHOW_EXAMPLES)]
 struct ShowArguments {
@@ -118,14 +119,17 @@ fn page(arguments: &ListArguments) -> Result<ExitCode, Failure> {
 
 fn show(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
     let (reader, tenant) = database::look_at_tenant(&arguments.database)?;
-    let found = reader.request(&tenant, arguments.id);
-    let Some(request) = found.map_err(database::read_failure)? else {
+    let found = reader.timeline(&tenant, arguments.id);
+    let Some((request, timeline)) = found.map_err(database::read_failure)? else {
         let what = format!("the tenant `{tenant}` has no request `{}`", arguments.id);
         return Err(Failure::could_not(what).hint("`counterfoil requests` lists them"));
     };
     match arguments.format {
-        AnswerFormat::Json => output::say_json(&request)?,
-        AnswerFormat::Text => output::say(worded(&request))?,
+        AnswerFormat::Json => output::say_json(&timeline::beside(&request, &timeline)?)?,
+        AnswerFormat::Text => {
+            output::say(worded(&request))?;
+            timeline::lines(&timeline).try_for_each(output::say)?;
+        }
     }
     Ok(ExitCode::Done)
 }

@@ -1,8 +1,8 @@
 //! `counterfoil serve`: both listeners and the dispatcher on one database, until it is told to
 //! stop.
 
-mod config;
-mod exposure;
+pub(super) mod config;
+pub(super) mod exposure;
 mod logging;
 mod reload;
 
@@ -121,7 +121,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let role = database::serving_role(settings.listen, settings.admin_listen);
     let store = EmbeddedStore::new(database::own(&settings.db, role)?);
     let store = Arc::new(store);
-    exposure::warn_of_listeners(&settings);
+    exposure::warn_of(&exposure::of_listeners(settings.listening()));
     reload::start_rules(store.store(), &files, &settings, &secrets)?;
     let dispatcher = dispatcher(&settings, &secrets, &store)?;
     let server = bind(&settings, &secrets, &store, dispatcher.metrics())?;

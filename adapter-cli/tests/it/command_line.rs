@@ -37,6 +37,7 @@ fn help_goes_to_stdout_and_shows_examples_first() {
     let sandbox = Sandbox::new();
     for command in [
         "serve",
+        "doctor",
         "explain",
         "requests",
         "requests show",
@@ -51,14 +52,6 @@ fn help_goes_to_stdout_and_shows_examples_first() {
     }
     let whole = sandbox.run("help").code(0).stdout;
     assert_eq!(whole, sandbox.run("--help").code(0).stdout);
-}
-
-#[test]
-fn later_commands_are_not_there() {
-    let help = Sandbox::new().run("help").code(0).stdout;
-    let later = "doctor";
-    let listed = help.lines().any(|line| line.trim_start().starts_with(later));
-    assert!(!listed, "{later}: {help}");
 }
 
 #[test]
@@ -345,32 +338,6 @@ fn explain_assumes_a_click_and_writes_nothing() {
     assert_eq!(fs::read_dir(sandbox.path(".")).unwrap().count(), 1);
 }
 
-#[test]
-fn dialects_are_listed_and_shown_with_their_sources() {
-    let sandbox = Sandbox::with_rules();
-    sandbox.run("dialects").code(0).stdout_has("keitaro").stdout_has("click+external");
-    let facts = sandbox.run("dialects show keitaro --format json").code(0).json();
-    let facts = facts.as_array().unwrap();
-    let fact = |name: &str| facts.iter().find(|fact| fact["name"] == name).unwrap();
-    assert_eq!(fact("tid")["meaning"], "external_id");
-    assert_eq!(fact("lead")["meaning"], "type lead, result pending");
-    assert_eq!(
-        (&fact("refused")["certain"], &fact("lead")["certain"]),
-        (&"no".into(), &"yes".into())
-    );
-    assert!(facts.iter().all(|fact| fact["source"] != ""));
-    sandbox.run("dialects show keitar").code(2).stderr_has("keitaro");
-}
-
-#[test]
-fn the_address_for_a_partner_is_printed_whole() {
-    let sandbox = Sandbox::with_rules();
-    let global = sandbox.run("postback-url global --rules rules.toml --base https://pb.example");
-    global.code(0).stdout_has("https://pb.example/api/acme/postbacks/handle?id=global&pcid={pcid}");
-    let unheard = "postback-url unheard --rules rules.toml";
-    sandbox.run(unheard).code(1).stderr_has("known are").stderr_has("global");
-}
-
 /// Every command that the README shows is one: its names and flags exist.
 #[test]
 fn the_commands_of_the_readme_exist() {
@@ -391,7 +358,10 @@ fn the_commands_of_the_readme_exist() {
         // What is quoted is one word, and JSON to whoever asks for it.
         let quoted = |(place, part)| if place % 2 == 0 { part } else { "{}" };
         let words: String = words.split('\'').enumerate().map(quoted).collect();
-        let words = words.split_whitespace().chain(["--help"]);
+        // A variable stands for an id.
+        let id = "01993b2e-7c1a-7f00-8000-0123456789ab";
+        let filled = |word| if word == "\"$ID\"" { id } else { word };
+        let words = words.split_whitespace().map(filled).chain(["--help"]);
         sandbox.run_with(words).code(0);
         found += 1;
     }

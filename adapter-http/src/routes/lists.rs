@@ -109,6 +109,11 @@ pub(crate) async fn request(call: &Call<'_>) -> Result<Answer, Problem> {
     one(call, |store, tenant, id| store.request(tenant, id)).await
 }
 
+/// GET `/api/{tenant}/requests/{id}/timeline`.
+pub(crate) async fn timeline(call: &Call<'_>) -> Result<Answer, Problem> {
+    one(call, |store, tenant, id| store.timeline(tenant, id)).await
+}
+
 /// GET `/api/{tenant}/postbacks`: in the order of the rules.
 pub(crate) fn postbacks(call: &Call<'_>) -> Result<Answer, Problem> {
     let rules = call.rules()?;
@@ -134,7 +139,7 @@ struct Definition<'r> {
     /// The country of its offer; blank where there is none, or several.
     country: &'r str,
     active: bool,
-    dialect: &'static str,
+    dialect: &'r str,
     default_type: Option<&'r str>,
     answer: &'static str,
     /// What its senders must prove; nothing: anyone may send.
@@ -156,7 +161,7 @@ impl<'r> Definition<'r> {
             owner: "admin",
             country: country(definition, ruleset).unwrap_or_default(),
             active: definition.active,
-            dialect: definition.dialect.name,
+            dialect: &definition.dialect.name,
             default_type: definition.default_type.as_ref().map(|known| known.name()),
             answer: match definition.answer {
                 AnswerStyle::Ok => "ok",

@@ -1,5 +1,7 @@
 //! Inbound postbacks: by `handle`, by a dialect's path, by a pixel.
 
+use std::sync::Arc;
+
 use counterfoil_core::{
     AnswerStyle, Arrival, Dialect, Incoming, Method, Outcome, Pairs, PostbackDefinition, Refusal,
     Request, Ruleset, Timestamp, decode, logged_text, masked_text, parse, select, view,
@@ -115,18 +117,22 @@ struct Manner {
     /// The deciding definition's; 200 as long as none was found (R49).
     style: AnswerStyle,
     /// The deciding definition's; native as long as none was found.
-    dialect: &'static Dialect,
+    dialect: Arc<Dialect>,
     /// The text that the sender wants to see after a success.
     asked_reply: Option<String>,
 }
 
 impl Manner {
     fn native() -> Self {
-        Self { style: AnswerStyle::Ok, dialect: Dialect::native(), asked_reply: None }
+        Self {
+            style: AnswerStyle::Ok,
+            dialect: Arc::new(Dialect::native().clone()),
+            asked_reply: None,
+        }
     }
 
     fn of(definition: &PostbackDefinition, pairs: &Pairs<'_>) -> Self {
-        let dialect = definition.dialect;
+        let dialect = Arc::clone(&definition.dialect);
         let asked_reply = dialect.asked_reply(pairs).map(ToOwned::to_owned);
         Self { style: definition.answer, dialect, asked_reply }
     }

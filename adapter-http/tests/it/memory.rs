@@ -10,8 +10,8 @@ use counterfoil_core::{
     Arrival, ConversionId, Decision, Issue, MessageId, MessageState, Origin, Owner, RequestId,
     Ruleset, RulesetSpec, Severity, Timestamp, TransactionId,
     view::{
-        ConversionView, DeliveryView, Erased, Explanation, Filter, Page, RequestView, Subject,
-        TransactionView,
+        ConversionView, DeliveryView, Erased, Explanation, Filter, Held, Page, RequestView,
+        Subject, Timeline, TransactionView,
     },
 };
 use counterfoil_fixtures::World;
@@ -245,6 +245,20 @@ impl Store for Memory {
     fn request(&self, _: &str, id: RequestId) -> Result<Option<RequestView>, ReadError> {
         let state = self.state.lock().unwrap();
         Ok(state.log.iter().find(|row| row.id == id).cloned())
+    }
+
+    fn timeline(&self, tenant: &str, id: RequestId) -> Result<Option<Timeline>, ReadError> {
+        let Some(request) = self.request(tenant, id)? else {
+            return Ok(None);
+        };
+        Ok(Some(Timeline::of(&Held {
+            request: &request,
+            proof: &[],
+            transactions: &[],
+            deliveries: &[],
+            later: &[],
+            is_all: true,
+        })))
     }
 
     fn deliveries(&self, _: &str, filter: &Filter) -> Result<Page<DeliveryView>, ReadError> {

@@ -4,7 +4,7 @@ use counterfoil_core::{Incoming, decode};
 use serde_json::json;
 
 use crate::{
-    harness::{Running, send},
+    harness::{RULES, Running, send},
     memory::Mood,
 };
 
@@ -82,6 +82,71 @@ fn dialects_answer_in_their_own_words() {
         assert_eq!(reply.status, 200, "{query}");
         assert_eq!(reply.json()["outcome"], "refused", "{query}");
     }
+}
+
+/// What a sender wrote is never more than text in the answer that the rules chose.
+#[test]
+fn a_dialect_of_the_rules_answers_as_they_say() {
+    let own = r#"
+[[dialect]]
+id = "acmetrack"
+default_type = "sale"
+names = { click = "pcid", total = "value" }
+[dialect.answer]
+success = "<ok/>"
+duplicate = "<seen/>"
+refusal = "<no>{message}</no>"
+content_type = "text/xml"
+
+[[dialect]]
+id = "acmejson"
+extends = "acmetrack"
+answer = { success = '{"ok":1}', refusal = '{"no":"{message}"}', content_type = "application/json" }
+
+[[dialect]]
+id = "acmeplain"
+extends = "acmetrack"
+answer = { success = "OK", success_param = "say" }
+
+[[dialect]]
+id = "acmetrack-outcome"
+extends = "acmetrack"
+answer = "json"
+"#;
+    let running = Running::of(&format!("{RULES}{own}"), |_| {});
+    let pcid = running.click();
+    let xml = "text/xml; charset=utf-8";
+    let plain = "text/plain; charset=utf-8";
+    let nasty = "%3Ca%22%3E";
+    for (dialect, query, media_type, wanted) in [
+        ("acmetrack", format!("click={pcid}&total=1"), xml, "<ok/>"),
+        ("acmetrack", format!("click={pcid}&total=1"), xml, "<seen/>"),
+        (
+            "acmetrack",
+            format!("click={nasty}"),
+            xml,
+            "<no>`click` cannot be `&lt;a&quot;&gt;`</no>",
+        ),
+        (
+            "acmejson",
+            format!("click={nasty}"),
+            "application/json",
+            r#"{"no":"`click` cannot be `<a\">`"}"#,
+        ),
+        ("acmejson", format!("click={pcid}"), "application/json", r#"{"ok":1}"#),
+        ("acmeplain", format!("click={pcid}&say=YES"), plain, "OK"),
+        ("acmeplain", "click=x".to_owned(), plain, "`click` cannot be `x`"),
+    ] {
+        let reply = running.get(&format!("/api/acme/postbacks/{dialect}?{query}"));
+        assert_eq!(
+            (reply.status, reply.header("content-type")),
+            (200, Some(media_type)),
+            "{query}"
+        );
+        assert_eq!(reply.text(), wanted, "{query}");
+    }
+    let reply = running.get(&format!("/api/acme/postbacks/acmetrack-outcome?click={pcid}"));
+    assert_eq!(reply.json()["outcome"], "duplicate");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use counterfoil_fixtures::{
     WorldEngine,
     random::{self, Watch},
 };
-use proptest::{collection::vec, prelude::*, test_runner::TestCaseError};
+use proptest::{collection::vec, prelude::*, sample::Index, test_runner::TestCaseError};
 
 use crate::{common::acme, engine::SqliteEngine};
 
@@ -65,6 +65,21 @@ proptest! {
         seeds in vec(any::<u64>(), 1..50),
     ) {
         agree(rules, &seeds, true)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(config(60))]
+
+    /// A few steps again and again, in any order: repeats after whatever changes what they repeat.
+    #[test]
+    fn so_does_a_store_that_hears_the_same_again_and_again(
+        rules in any::<u64>(),
+        steps in vec(any::<u64>(), 2..10),
+        order in vec(any::<Index>(), 1..120),
+    ) {
+        let seeds: Vec<u64> = order.iter().map(|index| *index.get(&steps)).collect();
+        agree(rules, &seeds, false)?;
     }
 }
 

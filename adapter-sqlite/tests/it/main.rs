@@ -25,3 +25,4 @@ mod repeats;
 mod replay;
 mod rules;
 mod scenarios;
+mod search;

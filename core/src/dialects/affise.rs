@@ -1,5 +1,7 @@
 //! Affise: an action is taken once, its first postback counts; statuses are numbers.
 
+use alloc::borrow::Cow;
+
 use super::{Dialect, Replies, Source, Word, own, result, row};
 use crate::{
     conversion::ConversionType,
@@ -13,9 +15,9 @@ const PARAMETERS: Source = Source::Page(
 );
 
 pub(super) static AFFISE: Dialect = Dialect {
-    name: "affise",
-    system: "Affise",
-    rows: &[
+    name: Cow::Borrowed("affise"),
+    system: Cow::Borrowed("Affise"),
+    rows: Cow::Borrowed(&[
         row("clickid", Parameter::Pcid, "{clickid}", PARAMETERS),
         row("click_id", Parameter::Pcid, "", PARAMETERS),
         row("action_id", Parameter::ExternalId, "{action_id}", PARAMETERS),
@@ -32,8 +34,10 @@ pub(super) static AFFISE: Dialect = Dialect {
         own("aimp_id", PARAMETERS),
         own("promo_code", PARAMETERS),
         own("user_id", PARAMETERS),
-    ],
-    words: WORDS,
+    ]),
+    words: Cow::Borrowed(WORDS),
+    events: Cow::Borrowed(&[]),
+    fixed: Cow::Borrowed(&[]),
     keeps_unmapped: true,
     dedup: Dedup { key: KeyKind::ClickExternal, on_repeat: OnRepeat::Refuse },
     dedup_source: Source::Uncertain(
@@ -43,7 +47,7 @@ pub(super) static AFFISE: Dialect = Dialect {
     default_type: Some(ConversionType::Sale),
     replies: Replies::Json,
     replies_source: Source::Uncertain("Affise publishes no body"),
-    click_macros: &["clickid", "click_id"],
+    click_macros: Cow::Borrowed(&["clickid", "click_id"]),
 };
 
 const WORDS: &[Word] = &[

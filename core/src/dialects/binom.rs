@@ -1,5 +1,7 @@
 //! Binom: one conversion for each click, statuses in free words.
 
+use alloc::borrow::Cow;
+
 use super::{Dialect, Replies, Source, Word, own, result, row};
 use crate::{
     conversion::ConversionType,
@@ -14,9 +16,9 @@ const EXAMPLE: Source =
     Source::Uncertain("statuses are free text; the page names this one as an example only");
 
 pub(super) static BINOM: Dialect = Dialect {
-    name: "binom",
-    system: "Binom",
-    rows: &[
+    name: Cow::Borrowed("binom"),
+    system: Cow::Borrowed("Binom"),
+    rows: Cow::Borrowed(&[
         row("cnv_id", Parameter::Pcid, "{clickid}", POSTBACK),
         row("payout", Parameter::Commission, "{payout}", POSTBACK),
         row("cnv_status", Parameter::Result, "{status}", POSTBACK),
@@ -26,8 +28,10 @@ pub(super) static BINOM: Dialect = Dialect {
         own("add_event#", PAYOUT),
         own("to_offer", POSTBACK),
         own("disable_postback", POSTBACK),
-    ],
-    words: WORDS,
+    ]),
+    words: Cow::Borrowed(WORDS),
+    events: Cow::Borrowed(&[]),
+    fixed: Cow::Borrowed(&[]),
     keeps_unmapped: true,
     dedup: Dedup { key: KeyKind::Click, on_repeat: OnRepeat::Update },
     dedup_source: Source::Uncertain(
@@ -37,7 +41,7 @@ pub(super) static BINOM: Dialect = Dialect {
     default_type: Some(ConversionType::Sale),
     replies: Replies::Json,
     replies_source: Source::Uncertain("Binom publishes no body"),
-    click_macros: &["clickid"],
+    click_macros: Cow::Borrowed(&["clickid"]),
 };
 
 const WORDS: &[Word] = &[

@@ -1,5 +1,7 @@
 //! Everflow: a click converts once, an event is another conversion.
 
+use alloc::borrow::Cow;
+
 use super::{Dialect, Replies, Source, own, row};
 use crate::{
     conversion::ConversionType,
@@ -17,9 +19,9 @@ const MACROS: Source = Source::Uncertain(
 );
 
 pub(super) static EVERFLOW: Dialect = Dialect {
-    name: "everflow",
-    system: "Everflow",
-    rows: &[
+    name: Cow::Borrowed("everflow"),
+    system: Cow::Borrowed("Everflow"),
+    rows: Cow::Borrowed(&[
         row("transaction_id", Parameter::Pcid, "{transaction_id}", S2S),
         row("amount", Parameter::Value, "{amount}", S2S),
         row("order_id", Parameter::ExternalId, "{order_id}", MACROS),
@@ -30,13 +32,15 @@ pub(super) static EVERFLOW: Dialect = Dialect {
         own("nid", S2S),
         own("adv#", S2S),
         own("sub#", MACROS),
-    ],
-    words: &[],
+    ]),
+    words: Cow::Borrowed(&[]),
+    events: Cow::Borrowed(&[]),
+    fixed: Cow::Borrowed(&[]),
     keeps_unmapped: true,
     dedup: Dedup { key: KeyKind::ClickType, on_repeat: OnRepeat::Refuse },
     dedup_source: ERRORS,
     default_type: Some(ConversionType::Sale),
     replies: Replies::Json,
     replies_source: Source::Uncertain("the status is 200 whatever happens; no body is published"),
-    click_macros: &["transaction_id"],
+    click_macros: Cow::Borrowed(&["transaction_id"]),
 };

@@ -1,6 +1,8 @@
 //! Keitaro: a status moves one conversion on; another transaction id is another conversion.
 
-use super::{Dialect, Replies, Source, Word, own, result, row, typed};
+use alloc::borrow::Cow;
+
+use super::{Dialect, Meaning, Replies, Source, Word, kept, own, result, row, typed};
 use crate::{
     conversion::ConversionType,
     parameter::Parameter,
@@ -11,9 +13,9 @@ use crate::{
 const POSTBACK: Source = Source::Page("https://docs.keitaro.io/en/conversions/postback.html");
 
 pub(super) static KEITARO: Dialect = Dialect {
-    name: "keitaro",
-    system: "Keitaro",
-    rows: &[
+    name: Cow::Borrowed("keitaro"),
+    system: Cow::Borrowed("Keitaro"),
+    rows: Cow::Borrowed(&[
         row("subid", Parameter::Pcid, "{subid}", POSTBACK),
         row("tid", Parameter::ExternalId, "{tid}", POSTBACK),
         row("payout", Parameter::Commission, "{payout}", POSTBACK),
@@ -23,29 +25,30 @@ pub(super) static KEITARO: Dialect = Dialect {
         own("cost", POSTBACK),
         own("sub_id_#", POSTBACK),
         own("return", POSTBACK),
-        // A definition's `status` says what these would say in each request.
-        own("sale_status", POSTBACK),
-        own("lead_status", POSTBACK),
-        own("rejected_status", POSTBACK),
-        own("ignore_status", POSTBACK),
-    ],
-    words: WORDS,
+        kept("sale_status", Meaning::Listed(Cow::Borrowed("sale")), POSTBACK),
+        kept("lead_status", Meaning::Listed(Cow::Borrowed("lead")), POSTBACK),
+        kept("rejected_status", Meaning::Listed(Cow::Borrowed("rejected")), POSTBACK),
+        kept("ignore_status", Meaning::Ignored, POSTBACK),
+    ]),
+    words: Cow::Borrowed(WORDS),
+    events: Cow::Borrowed(&[]),
+    fixed: Cow::Borrowed(&[]),
     keeps_unmapped: true,
     dedup: Dedup { key: KeyKind::ClickExternal, on_repeat: OnRepeat::Update },
     dedup_source: POSTBACK,
     default_type: Some(ConversionType::Sale),
     replies: Replies::Text {
         media_type: "text/plain; charset=utf-8",
-        success: "Success",
-        success_param: Some("return"),
-        duplicate: "Success",
-        refusal: "Error: {message}",
+        success: Cow::Borrowed("Success"),
+        success_param: Some(Cow::Borrowed("return")),
+        duplicate: Cow::Borrowed("Success"),
+        refusal: Cow::Borrowed("Error: {message}"),
     },
     replies_source: Source::Uncertain(
         "the page says that `return` chooses the text of a success; what stands there without it, \
          and after a refusal, it does not say",
     ),
-    click_macros: &["subid"],
+    click_macros: Cow::Borrowed(&["subid"]),
 };
 
 /// `lead`: not confirmed; `sale`: confirmed; `rebill`: another sale.

@@ -4,6 +4,7 @@
 //! what they mean here, its repeat rule, its default type, and how it answers ([`Replies`]). Each
 //! fact says where it comes from ([`Source`]). Reading goes through the table, whatever the
 //! dialect: another system is another table, in a file of its own, and a line in [`DIALECTS`].
+//! Rules may add tables of the same shape: whoever reads holds a [`Dialect`], whoever made it.
 
 mod affise;
 mod binom;
@@ -13,23 +14,24 @@ mod native;
 mod peerclick;
 mod pushground;
 mod redtrack;
+mod reply;
 mod tune;
 mod voluum;
 
-use alloc::{format, string::String};
-use core::fmt;
+use alloc::{borrow::Cow, format, string::String, sync::Arc, vec::Vec};
 
 use crate::{
     conversion::ConversionType,
-    decision::{Decision, Outcome},
-    decode::Pairs,
     parameter::Parameter,
     ruleset::{Dedup, PostbackDefinition, StatusMeaning},
     token::TenantName,
     transaction::TransactionResult,
 };
 
-/// All dialects, the native one first.
+pub use self::reply::{Replies, Reply};
+
+/// The built-in dialects, the native one first; [`Ruleset::dialects`](crate::Ruleset::dialects) are
+/// all.
 pub static DIALECTS: [&Dialect; 10] = [
     &native::NATIVE,
     &peerclick::PEERCLICK,
@@ -59,18 +61,26 @@ static COMMON: [Row; 7] = [
 const REVERSALS: [&str; 3] = ["reversed", "refund", "chargeback"];
 
 /// What stands for a whole number at the end of a row's name.
-const NUMBER: char = '#';
+pub(crate) const NUMBER: char = '#';
 
-/// Another system's way to write a postback. Two are equal if their names are.
+/// The text of a table: built in, or of the rules.
+pub type Text = Cow<'static, str>;
+
+/// Another system's way to write a postback; its name is unique among those of a ruleset.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dialect {
     /// The name in rules and paths.
-    pub name: &'static str,
+    pub name: Text,
     /// Whose way it is, for people.
-    pub system: &'static str,
+    pub system: Text,
     /// The parameters; every other name is the sender's own.
-    pub rows: &'static [Row],
+    pub rows: Cow<'static, [Row]>,
     /// What its status words mean, beside `approved`, `pending`, `rejected` and reversals.
-    pub words: &'static [Word],
+    pub words: Cow<'static, [Word]>,
+    /// What the words of its [`Meaning::Event`] mean.
+    pub events: Cow<'static, [Word]>,
+    /// What every request says that does not say it itself.
+    pub fixed: Cow<'static, [Fixed]>,
     /// Whether a status word that means nothing is kept (R47); the native dialect refuses it.
     pub keeps_unmapped: bool,
     /// The repeat rule, where the definition has none of its own.
@@ -84,7 +94,7 @@ pub struct Dialect {
     /// Where the manner of answering comes from.
     pub replies_source: Source,
     /// What the click id is called in the url of an offer.
-    pub click_macros: &'static [&'static str],
+    pub click_macros: Cow<'static, [&'static str]>,
 }
 
 /// Where a fact comes from.
@@ -92,6 +102,8 @@ pub struct Dialect {
 pub enum Source {
     /// It is ours.
     Own,
+    /// The rules say so.
+    Rules,
     /// The vendor's public page says so.
     Page(&'static str),
     /// No public page of the vendor says so; why it was taken nevertheless.
@@ -99,20 +111,20 @@ pub enum Source {
 }
 
 /// A parameter.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// Its name, case-sensitive (R2); a `#` at its end stands for a number.
-    pub name: &'static str,
+    pub name: Text,
     /// What it means here.
     pub means: Meaning,
     /// What a partner is shown in place of the value; empty where the parameter need not be sent.
-    pub example: &'static str,
+    pub example: Text,
     /// Who says so.
     pub source: Source,
 }
 
 /// What a parameter means here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Meaning {
     /// A parameter of the semantics.
     Known(Parameter),
@@ -120,66 +132,43 @@ pub enum Meaning {
     Own,
     /// A field of the sender that must be a number.
     OwnNumber,
+    /// A word for what happened, beside the status; kept too.
+    Event,
+    /// Words, between commas, that mean in this request what this status word means; kept too.
+    Listed(Text),
+    /// Status words, between commas, that are not for us; kept too.
+    Ignored,
 }
 
-/// A status word.
-#[derive(Debug)]
+/// What every request of a dialect says (one that says it itself cannot be: no name means it).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fixed {
+    /// Of which parameter.
+    pub parameter: Parameter,
+    /// The value.
+    pub value: Text,
+}
+
+/// A status word, or one of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
     /// The word, in any case.
-    pub word: &'static str,
+    pub word: Text,
     /// What it means here.
     pub meaning: StatusMeaning,
     /// Who says so.
     pub source: Source,
 }
 
-/// How a processed request is answered; the status is the definition's choice (R49).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Replies {
-    /// With the outcome, as JSON.
-    Json,
-    /// With a text that senders look for.
-    Text {
-        /// The media type of all three.
-        media_type: &'static str,
-        /// After created, updated and unchanged.
-        success: &'static str,
-        /// The parameter whose value is sent in place of `success`, where it is given.
-        success_param: Option<&'static str>,
-        /// After duplicate.
-        duplicate: &'static str,
-        /// After refused; `{message}` in it stands for the reason in words.
-        refusal: &'static str,
-    },
-}
-
-/// A body that a dialect wants in place of the outcome as JSON.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
-    /// The media type.
-    pub media_type: &'static str,
-    /// The body.
-    pub body: String,
-}
-
-impl PartialEq for Dialect {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-}
-
-impl Eq for Dialect {}
-
-impl fmt::Debug for Dialect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name)
-    }
-}
-
 impl Dialect {
-    /// The dialect of this name.
+    /// The built-in dialect of this name.
     pub fn named(name: &str) -> Option<&'static Self> {
         DIALECTS.into_iter().find(|dialect| dialect.name == name)
+    }
+
+    /// The built-in ones, to be shared: their tables are not copied.
+    pub(crate) fn built_in() -> Vec<Arc<Self>> {
+        DIALECTS.into_iter().map(|dialect| Arc::new(dialect.clone())).collect()
     }
 
     /// The dialect of the semantics.
@@ -187,36 +176,41 @@ impl Dialect {
         &native::NATIVE
     }
 
+    /// Whether it is the dialect of the semantics.
+    pub fn is_native(&self) -> bool {
+        self.name == native::NATIVE.name
+    }
+
     /// The names of the click id, the usual one first.
-    pub fn click_id_names(&self) -> impl Iterator<Item = &'static str> {
+    pub fn click_id_names(&self) -> impl Iterator<Item = &str> {
         let known = self.known_names().filter(|(_, parameter)| *parameter == Parameter::Pcid);
         known.map(|(name, _)| name)
     }
 
     /// What a name means, where this dialect knows it.
-    pub(crate) fn meaning(&self, name: &str) -> Option<Meaning> {
+    pub(crate) fn meaning(&self, name: &str) -> Option<&Meaning> {
         let mut rows = self.rows.iter().chain(&COMMON);
-        rows.find(|row| row.is(name)).map(|row| row.means)
+        rows.find(|row| row.is(name)).map(|row| &row.means)
     }
 
     /// The names that have a meaning of ours.
-    pub(crate) fn known_names(&self) -> impl Iterator<Item = (&'static str, Parameter)> {
+    pub(crate) fn known_names(&self) -> impl Iterator<Item = (&str, Parameter)> {
         self.rows.iter().chain(&COMMON).filter_map(|row| match row.means {
-            Meaning::Known(parameter) => Some((row.name, parameter)),
-            Meaning::Own | Meaning::OwnNumber => None,
+            Meaning::Known(parameter) => Some((&*row.name, parameter)),
+            _ => None,
         })
     }
 
     /// What this dialect calls a parameter, where it has one.
-    pub(crate) fn name_of(&self, parameter: Parameter) -> Option<&'static str> {
+    pub(crate) fn name_of(&self, parameter: Parameter) -> Option<&str> {
         self.known_names().find(|(_, known)| *known == parameter).map(|(name, _)| name)
     }
 
     /// What a status word means in this dialect; reversals mean the same in all (R48).
     pub(crate) fn status(&self, word: &str) -> Option<StatusMeaning> {
-        let known = self.words.iter().find(|known| known.word.eq_ignore_ascii_case(word));
-        if let Some(known) = known {
-            return Some(known.meaning.clone());
+        let known = meaning_in(&self.words, word);
+        if known.is_some() {
+            return known;
         }
         let is_reversal = REVERSALS.iter().any(|reversal| reversal.eq_ignore_ascii_case(word));
         let rejected =
@@ -224,32 +218,20 @@ impl Dialect {
         is_reversal.then_some(rejected)
     }
 
-    /// The text that a request asks for after a success, where this dialect lets it.
-    pub fn asked_reply<'p>(&self, pairs: &'p Pairs<'_>) -> Option<&'p str> {
-        let Replies::Text { success_param: Some(name), .. } = self.replies else {
-            return None;
-        };
-        pairs.iter().find(|(known, _)| known == name).map(|(_, text)| &**text)
+    /// What a word for what happened means in this dialect.
+    pub(crate) fn event(&self, word: &str) -> Option<StatusMeaning> {
+        meaning_in(&self.events, word)
     }
+}
 
-    /// The body that senders of this dialect look for, `asked` in place of its success; absent:
-    /// the outcome, as JSON.
-    pub fn reply(&self, decision: &Decision, asked: Option<&str>) -> Option<Reply> {
-        let Replies::Text { media_type, success, duplicate, refusal, .. } = self.replies else {
-            return None;
-        };
-        let body = match decision.outcome {
-            Outcome::Created | Outcome::Updated | Outcome::Unchanged => {
-                asked.unwrap_or(success).into()
-            }
-            Outcome::Duplicate => duplicate.into(),
-            Outcome::Refused => {
-                let message = decision.refusal.as_ref().map_or("", |refusal| &refusal.message);
-                refusal.replace("{message}", message)
-            }
-        };
-        Some(Reply { media_type, body })
-    }
+fn meaning_in(words: &[Word], word: &str) -> Option<StatusMeaning> {
+    let known = words.iter().find(|known| known.word.eq_ignore_ascii_case(word));
+    known.map(|known| known.meaning.clone())
+}
+
+/// Whether every dialect knows a name.
+pub(crate) fn is_common(name: &str) -> bool {
+    COMMON.iter().any(|row| row.name == name)
 }
 
 impl PostbackDefinition {
@@ -258,7 +240,7 @@ impl PostbackDefinition {
     /// dialect is of; a partner of another kind replaces them by its own.
     pub fn url(&self, base: &str, tenant: &TenantName) -> String {
         let base = base.trim_end_matches('/');
-        let path = if self.dialect == Dialect::native() { "handle" } else { self.dialect.name };
+        let path = if self.dialect.is_native() { "handle" } else { &self.dialect.name };
         let mut url = format!("{base}/api/{tenant}/postbacks/{path}?id={}", self.id);
         for row in self.dialect.rows.iter().filter(|row| !row.example.is_empty()) {
             url.push_str(&format!("&{}={}", row.name, row.example));
@@ -270,7 +252,7 @@ impl PostbackDefinition {
 impl Row {
     fn is(&self, name: &str) -> bool {
         let Some(stem) = self.name.strip_suffix(NUMBER) else {
-            return self.name == name;
+            return *self.name == *name;
         };
         let number = name.strip_prefix(stem).unwrap_or_default();
         !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
@@ -279,11 +261,14 @@ impl Row {
 
 impl Meaning {
     /// In words: the name of the parameter of the semantics, or what the sender's own must be.
-    pub fn words(self) -> &'static str {
+    pub fn words(&self) -> Text {
         match self {
-            Self::Known(parameter) => Dialect::native().name_of(parameter).unwrap_or_default(),
-            Self::Own => "kept",
-            Self::OwnNumber => "kept, a number",
+            Self::Known(parameter) => parameter.name().into(),
+            Self::Own => "kept".into(),
+            Self::OwnNumber => "kept, a number".into(),
+            Self::Event => "kept, the word of an event".into(),
+            Self::Listed(word) => format!("kept, words that mean `{word}` here").into(),
+            Self::Ignored => "kept, status words that are refused".into(),
         }
     }
 }
@@ -294,16 +279,21 @@ const fn row(
     example: &'static str,
     source: Source,
 ) -> Row {
+    let (name, example) = (Cow::Borrowed(name), Cow::Borrowed(example));
     Row { name, means: Meaning::Known(parameter), example, source }
 }
 
 const fn own(name: &'static str, source: Source) -> Row {
-    Row { name, means: Meaning::Own, example: "", source }
+    kept(name, Meaning::Own, source)
+}
+
+const fn kept(name: &'static str, means: Meaning, source: Source) -> Row {
+    Row { name: Cow::Borrowed(name), means, example: Cow::Borrowed(""), source }
 }
 
 const fn result(word: &'static str, result: TransactionResult, source: Source) -> Word {
     let meaning = StatusMeaning { result: Some(result), conversion_type: None };
-    Word { word, meaning, source }
+    Word { word: Cow::Borrowed(word), meaning, source }
 }
 
 const fn typed(
@@ -313,7 +303,7 @@ const fn typed(
     source: Source,
 ) -> Word {
     let meaning = StatusMeaning { result, conversion_type: Some(conversion_type) };
-    Word { word, meaning, source }
+    Word { word: Cow::Borrowed(word), meaning, source }
 }
 
 #[cfg(test)]
@@ -326,17 +316,17 @@ mod tests {
     #[test]
     fn every_table_is_sound() {
         for dialect in DIALECTS {
-            let name = dialect.name;
+            let name = &*dialect.name;
             assert_eq!(Dialect::named(name), Some(dialect));
             assert!(dialect.name_of(Parameter::Pcid).is_some(), "{name}");
             let rows = dialect.rows.iter().chain(&COMMON);
-            let names: BTreeSet<&str> = rows.map(|row| row.name).collect();
+            let names: BTreeSet<&str> = rows.map(|row| &*row.name).collect();
             assert_eq!(names.len(), dialect.rows.len() + COMMON.len(), "{name}: a name twice");
-            let words: BTreeSet<&str> = dialect.words.iter().map(|word| word.word).collect();
+            let words: BTreeSet<&str> = dialect.words.iter().map(|word| &*word.word).collect();
             assert_eq!(words.len(), dialect.words.len(), "{name}: a word twice");
             let lacks_status = dialect.name_of(Parameter::Result).is_none();
             assert!(!lacks_status || words.is_empty(), "{name}: words that nothing brings");
-            for known in dialect.click_macros {
+            for known in dialect.click_macros.iter() {
                 assert!(CLICK_MACROS.contains(known), "{name}: {known}");
             }
         }

@@ -1,5 +1,7 @@
 //! The parameters of the semantics, with the other names that they may have.
 
+use alloc::borrow::Cow;
+
 use super::{Dialect, Replies, Row, Source, row};
 use crate::{
     parameter::Parameter,
@@ -11,9 +13,9 @@ const fn known(name: &'static str, parameter: Parameter, example: &'static str) 
 }
 
 pub(super) static NATIVE: Dialect = Dialect {
-    name: "native",
-    system: "Counterfoil",
-    rows: &[
+    name: Cow::Borrowed("native"),
+    system: Cow::Borrowed("Counterfoil"),
+    rows: Cow::Borrowed(&[
         known("pcid", Parameter::Pcid, "{pcid}"),
         known("eid", Parameter::Pcid, ""),
         known("pldk_conversion_id", Parameter::Pcid, ""),
@@ -30,13 +32,15 @@ pub(super) static NATIVE: Dialect = Dialect {
         known("result", Parameter::Result, "{result}"),
         known("action", Parameter::Action, ""),
         known("currency", Parameter::Currency, "{currency}"),
-    ],
-    words: &[],
+    ]),
+    words: Cow::Borrowed(&[]),
+    events: Cow::Borrowed(&[]),
+    fixed: Cow::Borrowed(&[]),
     keeps_unmapped: false,
     dedup: Dedup { key: KeyKind::External, on_repeat: OnRepeat::Refuse },
     dedup_source: Source::Own,
     default_type: None,
     replies: Replies::Json,
     replies_source: Source::Own,
-    click_macros: &["pcid"],
+    click_macros: Cow::Borrowed(&["pcid"]),
 };

@@ -1,6 +1,8 @@
 //! PeerClick: one conversion for each click and transaction id, the last postback's word counts.
 
-use super::{Dialect, Meaning, Replies, Row, Source, Word, own, result, row, typed};
+use alloc::borrow::Cow;
+
+use super::{Dialect, Meaning, Replies, Source, Word, kept, own, result, row, typed};
 use crate::{
     conversion::ConversionType,
     parameter::Parameter,
@@ -16,9 +18,9 @@ const SCHEME: Source = Source::Uncertain(
 );
 
 pub(super) static PEERCLICK: Dialect = Dialect {
-    name: "peerclick",
-    system: "PeerClick",
-    rows: &[
+    name: Cow::Borrowed("peerclick"),
+    system: Cow::Borrowed("PeerClick"),
+    rows: Cow::Borrowed(&[
         row("cid", Parameter::Pcid, "{clickid}", S2S),
         row("payout", Parameter::Commission, "{payout}", S2S),
         row("status", Parameter::Result, "{status}", S2S),
@@ -26,16 +28,18 @@ pub(super) static PEERCLICK: Dialect = Dialect {
         row("currency", Parameter::Currency, "{currency}", S2S),
         own("conversion_id", S2S),
         own("param#", S2S),
-        Row { name: "event#", means: Meaning::OwnNumber, example: "", source: S2S },
-    ],
-    words: WORDS,
+        kept("event#", Meaning::OwnNumber, S2S),
+    ]),
+    words: Cow::Borrowed(WORDS),
+    events: Cow::Borrowed(&[]),
+    fixed: Cow::Borrowed(&[]),
     keeps_unmapped: true,
     dedup: Dedup { key: KeyKind::ClickExternal, on_repeat: OnRepeat::Update },
     dedup_source: STATUSES,
     default_type: Some(ConversionType::Sale),
     replies: Replies::Json,
     replies_source: Source::Uncertain("PeerClick publishes no body"),
-    click_macros: &["clickid"],
+    click_macros: Cow::Borrowed(&["clickid"]),
 };
 
 const WORDS: &[Word] = &[

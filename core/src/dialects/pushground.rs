@@ -1,5 +1,7 @@
 //! Pushground: a click id and an amount, always answered 200.
 
+use alloc::borrow::Cow;
+
 use super::{Dialect, Replies, Source, row};
 use crate::{
     conversion::ConversionType,
@@ -10,19 +12,21 @@ use crate::{
 const S2S: Source = Source::Page("Pushground: S2S Postback Configuration");
 
 pub(super) static PUSHGROUND: Dialect = Dialect {
-    name: "pushground",
-    system: "Pushground",
-    rows: &[
+    name: Cow::Borrowed("pushground"),
+    system: Cow::Borrowed("Pushground"),
+    rows: Cow::Borrowed(&[
         row("click_id", Parameter::Pcid, "{click_id}", S2S),
         row("payout", Parameter::Commission, "{payout}", S2S),
         row("amount", Parameter::Commission, "", S2S),
-    ],
-    words: &[],
+    ]),
+    words: Cow::Borrowed(&[]),
+    events: Cow::Borrowed(&[]),
+    fixed: Cow::Borrowed(&[]),
     keeps_unmapped: true,
     dedup: Dedup { key: KeyKind::ClickType, on_repeat: OnRepeat::Refuse },
     dedup_source: Source::Uncertain("Pushground publishes no repeat rule; this one pays once"),
     default_type: Some(ConversionType::Sale),
     replies: Replies::Json,
     replies_source: S2S,
-    click_macros: &["click_id"],
+    click_macros: Cow::Borrowed(&["click_id"]),
 };

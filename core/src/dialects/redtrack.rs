@@ -1,5 +1,7 @@
 //! RedTrack: types and statuses side by side, a repeat edits.
 
+use alloc::borrow::Cow;
+
 use super::{Dialect, Replies, Source, Word, own, result, row};
 use crate::{
     conversion::ConversionType,
@@ -15,9 +17,9 @@ const SUM: Source =
     Source::Uncertain("seen in postback templates; no page of RedTrack was at hand that says it");
 
 pub(super) static REDTRACK: Dialect = Dialect {
-    name: "redtrack",
-    system: "RedTrack",
-    rows: &[
+    name: Cow::Borrowed("redtrack"),
+    system: Cow::Borrowed("RedTrack"),
+    rows: Cow::Borrowed(&[
         row("clickid", Parameter::Pcid, "{clickid}", TYPES),
         row("sum", Parameter::Commission, "{sum}", SUM),
         row("currency", Parameter::Currency, "", SUM),
@@ -25,8 +27,10 @@ pub(super) static REDTRACK: Dialect = Dialect {
         row("status", Parameter::Result, "{status}", TYPES),
         row("rdtk_event_id", Parameter::ExternalId, "{replace}", TYPES),
         own("sub#", SUM),
-    ],
-    words: WORDS,
+    ]),
+    words: Cow::Borrowed(WORDS),
+    events: Cow::Borrowed(&[]),
+    fixed: Cow::Borrowed(&[]),
     keeps_unmapped: true,
     dedup: Dedup { key: KeyKind::ClickType, on_repeat: OnRepeat::Update },
     dedup_source: Source::Uncertain(
@@ -36,7 +40,7 @@ pub(super) static REDTRACK: Dialect = Dialect {
     default_type: Some(ConversionType::Sale),
     replies: Replies::Json,
     replies_source: Source::Uncertain("RedTrack publishes no body"),
-    click_macros: &["clickid"],
+    click_macros: Cow::Borrowed(&["clickid"]),
 };
 
 const WORDS: &[Word] = &[result("declined", TransactionResult::Rejected, TYPES)];

@@ -1,5 +1,7 @@
 //! TUNE (HasOffers): a transaction converts once for each goal; the body says whether it did.
 
+use alloc::borrow::Cow;
+
 use super::{Dialect, Replies, Source, own, row};
 use crate::{
     conversion::ConversionType,
@@ -12,9 +14,9 @@ const UNIQUE: Source = Source::Page("support.tune.com: Limiting Conversion by Un
 const NAME: Source = Source::Uncertain("the name of the parameter is not on the pages at hand");
 
 pub(super) static TUNE: Dialect = Dialect {
-    name: "tune",
-    system: "TUNE",
-    rows: &[
+    name: Cow::Borrowed("tune"),
+    system: Cow::Borrowed("TUNE"),
+    rows: Cow::Borrowed(&[
         row("transaction_id", Parameter::Pcid, "TRANSACTION_ID", RECEIVING),
         row("amount", Parameter::Value, "AMOUNT", NAME),
         row("conversion_unique_id", Parameter::ExternalId, "CONVERSION_UNIQUE_ID", UNIQUE),
@@ -25,8 +27,10 @@ pub(super) static TUNE: Dialect = Dialect {
         own("adv_sub", NAME),
         own("adv_sub#", NAME),
         own("adv_unique#", UNIQUE),
-    ],
-    words: &[],
+    ]),
+    words: Cow::Borrowed(&[]),
+    events: Cow::Borrowed(&[]),
+    fixed: Cow::Borrowed(&[]),
     keeps_unmapped: true,
     dedup: Dedup { key: KeyKind::ClickType, on_repeat: OnRepeat::Refuse },
     dedup_source: Source::Uncertain(
@@ -36,11 +40,11 @@ pub(super) static TUNE: Dialect = Dialect {
     default_type: Some(ConversionType::Sale),
     replies: Replies::Text {
         media_type: "text/plain; charset=utf-8",
-        success: "success=true;",
+        success: Cow::Borrowed("success=true;"),
         success_param: None,
-        duplicate: "success=false; err_msg=Duplicate conversion;",
-        refusal: "success=false; err_msg={message};",
+        duplicate: Cow::Borrowed("success=false; err_msg=Duplicate conversion;"),
+        refusal: Cow::Borrowed("success=false; err_msg={message};"),
     },
     replies_source: RECEIVING,
-    click_macros: &["transaction_id"],
+    click_macros: Cow::Borrowed(&["transaction_id"]),
 };

@@ -1,5 +1,7 @@
 //! Voluum: a transaction id is unique within its click; what repeats it is ignored.
 
+use alloc::borrow::Cow;
+
 use super::{Dialect, Replies, Source, own, row};
 use crate::{
     conversion::ConversionType,
@@ -15,9 +17,9 @@ const UPSELLING: Source =
     Source::Page("doc.voluum.com: Upselling: Tracking Subsequent Conversions");
 
 pub(super) static VOLUUM: Dialect = Dialect {
-    name: "voluum",
-    system: "Voluum",
-    rows: &[
+    name: Cow::Borrowed("voluum"),
+    system: Cow::Borrowed("Voluum"),
+    rows: Cow::Borrowed(&[
         row("cid", Parameter::Pcid, "{clickid}", PARAMETERS),
         row("payout", Parameter::Commission, "{payout}", PARAMETERS),
         row("txid", Parameter::ExternalId, "{txid}", PARAMETERS),
@@ -25,13 +27,15 @@ pub(super) static VOLUUM: Dialect = Dialect {
         // The values of `et` are the customer's own: a definition's `status` says what they mean.
         row("et", Parameter::Result, "{event}", TRACKING),
         own("param#", TRACKING),
-    ],
-    words: &[],
+    ]),
+    words: Cow::Borrowed(&[]),
+    events: Cow::Borrowed(&[]),
+    fixed: Cow::Borrowed(&[]),
     keeps_unmapped: true,
     dedup: Dedup { key: KeyKind::ClickExternal, on_repeat: OnRepeat::Refuse },
     dedup_source: UPSELLING,
     default_type: Some(ConversionType::Sale),
     replies: Replies::Json,
     replies_source: Source::Uncertain("Voluum publishes no body"),
-    click_macros: &["clickid"],
+    click_macros: Cow::Borrowed(&["clickid"]),
 };

@@ -362,6 +362,14 @@ impl<'t> Item<'t> {
         Some(children)
     }
 
+    /// The entries of a table; nothing is said where it is none.
+    pub(super) fn children(&self) -> Vec<(&'t Entry, Item<'t>)> {
+        let Value::Table(entries) = &self.node.value else {
+            return Vec::new();
+        };
+        entries.iter().map(|entry| (entry, self.child(entry))).collect()
+    }
+
     fn child(&self, entry: &'t Entry) -> Item<'t> {
         let dot = if self.path.is_empty() { "" } else { "." };
         Item {

@@ -4,16 +4,17 @@
 //! Text becomes a tree that knows where everything stood ([`RulesetSpec`], `tree`). `names` knows
 //! the kinds of definitions with their keys, and collects all ids before anything refers to them,
 //! so a definition with a mistake does not make everything that names it a mistake too. The
-//! readers (`parties`, `commission`, `postback`, `tracking_api`, `privacy`) walk the rest, each
-//! value once, with `item`, which reads one value of any kind. What senders must prove is read by
-//! `auth`, outbound requests by `call`, with `url`, `body` and `template`. Readers never stop at a
-//! mistake: it goes to one list, and the reader yields nothing for it. Only where nothing was wrong
-//! there is a [`Ruleset`]; then `warnings` looks at it as a whole.
+//! readers (`parties`, `commission`, `dialect`, `postback`, `tracking_api`, `privacy`) walk the
+//! rest, each value once, with `item`, which reads one value of any kind. What senders must prove
+//! is read by `auth`, outbound requests by `call`, with `url`, `body` and `template`. Readers never
+//! stop at a mistake: it goes to one list, and the reader yields nothing for it. Only where nothing
+//! was wrong there is a [`Ruleset`]; then `warnings` looks at it as a whole.
 
 mod auth;
 mod body;
 mod call;
 mod commission;
+mod dialect;
 mod item;
 mod names;
 mod parties;
@@ -136,7 +137,7 @@ impl Ruleset {
 }
 
 /// The keys at the top of the file.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "tenant",
     "currency",
     "api_tokens",
@@ -145,6 +146,7 @@ const KEYS: [&str; 12] = [
     "affiliate",
     "offer",
     "commission",
+    "dialect",
     "postback",
     "tracking_api",
     "exchange_rate",
@@ -165,7 +167,8 @@ fn read(root: &Item<'_>, issues: &Issues) -> Option<Ruleset> {
     let affiliates = parties::affiliates(&names);
     let offers = parties::offers(&names);
     let commissions = commission::commissions(&names, currency);
-    let postbacks = with_global(postback::postbacks(&names));
+    let dialects = dialect::dialects(&names);
+    let postbacks = with_global(postback::postbacks(&names, &dialects));
     let tracking_apis = tracking_api::tracking_apis(&names);
     let exchange_rates = parties::exchange_rates(&file, currency);
     let privacy = privacy::privacy(&file, tenant.as_ref());
@@ -181,7 +184,8 @@ fn read(root: &Item<'_>, issues: &Issues) -> Option<Ruleset> {
         affiliates,
         offers,
         commissions,
-        global_spoken: global_spoken(&postbacks),
+        global_spoken: global_spoken(&postbacks, &dialects),
+        dialects,
         postbacks,
         built_in: PostbackDefinition::open(PostbackId::new(BUILT_IN_POSTBACK).ok()?),
         exchange_rates,

@@ -15,8 +15,8 @@ use crate::{
     conversion::ConversionType,
     reason::shown,
     token::{
-        AdvertiserId, AffiliateId, CommissionId, GroupName, OfferId, PostbackId, TokenError,
-        TrackingApiId, TypeName,
+        AdvertiserId, AffiliateId, CommissionId, DialectName, GroupName, OfferId, PostbackId,
+        TokenError, TrackingApiId, TypeName,
     },
 };
 
@@ -57,6 +57,7 @@ pub(super) struct Names<'t> {
     pub(super) affiliates: Defined<'t, AffiliateId>,
     pub(super) offers: Defined<'t, OfferId>,
     pub(super) commissions: Defined<'t, CommissionId>,
+    pub(super) dialects: Defined<'t, DialectName>,
     pub(super) postbacks: Defined<'t, PostbackId>,
     pub(super) tracking_apis: Defined<'t, TrackingApiId>,
     groups: BTreeSet<GroupName>,
@@ -104,6 +105,26 @@ const COMMISSION: Kind = Kind {
         "auto_set",
         "accept_direct_amount",
         "active",
+    ],
+    later: &[],
+};
+const DIALECT: Kind = Kind {
+    what: "dialect",
+    key: "dialect",
+    id: "id",
+    keys: &[
+        "id",
+        "system",
+        "extends",
+        "names",
+        "macros",
+        "click_macros",
+        "status",
+        "events",
+        "fixed",
+        "default_type",
+        "dedup",
+        "answer",
     ],
     later: &[],
 };
@@ -175,6 +196,7 @@ impl<'t> Names<'t> {
             advertisers: Defined::collect(file, &ADVERTISER, AdvertiserId::new),
             offers: Defined::collect(file, &OFFER, OfferId::new),
             commissions: Defined::collect(file, &COMMISSION, CommissionId::new),
+            dialects: Defined::collect(file, &DIALECT, DialectName::new),
             postbacks: Defined::collect(file, &POSTBACK, PostbackId::new),
             tracking_apis: Defined::collect(file, &TRACKING_API, TrackingApiId::new),
             groups: groups.collect(),
@@ -278,7 +300,8 @@ impl<'t, T: Ord + Clone + Borrow<str> + Display> Defined<'t, T> {
         self.paths.keys()
     }
 
-    fn known(&self, name: &str) -> Option<T> {
+    /// The definition of this id, where there is one.
+    pub(super) fn known(&self, name: &str) -> Option<T> {
         self.paths.get_key_value(name).map(|(id, _)| id.clone())
     }
 }

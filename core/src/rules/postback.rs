@@ -1,6 +1,6 @@
 //! Inbound postback definitions (R13, R19, R47 to R50).
 
-use alloc::{boxed::Box, collections::BTreeMap, format, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, format, sync::Arc, vec::Vec};
 
 use super::{
     auth::authentication,
@@ -14,7 +14,7 @@ use crate::{
     conversion::ConversionType,
     currency::Currency,
     decode::VALUE_LEN_MAX,
-    dialects::{DIALECTS, Dialect},
+    dialects::Dialect,
     money::Amount,
     reason::shown,
     ruleset::{
@@ -30,9 +30,10 @@ use crate::{
 const STEPS_MAX: usize = 16;
 
 /// The definitions, in the order of the text.
-pub(super) fn postbacks(names: &Names<'_>) -> Vec<PostbackDefinition> {
-    let postback =
-        |(table, id): &(Table<'_>, Option<PostbackId>)| postback(table, id.clone(), names);
+pub(super) fn postbacks(names: &Names<'_>, dialects: &[Arc<Dialect>]) -> Vec<PostbackDefinition> {
+    let postback = |(table, id): &(Table<'_>, Option<PostbackId>)| {
+        postback(table, id.clone(), names, dialects)
+    };
     names.postbacks.tables.iter().filter_map(postback).collect()
 }
 
@@ -40,6 +41,7 @@ fn postback(
     table: &Table<'_>,
     id: Option<PostbackId>,
     names: &Names<'_>,
+    dialects: &[Arc<Dialect>],
 ) -> Option<PostbackDefinition> {
     check_id(table, id.as_ref());
     let conditions = PostbackConditions {
@@ -50,10 +52,11 @@ fn postback(
         offers: table.condition("offers", |item| names.offers.find(item)),
     };
     let answer = table.get("answer").and_then(|item| answer(&item));
-    let dialect = table.get("dialect").and_then(|item| dialect(&item));
+    let dialect = table.get("dialect").and_then(|item| dialect(&item, names, dialects));
+    let dialect = dialect.cloned().unwrap_or_else(|| Arc::new(Dialect::native().clone()));
     let status = table.get("status").map(|item| status(&item, names));
     let (key, on_repeat) = table.get("dedup").map_or((None, None), |item| dedup(&item));
-    let repeat_key = key.unwrap_or(dialect.unwrap_or_else(Dialect::native).dedup.key);
+    let repeat_key = key.unwrap_or(dialect.dedup.key);
     let limits = table.get("limits").and_then(|item| limits(&item, names));
     let default_type = table.get("default_type");
     let default_type = default_type.and_then(|item| default_type_of(&item, names));
@@ -68,7 +71,7 @@ fn postback(
         steps: steps(table),
         ..PostbackDefinition::open(id?)
     };
-    let definition = definition.spoken_in(dialect.unwrap_or_else(Dialect::native));
+    let definition = definition.spoken_in(dialect);
     warn_about_default_type(table, &definition);
     Some(definition)
 }
@@ -82,12 +85,17 @@ fn check_id(table: &Table<'_>, id: Option<&PostbackId>) {
     }
 }
 
-fn dialect(item: &Item<'_>) -> Option<&'static Dialect> {
+fn dialect<'d>(
+    item: &Item<'_>,
+    names: &Names<'_>,
+    dialects: &'d [Arc<Dialect>],
+) -> Option<&'d Arc<Dialect>> {
     let name = item.text()?;
-    let found = Dialect::named(name);
-    if found.is_none() {
+    let found = dialects.iter().find(|dialect| dialect.name == name);
+    // What is wrong with a dialect of the rules is told there.
+    if found.is_none() && names.dialects.known(name).is_none() {
         let message = format!("`{}` is no dialect", shown(name));
-        item.unknown(message, name, DIALECTS.map(|dialect| dialect.name));
+        item.unknown(message, name, dialects.iter().map(|dialect| &*dialect.name));
     }
     found
 }
@@ -101,7 +109,7 @@ fn answer(item: &Item<'_>) -> Option<AnswerStyle> {
 }
 
 /// The type of creates that name none: one that a postback may create (R9).
-fn default_type_of(item: &Item<'_>, names: &Names<'_>) -> Option<ConversionType> {
+pub(super) fn default_type_of(item: &Item<'_>, names: &Names<'_>) -> Option<ConversionType> {
     let found = names.conversion_type(item)?;
     if !found.is_trackable() {
         let message = format!("no postback may create a `{found}`");
@@ -111,7 +119,7 @@ fn default_type_of(item: &Item<'_>, names: &Names<'_>) -> Option<ConversionType>
     Some(found)
 }
 
-fn status(item: &Item<'_>, names: &Names<'_>) -> BTreeMap<Box<str>, StatusMeaning> {
+pub(super) fn status(item: &Item<'_>, names: &Names<'_>) -> BTreeMap<Box<str>, StatusMeaning> {
     let hint = "as in { hold = { result = \"pending\" } }";
     let entries = item.entries("a table of words", hint).unwrap_or_default();
     let mut words: BTreeMap<Box<str>, StatusMeaning> = BTreeMap::new();
@@ -154,7 +162,7 @@ fn meaning(item: &Item<'_>, names: &Names<'_>) -> Option<StatusMeaning> {
 }
 
 /// The parts of the repeat rule that are written; the dialect says the others (R47).
-fn dedup(item: &Item<'_>) -> (Option<KeyKind>, Option<OnRepeat>) {
+pub(super) fn dedup(item: &Item<'_>) -> (Option<KeyKind>, Option<OnRepeat>) {
     let Some(table) = item.table(&["key", "on_repeat"], &[]) else {
         return (None, None);
     };

@@ -9,7 +9,6 @@ use alloc::{
 
 use super::names::Names;
 use crate::{
-    dialects::Dialect,
     ruleset::{
         Commission, CommissionConditions, GLOBAL_POSTBACK, Offer, PostbackDefinition, Ruleset,
     },
@@ -306,7 +305,7 @@ fn way_around(names: &Names<'_>, ruleset: &Ruleset) {
 fn unnamed_clicks(names: &Names<'_>, ruleset: &Ruleset, scopes: &[Scope<'_>]) {
     let all = ruleset.postbacks.iter().zip(scopes);
     let foreign: Vec<_> = all
-        .filter(|(one, _)| one.active && one.dialect != Dialect::native())
+        .filter(|(one, _)| one.active && !one.dialect.is_native())
         // What reaches every offer says nothing about whose partner speaks it.
         .filter_map(|(one, scope)| scope.offers.as_ref().map(|offers| (one, offers)))
         .collect();
@@ -324,7 +323,7 @@ fn unnamed_clicks(names: &Names<'_>, ruleset: &Ruleset, scopes: &[Scope<'_>]) {
             definition.id
         );
         let macros = definition.dialect.click_macros.first().unwrap_or(&"pcid");
-        let system = definition.dialect.system;
+        let system = &definition.dialect.system;
         item.warning(
             message,
             format!("add what the partner wants, as in `sub={{{macros}}}`; that is {system}'s"),

@@ -1,13 +1,14 @@
 //! What requests in the dialects mean: `dialects.txt` says it row by row.
 
 use counterfoil_core::{
-    Action, DIALECTS, Dialect, Incoming, Method, Postback, Request, Ruleset, RulesetSpec, read,
+    Action, DIALECTS, Dialect, FactSource, Incoming, Method, Postback, Request, Row, Ruleset,
+    RulesetSpec, Word, read,
 };
 
 const TABLE: &str = include_str!("dialects.txt");
 const CLICK: &str = "01930000-0000-7000-8000-000000000000";
-const RULES: &str =
-    "tenant = \"acme\"\ncurrency = \"EUR\"\n[[conversion_type]]\nname = \"deposit\"";
+/// The dialects of the rules' own.
+const RULES: &str = include_str!("dialects.toml");
 
 #[test]
 fn each_request_means_what_the_table_says() {
@@ -30,25 +31,52 @@ fn each_request_means_what_the_table_says() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert_eq!(shown, DIALECTS.map(|dialect| dialect.name));
+    let known: Vec<&str> = rules.dialects().iter().map(|dialect| &*dialect.name).collect();
+    assert_eq!(shown, known);
 }
 
 /// Each name and each word of a table stands in some request, so that no row goes untested.
 #[test]
 fn each_row_of_each_dialect_is_in_the_table() {
-    for dialect in DIALECTS {
+    for dialect in rules().dialects() {
         let after = TABLE.split_once(&format!("\n\n{}\n", dialect.name)).unwrap().1;
         let section = after.split("\n\n").next().unwrap();
-        for row in dialect.rows {
+        for row in dialect.rows.iter() {
             let name = row.name.replace('#', "1");
             let is_sent = ["?", "&"].iter().any(|mark| section.contains(&format!("{mark}{name}=")));
             assert!(is_sent, "{}: {}", dialect.name, row.name);
         }
-        for word in dialect.words {
+        for word in dialect.words.iter().chain(dialect.events.iter()) {
             let sent = format!("={}", word.word);
             assert!(section.contains(&sent), "{}: {}", dialect.name, word.word);
         }
     }
+}
+
+/// What is built in could stand in rules: the shape is the same.
+#[test]
+fn a_built_in_dialect_can_be_written_in_rules() {
+    let rules = rules();
+    let built_in = Dialect::named("peerclick").unwrap();
+    let written = rules.dialect("peerclick-again").unwrap();
+    let source = FactSource::Rules;
+    let row = |row: &Row| Row { source, ..row.clone() };
+    let mut rows: Vec<Row> = built_in.rows.iter().map(row).collect();
+    let mut words: Vec<Word> =
+        built_in.words.iter().map(|word| Word { source, ..word.clone() }).collect();
+    rows.sort_by(|one, other| one.name.cmp(&other.name));
+    words.sort_by(|one, other| one.word.cmp(&other.word));
+    let mut written = Dialect::clone(written);
+    written.rows.to_mut().sort_by(|one, other| one.name.cmp(&other.name));
+    let expected = Dialect {
+        name: "peerclick-again".into(),
+        rows: rows.into(),
+        words: words.into(),
+        dedup_source: source,
+        replies_source: source,
+        ..built_in.clone()
+    };
+    assert_eq!(written, expected);
 }
 
 /// What other systems call their secret is masked in every dialect, and never a param.
@@ -82,21 +110,34 @@ fn the_url_for_partners_names_its_definition() {
     assert!(
         url("global").starts_with("https://pb.example/api/acme/postbacks/handle?id=global&pcid=")
     );
+    assert_eq!(
+        url("by-acmetrack"),
+        "https://pb.example/api/acme/postbacks/acmetrack?id=by-acmetrack&click={click}\
+         &order=[ORDER]&total={total}&state={state}&sub=[SUB]"
+    );
+    // An own name takes the place of the base's.
+    assert_eq!(
+        url("by-affise-games"),
+        "https://pb.example/api/acme/postbacks/affise-games?id=by-affise-games&hash={hash}\
+         &action_id={action_id}&sum={sum}&status={status}"
+    );
     for dialect in DIALECTS {
         let url = url(&format!("by-{}", dialect.name));
         let query = url.split_once('?').unwrap().1;
-        let path = (dialect != Dialect::native()).then_some(dialect.name);
+        let path = (!dialect.is_native()).then_some(&*dialect.name);
         let refused = meaning(&rules, path, query);
         // Nobody has replaced the macros, or TUNE's words, yet.
-        let pcid = dialect.rows[0].name;
+        let pcid = &dialect.rows[0].name;
         let reason = if dialect.name == "tune" { "invalid_identifier" } else { "unresolved_macro" };
         assert_eq!(refused, format!("{reason} {pcid}"));
     }
 }
 
 fn rules() -> Ruleset {
+    let own = ["acmetrack", "affise-games", "peerclick-again"];
+    let names = DIALECTS.iter().map(|dialect| &*dialect.name).chain(own);
     let definition = |name| format!("\n[[postback]]\nid = \"by-{name}\"\ndialect = \"{name}\"");
-    let definitions: String = DIALECTS.iter().map(|dialect| definition(dialect.name)).collect();
+    let definitions: String = names.map(definition).collect();
     let spec = RulesetSpec::from_toml(&format!("{RULES}{definitions}")).unwrap();
     Ruleset::check(spec).unwrap().0
 }

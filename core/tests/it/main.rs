@@ -7,7 +7,9 @@
 )]
 
 mod authentication;
+mod diagnosis;
 mod dialects;
+mod hints;
 mod outbound;
 mod privacy;
 mod reading;

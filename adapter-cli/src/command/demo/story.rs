@@ -10,11 +10,9 @@ use std::{
 
 use serde_json::Value;
 
-use super::{
-    client::{Answer, Client},
-    others::Others,
-};
+use super::others::Others;
 use crate::{
+    client::{Answer, Client},
     explained,
     failure::Failure,
     output::{self, GOOD, HINT, MISTAKE, QUIET, STRONG, SUSPICIOUS},

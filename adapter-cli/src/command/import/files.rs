@@ -94,7 +94,8 @@ impl Input {
         };
         let mut start = Vec::new();
         content.by_ref().take(3).read_to_end(&mut start).map_err(unreadable)?;
-        if UTF_16.iter().any(|mark| start.starts_with(mark)) {
+        // Without a mark at its start, every other byte of its names is zero.
+        if UTF_16.iter().any(|mark| start.starts_with(mark)) || start.contains(&0) {
             return Err(Failure::could_not(format_args!("`{label}` is UTF-16"))
                 .hint("save it as UTF-8, or convert it: iconv -f UTF-16 -t UTF-8"));
         }

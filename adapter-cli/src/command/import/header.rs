@@ -5,7 +5,7 @@ use counterfoil_sqlite::FilePlace;
 use url::form_urlencoded;
 
 use super::{files::Input, records::Records};
-use crate::failure::Failure;
+use crate::{failure::Failure, output};
 
 /// Delimiters that are looked for in the header.
 const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
@@ -69,7 +69,17 @@ fn read_with(input: &mut Input, delimiter: u8) -> Result<Header, Failure> {
         return Err(Failure::could_not(format_args!("the header of `{label}`: {broken}"))
             .hint(broken.hint()));
     }
-    let columns = header.fields.iter().map(Column::of).collect();
+    let columns: Vec<Column> = header.fields.iter().map(Column::of).collect();
+    if let Some(name) = columns.iter().enumerate().find_map(|(place, column)| {
+        let before = columns.get(..place).unwrap_or_default();
+        column.name().filter(|_| before.contains(column))
+    }) {
+        let name = output::visible(name);
+        return Err(Failure::could_not(format_args!("`{label}` names the column `{name}` twice"))
+            .hint(
+                "rename one of them, or leave its name empty, so that the column does not count",
+            ));
+    }
     Ok(Header { delimiter, columns, names: header.fields, next: records.next_place() })
 }
 
@@ -81,6 +91,17 @@ impl Column {
             DATE => Self::Date,
             rejected if REJECTED.contains(&rejected) => Self::LeftOut,
             name => Self::Parameter(name.to_owned()),
+        }
+    }
+}
+
+impl Column {
+    /// What it is called, where it counts.
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::Parameter(name) => Some(name),
+            Self::Date => Some(DATE),
+            Self::LeftOut => None,
         }
     }
 }

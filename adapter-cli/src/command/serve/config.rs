@@ -6,27 +6,27 @@ use counterfoil_core::Period;
 use counterfoil_http::{IpNet, Tls};
 use serde::Deserialize;
 
-use super::{Arguments, logging::LogFormat};
+use super::{Arguments, exposure::Listening, logging::LogFormat};
 use crate::{destinations, failure::Failure, retention};
 
 /// The file of `--config`: the same names as the flags.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct File {
+pub(in crate::command) struct File {
     #[serde(default)]
-    rules: Vec<PathBuf>,
+    pub(in crate::command) rules: Vec<PathBuf>,
     #[serde(default)]
     rules_from_db: bool,
-    db: Option<PathBuf>,
-    listen: Option<SocketAddr>,
-    admin_listen: Option<SocketAddr>,
-    tls_cert: Option<PathBuf>,
-    tls_key: Option<PathBuf>,
+    pub(in crate::command) db: Option<PathBuf>,
+    pub(in crate::command) listen: Option<SocketAddr>,
+    pub(in crate::command) admin_listen: Option<SocketAddr>,
+    pub(in crate::command) tls_cert: Option<PathBuf>,
+    pub(in crate::command) tls_key: Option<PathBuf>,
     #[serde(default)]
-    trusted_proxy: Vec<String>,
-    secrets: Option<PathBuf>,
+    pub(in crate::command) trusted_proxy: Vec<String>,
+    pub(in crate::command) secrets: Option<PathBuf>,
     #[serde(default)]
-    allow_destination: Vec<String>,
+    pub(in crate::command) allow_destination: Vec<String>,
     ca_file: Option<PathBuf>,
     prune_older_than: Option<String>,
     log: Option<String>,
@@ -64,8 +64,10 @@ pub(super) struct Settings {
     pub(super) log_format: LogFormat,
 }
 
-const LISTEN: SocketAddr = loopback(8080);
-const ADMIN_LISTEN: SocketAddr = loopback(8081);
+/// The public address where none is given.
+pub(in crate::command) const LISTEN: SocketAddr = loopback(8080);
+/// The admin address where none is given.
+pub(in crate::command) const ADMIN_LISTEN: SocketAddr = loopback(8081);
 const LOG: &str = "info";
 
 impl Settings {
@@ -127,9 +129,26 @@ impl Settings {
             log_format: arguments.log_format.or(file.log_format).unwrap_or_default(),
         })
     }
+
+    /// How the server listens.
+    pub(super) fn listening(&self) -> Listening {
+        Listening {
+            public: self.listen,
+            admin: self.admin_listen,
+            is_encrypted: self.tls.is_some(),
+            is_behind_proxy: !self.trusted_proxies.is_empty(),
+        }
+    }
 }
 
-fn tls(certificate: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<Tls>, Failure> {
+/// The certificate of the public listener, where one is named.
+///
+/// # Errors
+/// Where half of it is named, or it cannot be read.
+pub(in crate::command) fn tls(
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+) -> Result<Option<Tls>, Failure> {
     match (certificate, key) {
         (None, None) => Ok(None),
         (Some(certificate), Some(key)) => {
@@ -151,7 +170,11 @@ fn tls(certificate: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<Tls>
     }
 }
 
-fn networks(texts: &[String], name: &str) -> Result<Vec<IpNet>, Failure> {
+/// Reads networks that a file names.
+///
+/// # Errors
+/// Where one is none.
+pub(in crate::command) fn networks(texts: &[String], name: &str) -> Result<Vec<IpNet>, Failure> {
     let read = |text: &String| {
         destinations::network(text).map_err(|hint| {
             let what = format_args!("`{text}` of {name} is no network");
@@ -162,7 +185,11 @@ fn networks(texts: &[String], name: &str) -> Result<Vec<IpNet>, Failure> {
 }
 
 impl File {
-    fn read(path: &PathBuf) -> Result<Self, Failure> {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or has a mistake.
+    pub(in crate::command) fn read(path: &PathBuf) -> Result<Self, Failure> {
         let text = fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error))?;
         toml::from_str(&text).map_err(|error| {
             let path = path.display();

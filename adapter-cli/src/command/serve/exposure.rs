@@ -1,49 +1,84 @@
-//! What a start leaves open that should perhaps be closed: told in the log, refused nowhere.
+//! What a start leaves open that should perhaps be closed: told in the log and by the doctor,
+//! refused nowhere.
+
+use std::net::SocketAddr;
 
 use counterfoil_core::{PostbackDefinition, Ruleset};
 
-use super::config::Settings;
-
-/// Warns of what everyone can reach, or read on the way.
-pub(super) fn warn_of_listeners(settings: &Settings) {
-    let (public, admin) = (settings.listen, settings.admin_listen);
-    if !public.ip().is_loopback() && settings.tls.is_none() && settings.trusted_proxies.is_empty() {
-        tracing::warn!(
-            %public,
-            hint = "name a certificate with --tls-cert and --tls-key, or the proxy that speaks TLS \
-                    with --trusted-proxy",
-            "the public listener speaks plain HTTP on a public address: tokens can be read"
-        );
-    }
-    if !admin.ip().is_loopback() {
-        tracing::warn!(
-            %admin,
-            hint = "listen on 127.0.0.1 and reach it through a tunnel or a proxy that speaks TLS",
-            "the admin listener is not on loopback, and it speaks plain HTTP"
-        );
-    }
+/// How a server listens.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::command) struct Listening {
+    /// The public address.
+    pub(in crate::command) public: SocketAddr,
+    /// The admin address.
+    pub(in crate::command) admin: SocketAddr,
+    /// Whether the public listener speaks TLS.
+    pub(in crate::command) is_encrypted: bool,
+    /// Whether there are proxies that are believed.
+    pub(in crate::command) is_behind_proxy: bool,
 }
 
-/// Warns of definitions that anyone may use who reaches the public listener.
-pub(super) fn warn_of_open<'a>(rulesets: impl Iterator<Item = &'a Ruleset>, settings: &Settings) {
+/// Something that is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::command) struct Exposure {
+    /// Which address, or which tenant and postbacks.
+    pub(in crate::command) about: String,
+    /// What it is open to.
+    pub(in crate::command) what: &'static str,
+    /// How to close it.
+    pub(in crate::command) hint: &'static str,
+}
+
+/// What everyone can reach, or read on the way.
+pub(in crate::command) fn of_listeners(listening: Listening) -> Vec<Exposure> {
+    let Listening { public, admin, is_encrypted, is_behind_proxy } = listening;
+    let mut open = Vec::new();
+    if !public.ip().is_loopback() && !is_encrypted && !is_behind_proxy {
+        open.push(Exposure {
+            about: public.to_string(),
+            what: "the public listener speaks plain HTTP on a public address: tokens can be read",
+            hint: "name a certificate with --tls-cert and --tls-key, or the proxy that speaks TLS \
+                   with --trusted-proxy",
+        });
+    }
+    if !admin.ip().is_loopback() {
+        open.push(Exposure {
+            about: admin.to_string(),
+            what: "the admin listener is not on loopback, and it speaks plain HTTP",
+            hint: "listen on 127.0.0.1 and reach it through a tunnel or a proxy that speaks TLS",
+        });
+    }
+    open
+}
+
+/// Definitions that anyone may use who reaches the public listener.
+pub(in crate::command) fn of_rules<'a>(
+    rulesets: impl Iterator<Item = &'a Ruleset>,
+    listening: Listening,
+) -> Vec<Exposure> {
     // Behind a proxy the world comes from loopback, too.
-    if settings.listen.ip().is_loopback() && settings.trusted_proxies.is_empty() {
-        return;
+    if listening.public.ip().is_loopback() && !listening.is_behind_proxy {
+        return Vec::new();
     }
     let is_open = |definition: &&PostbackDefinition| {
         definition.active && !definition.authentication.is_required()
     };
-    for ruleset in rulesets {
+    let exposure = |ruleset: &Ruleset| {
         let open = ruleset.postbacks().iter().filter(is_open);
         let open: Vec<&str> = open.map(|definition| definition.id.as_str()).collect();
-        if !open.is_empty() {
-            tracing::warn!(
-                tenant = %ruleset.tenant(),
-                postbacks = %open.join(", "),
-                hint = "give them `auth` in the rules; `global` is there unless the rules redefine \
-                        or remove it",
-                "anyone who reaches the public listener may send these postbacks"
-            );
-        }
+        (!open.is_empty()).then(|| Exposure {
+            about: format!("tenant {}, postbacks {}", ruleset.tenant(), open.join(", ")),
+            what: "anyone who reaches the public listener may send these postbacks",
+            hint: "give them `auth` in the rules; `global` is there unless the rules redefine or \
+                   remove it",
+        })
+    };
+    rulesets.filter_map(exposure).collect()
+}
+
+/// Warns of what is open.
+pub(super) fn warn_of(open: &[Exposure]) {
+    for Exposure { about, what, hint } in open {
+        tracing::warn!(%about, hint, "{what}");
     }
 }

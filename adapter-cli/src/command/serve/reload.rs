@@ -123,7 +123,7 @@ fn warn_of_idle_tenants(store: &Store) -> Result<(), Failure> {
 
 fn warn_of<'a>(rulesets: impl Iterator<Item = &'a Ruleset> + Clone, settings: &Settings) {
     warn_of_refused(rulesets.clone(), settings);
-    exposure::warn_of_open(rulesets, settings);
+    exposure::warn_of(&exposure::of_rules(rulesets, settings.listening()));
 }
 
 /// Destinations that are going to be refused are told before the first message dies of it.

@@ -10,7 +10,7 @@ use counterfoil_core::{
     Arrival, ConversionId, MessageId, RequestId, Timestamp, TransactionId,
     view::{
         ConversionView, DeliveryView, Erased, Explanation, Filter, Page, RequestView, Subject,
-        TransactionView,
+        Timeline, TransactionView,
     },
 };
 use counterfoil_http::{
@@ -83,6 +83,10 @@ impl Store for ClockedStore {
 
     fn request(&self, tenant: &str, id: RequestId) -> Result<Option<RequestView>, ReadError> {
         self.store.request(tenant, id)
+    }
+
+    fn timeline(&self, tenant: &str, id: RequestId) -> Result<Option<Timeline>, ReadError> {
+        self.store.timeline(tenant, id)
     }
 
     fn deliveries(&self, tenant: &str, filter: &Filter) -> Result<Page<DeliveryView>, ReadError> {

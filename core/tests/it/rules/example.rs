@@ -268,6 +268,7 @@ fn the_reference_is_right() {
     }
     let lists = [
         ("commission[0]", "commission"),
+        ("dialect[0]", "dialect"),
         ("postback[0]", "postback"),
         ("tracking_api[0]", "tracking_api"),
     ];

@@ -1,31 +1,36 @@
 //! A client that asks a server on this machine, one connection for each request.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{Request, header};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::{net::TcpStream, runtime};
+use tokio::{net::TcpStream, runtime, time::timeout};
 
 use crate::failure::Failure;
 
+/// How long an answer is waited for. A request of a demonstration is answered in milliseconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The most bytes of an answer.
+const BODY_LEN_MAX: usize = 4 << 20;
+
 /// Asks, and waits for the answers.
-pub(super) struct Client {
+pub(crate) struct Client {
     runtime: runtime::Runtime,
 }
 
 /// An answer.
-pub(super) struct Answer {
+pub(crate) struct Answer {
     /// The status code.
-    pub(super) status: u16,
+    pub(crate) status: u16,
     /// Where it sends the visitor.
-    pub(super) location: Option<String>,
+    pub(crate) location: Option<String>,
     /// The body as it came.
-    pub(super) text: String,
+    pub(crate) text: String,
     /// The body, where it is JSON.
-    pub(super) body: Value,
+    pub(crate) body: Value,
 }
 
 impl Client {
@@ -33,7 +38,7 @@ impl Client {
     ///
     /// # Errors
     /// Where the system gives no event queue.
-    pub(super) fn new() -> Result<Self, Failure> {
+    pub(crate) fn new() -> Result<Self, Failure> {
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -45,23 +50,26 @@ impl Client {
     ///
     /// # Errors
     /// Where the server does not answer.
-    pub(super) fn get(
+    pub(crate) fn get(
         &self,
         address: SocketAddr,
         target: &str,
         token: Option<&str>,
     ) -> Result<Answer, Failure> {
-        self.runtime.block_on(get(address, target, token)).map_err(|error| {
+        let answer = async {
+            let late = |_| Err(format!("no answer within {PATIENCE:?}").into());
+            timeout(PATIENCE, get(address, target, token)).await.unwrap_or_else(late)
+        };
+        self.runtime.block_on(answer).map_err(|error: Failed| {
             Failure::could_not(format_args!("cannot get http://{address}{target}: {error}"))
         })
     }
 }
 
-async fn get(
-    address: SocketAddr,
-    target: &str,
-    token: Option<&str>,
-) -> Result<Answer, Box<dyn std::error::Error>> {
+/// Why there is no answer.
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+async fn get(address: SocketAddr, target: &str, token: Option<&str>) -> Result<Answer, Failed> {
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
@@ -74,7 +82,7 @@ async fn get(
     let status = response.status().as_u16();
     let location = response.headers().get(header::LOCATION);
     let location = location.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    let body = response.into_body().collect().await?.to_bytes();
+    let body = Limited::new(response.into_body(), BODY_LEN_MAX).collect().await?.to_bytes();
     Ok(Answer {
         status,
         location,

@@ -1,0 +1,67 @@
+//! What the doctor looks at: flags, else the server's file, else the server's defaults.
+
+use std::path::PathBuf;
+
+use counterfoil_http::IpNet;
+
+use super::Arguments;
+use crate::{
+    command::serve::{
+        config::{self, ADMIN_LISTEN, File, LISTEN},
+        exposure::Listening,
+    },
+    failure::Failure,
+};
+
+/// What is looked at.
+pub(super) struct Settings {
+    /// Rules files and folders; empty where the database's rules run.
+    pub(super) rules: Vec<PathBuf>,
+    /// The database, where one is named.
+    pub(super) db: Option<PathBuf>,
+    /// How the server listens.
+    pub(super) listening: Listening,
+    /// Why the server's certificate cannot be had.
+    pub(super) tls: Option<Failure>,
+    /// The folder of secrets.
+    pub(super) secrets: Option<PathBuf>,
+    /// Networks that messages may reach although they are not public.
+    pub(super) allowed: Vec<IpNet>,
+}
+
+impl Settings {
+    /// Puts the settings together.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, or neither rules nor a database are named.
+    pub(super) fn gather(arguments: &Arguments) -> Result<Self, Failure> {
+        let file = match &arguments.config {
+            Some(path) => File::read(path)?,
+            None => File::default(),
+        };
+        let db = arguments.db.clone().or(file.db);
+        let rules = if arguments.rules.is_empty() { file.rules } else { arguments.rules.clone() };
+        if rules.is_empty() && db.is_none() {
+            return Err(Failure::usage("there is nothing to look at")
+                .hint("name rules with --rules PATH, a database with --db FILE, or both"));
+        }
+        let allowed = match arguments.allow_destination.as_slice() {
+            [] => config::networks(&file.allow_destination, "allow-destination")?,
+            given => given.to_vec(),
+        };
+        let tls = config::tls(file.tls_cert.clone(), file.tls_key);
+        Ok(Self {
+            rules,
+            db,
+            listening: Listening {
+                public: arguments.listen.or(file.listen).unwrap_or(LISTEN),
+                admin: arguments.admin_listen.or(file.admin_listen).unwrap_or(ADMIN_LISTEN),
+                is_encrypted: file.tls_cert.is_some(),
+                is_behind_proxy: !file.trusted_proxy.is_empty(),
+            },
+            tls: tls.err(),
+            secrets: arguments.secrets.clone().or(file.secrets),
+            allowed,
+        })
+    }
+}

@@ -1,0 +1,119 @@
+//! How other systems write postbacks, from the command line: listed, shown, and written by hand.
+
+use crate::sandbox::{RULES, Sandbox};
+
+/// Rules with a dialect of their own, one that extends another, and a definition in it.
+const OWN: &str = r#"
+[[dialect]]
+id     = "acmetrack"
+system = "AcmeTrack"
+names  = { click = "pcid", total = "value", state = "result", goal = "event" }
+status = { ok = { result = "approved" } }
+events = { 2 = { type = "lead" } }
+fixed  = { currency = "EUR" }
+answer = { success = "OK", refusal = "ERROR {message}" }
+
+[[dialect]]
+id      = "games"
+extends = "voluum"
+names   = { click = "pcid" }
+macros  = { click = "[CLICK]", currency = "" }
+
+[[postback]]
+id          = "from-games"
+dialect     = "games"
+advertisers = ["shoply"]
+"#;
+
+fn with_own() -> Sandbox {
+    Sandbox::new().file("rules.toml", &format!("{RULES}{OWN}"))
+}
+
+#[test]
+fn dialects_are_listed_and_shown_with_their_sources() {
+    let sandbox = Sandbox::with_rules();
+    sandbox.run("dialects").code(0).stdout_has("keitaro").stdout_has("click+external");
+    let facts = sandbox.run("dialects show keitaro --format json").code(0).json();
+    let facts = facts.as_array().unwrap();
+    let fact = |name: &str| facts.iter().find(|fact| fact["name"] == name).unwrap();
+    assert_eq!(fact("tid")["meaning"], "external_id");
+    assert_eq!(fact("lead")["meaning"], "type lead, result pending");
+    assert_eq!(fact("sale_status")["meaning"], "kept, words that mean `sale` here");
+    assert_eq!(
+        (&fact("refused")["certain"], &fact("lead")["certain"]),
+        (&"no".into(), &"yes".into())
+    );
+    assert!(facts.iter().all(|fact| fact["source"] != ""));
+    sandbox.run("dialects show keitar").code(2).stderr_has("keitaro");
+}
+
+#[test]
+fn those_of_the_rules_are_listed_and_shown_beside_them() {
+    let sandbox = with_own();
+    let listed = sandbox.run("dialects --rules rules.toml --format json").code(0).json();
+    let listed = listed.as_array().unwrap();
+    let names: Vec<_> = listed.iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!((names.len(), &names[9..]), (12, &["affise", "acmetrack", "games"][..]));
+    assert_eq!(
+        (&listed[11]["click_id"], &listed[11]["system"], &listed[11]["dedup_key"]),
+        (&"click".into(), &"games".into(), &"click+external".into())
+    );
+    let shown = sandbox.run("dialects show acmetrack --rules rules.toml --format csv").code(0);
+    let want = "kind,name,meaning,certain,source\n\
+                parameter,click,pcid,yes,the rules\n\
+                parameter,total,value,yes,the rules\n\
+                parameter,state,result,yes,the rules\n\
+                parameter,goal,\"kept, the word of an event\",yes,the rules\n\
+                status,ok,result approved,yes,the rules\n\
+                event,2,type lead,yes,the rules\n\
+                fixed,currency,EUR,yes,the rules\n\
+                repeats,,\"key click+external, refuse\",yes,the rules\n\
+                answer,success,OK,yes,the rules\n\
+                answer,duplicate,OK,yes,the rules\n\
+                answer,refused,ERROR {message},yes,the rules\n\
+                url macro,pcid,\"the click id, in the url of an offer\",yes,Counterfoil\n";
+    assert_eq!(shown.stdout.replace("\r\n", "\n"), want);
+    sandbox.run("dialects show acmetrack").code(2).stderr_has("--rules PATH");
+    sandbox.run("dialects show acmetrac --rules rules.toml").code(2).stderr_has("acmetrack");
+}
+
+#[test]
+fn the_address_for_a_partner_is_printed_whole() {
+    let sandbox = with_own();
+    let url = |id: &str| {
+        let command = format!("postback-url {id} --rules rules.toml --base https://pb.example");
+        sandbox.run(&command).code(0)
+    };
+    url("global")
+        .stdout_has("https://pb.example/api/acme/postbacks/handle?id=global&pcid={pcid}")
+        .stderr_has("Counterfoil");
+    let games = url("from-games").stderr_has("games").stdout;
+    let want = "https://pb.example/api/acme/postbacks/games?id=from-games&click=[CLICK]\
+                &payout={payout}&txid={txid}&et={event}\n";
+    assert_eq!(games, want);
+    let unheard = "postback-url unheard --rules rules.toml";
+    sandbox.run(unheard).code(1).stderr_has("known are").stderr_has("global");
+    // The address works as it is, once the partner has put in its values.
+    let click = sandbox.run("click --rules rules.toml --db acme.db shoply-cz/bo").code(0).stdout;
+    let sent = games.trim().replace("[CLICK]", click.trim());
+    let sent = sent.replace("{payout}", "3").replace("{txid}", "t1").replace("{event}", "");
+    sandbox
+        .run_with(["send", &sent, "--rules", "rules.toml", "--db", "acme.db"])
+        .code(0)
+        .stdout_has("created");
+}
+
+#[test]
+fn check_tells_what_is_wrong_with_a_dialect() {
+    let clash = OWN.replace("id     = \"acmetrack\"", "id     = \"keitaro\"");
+    let unknown = OWN.replace("extends = \"voluum\"", "extends = \"volum\"");
+    for (own, says, hint) in [
+        (clash, "at: dialect[0].id\n", "`keitaro` is a built-in dialect"),
+        (unknown, "at: dialect[1].extends\n", "did you mean `voluum`?"),
+    ] {
+        let sandbox = Sandbox::new().file("rules.toml", &format!("{RULES}{own}"));
+        let ran = sandbox.run("check rules.toml").code(3);
+        let told = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(told.contains(says) && told.contains(hint), "{told}");
+    }
+}

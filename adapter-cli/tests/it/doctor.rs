@@ -1,0 +1,318 @@
+//! The doctor: of installations that are well and that are not, and of postbacks that were sent.
+
+use std::{
+    fs,
+    io::{Read, Seek, SeekFrom, Write},
+    net::{SocketAddr, TcpListener},
+    thread,
+};
+
+use serde_json::Value;
+
+use crate::{
+    sandbox::{RULES, Ran, Sandbox},
+    server::Server,
+};
+
+/// The state and the message of each finding of a check.
+fn found(ran: &Ran, check: &str) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let report = ran.json();
+    let findings = report["findings"].as_array().expect("findings");
+    findings
+        .iter()
+        .filter(|finding| finding["check"] == check)
+        .map(|finding| (text(&finding["state"]), text(&finding["message"])))
+        .collect()
+}
+
+#[track_caller]
+fn has(ran: &Ran, check: &str, state: &str, part: &str) {
+    let found = found(ran, check);
+    let is_there = found.iter().any(|(known, message)| known == state && message.contains(part));
+    assert!(is_there, "no {state} `{part}` of {check}: {found:#?}");
+}
+
+/// An address on which nobody listens.
+fn free() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// The doctor's report on `rules.toml` and `acme.db`, of a server on these addresses.
+fn looked(sandbox: &Sandbox, public: SocketAddr, admin: SocketAddr, more: &str) -> Ran {
+    sandbox.run(&format!(
+        "doctor --rules rules.toml --db acme.db --listen {public} --admin-listen {admin} \
+         --format json {more}"
+    ))
+}
+
+#[test]
+fn nothing_is_wrong_beside_a_running_server_and_without_one() {
+    let sandbox = Sandbox::with_rules();
+    let server = Server::start(&sandbox);
+    let pcid = server.click();
+    server.get(&format!("/api/acme/postbacks/handle?pcid={pcid}&type=sale"));
+    let (public, admin) = (server.public, server.admin);
+    let ran = looked(&sandbox, public, admin, "").code(0);
+    assert_eq!(ran.json()["fine"], true);
+    has(&ran, "rules", "fine", "tenant `acme` are valid");
+    has(&ran, "secrets", "fine", "all can be had");
+    has(&ran, "database", "fine", "it is whole; schema version ");
+    has(&ran, "clock", "fine", "after the newest row");
+    has(&ran, "messages", "fine", "none dead");
+    has(&ran, "ports", "fine", "is ready");
+    has(&ran, "ports", "fine", "a Counterfoil server has it");
+    server.kill();
+    let ran = looked(&sandbox, public, admin, "").code(0);
+    has(&ran, "ports", "fine", "free: no server runs here");
+    let table = format!("doctor --db acme.db --listen {public} --admin-listen {admin}");
+    let table = sandbox.run(&table).code(0).stderr_has("nothing is wrong");
+    table.stdout_has("the stored rules of `acme`: version 1 is valid");
+}
+
+#[test]
+fn a_server_at_other_addresses_is_found_by_its_database() {
+    let sandbox = Sandbox::with_rules();
+    let (public, admin) = (free().to_string(), free().to_string());
+    let mut command = sandbox.command();
+    command.args(["serve", "--rules", "rules.toml", "--db", "acme.db"]);
+    command.args(["--listen", &public, "--admin-listen", &admin]);
+    let _server = Server::spawn(command);
+    let ran = looked(&sandbox, free(), free(), "").code(0);
+    has(&ran, "ports", "fine", "free: no server runs here");
+    has(&ran, "ports", "fine", "is ready");
+    assert!(ran.stdout.contains(&format!("admin {admin}, as the database says")), "{ran:?}");
+}
+
+#[test]
+fn rules_and_secrets_that_are_wrong() {
+    let api = "[[tracking_api]]\nid = \"a\"\n\
+               request.url = \"https://127.0.0.1:9/?k={secret:gone}\"\n\
+               sign = \"{secret:bad}\"\nrequest.method = \"POST\"\n";
+    let sandbox = Sandbox::new()
+        .file("rules.toml", &format!("{RULES}{api}"))
+        .file("broken.toml", "tenant = \"x\"\ncurrency = 7")
+        .file("admin_token", "another\n")
+        .file("bad", "\n");
+    sandbox.run("doctor --rules broken.toml").code(3).stdout_has("fault    rules");
+    let ran = looked(&sandbox, free(), free(), "--secrets .").code(3);
+    has(&ran, "secrets", "fault", "there is no secret `gone`");
+    has(&ran, "secrets", "fault", "the secret `bad` is empty");
+    has(&ran, "secrets", "warning", "differ: the file counts");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let open = fs::Permissions::from_mode(0o604);
+        fs::set_permissions(sandbox.path("admin_token"), open).unwrap();
+        let ran = looked(&sandbox, free(), free(), "--secrets .");
+        has(&ran, "secrets", "warning", "every user of this machine can read");
+    }
+    assert!(!ran.stdout.contains("another"), "{ran:?}");
+    let ran = looked(&sandbox, free(), free(), "--secrets nowhere").code(3);
+    has(&ran, "secrets", "fault", "does not exist");
+    sandbox.run("doctor").code(2).stderr_has("--rules PATH");
+}
+
+#[test]
+fn databases_and_clocks_that_are_wrong() {
+    let sandbox = Sandbox::with_rules().file("text.db", "this is a text, and no database at all");
+    let ran = looked(&sandbox, free(), free(), "").code(0);
+    has(&ran, "database", "warning", "there is no database yet");
+    let at = |db: &str| {
+        let ports = format!("--listen {} --admin-listen {}", free(), free());
+        sandbox.run(&format!("doctor --rules rules.toml --db {db} {ports} --format json"))
+    };
+    has(&at("text.db").code(3), "database", "fault", "is not a Counterfoil database");
+    has(&at("none/acme.db").code(3), "database", "fault", "does not exist");
+    sandbox.run("click --rules rules.toml --db acme.db shoply-cz/bo").code(0);
+    fs::write(sandbox.path("rules.toml"), format!("# changed\n{RULES}")).unwrap();
+    has(&at("acme.db").code(0), "rules", "warning", "the database runs version 1");
+    fs::write(sandbox.path("rules.toml"), RULES.replace("EUR", "USD")).unwrap();
+    has(&at("acme.db").code(3), "rules", "fault", "currency");
+    fs::write(sandbox.path("rules.toml"), RULES).unwrap();
+
+    // A row of the year 2100: the clock has gone back since.
+    let db = rusqlite::Connection::open(sandbox.path("acme.db")).unwrap();
+    let id = (4_102_444_800_000_u128 << 80).to_be_bytes();
+    let sql = "INSERT INTO requests \
+               (id, tenant, received_at, method, query, ruleset, outcome, more) \
+               VALUES (?1, 1, 0, 0, '', 1, 0, x'')";
+    db.execute(sql, [&id[..]]).unwrap();
+    drop(db);
+    has(&at("acme.db").code(3), "clock", "fault", "the newest row is of 2100-01-01");
+
+    damage(&sandbox);
+    has(&at("acme.db").code(3), "database", "fault", "");
+}
+
+/// Overwrites the middle of the database.
+fn damage(sandbox: &Sandbox) {
+    let path = sandbox.path("acme.db");
+    let mut file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let len = file.metadata().unwrap().len();
+    for page in 4..len / 4096 {
+        file.seek(SeekFrom::Start(page * 4096)).unwrap();
+        file.write_all(&[0xa5; 512]).unwrap();
+    }
+}
+
+#[test]
+fn ports_that_are_taken() {
+    let sandbox = Sandbox::with_rules();
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = other.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in other.incoming().map_while(Result::ok) {
+            let mut stream = stream;
+            let mut asked = [0; 64];
+            let _ = stream.read(&mut asked);
+            let _ = stream.write_all(b"220 mail.example ESMTP\r\n");
+        }
+    });
+    let ran = looked(&sandbox, taken, free(), "").code(3);
+    has(&ran, "ports", "fault", "something else has it");
+    let ran = looked(&sandbox, free(), taken, "").code(3);
+    has(&ran, "ports", "fault", "something else has it");
+    let ran = looked(&sandbox, "192.0.2.1:8080".parse().unwrap(), free(), "").code(3);
+    has(&ran, "ports", "fault", "nobody can listen there");
+    let same = free();
+    let ran = looked(&sandbox, same, same, "").code(3);
+    has(&ran, "ports", "fault", "both listeners have this address");
+    let open = SocketAddr::from(([0, 0, 0, 0], free().port()));
+    let ran = looked(&sandbox, open, free(), "").code(0);
+    has(&ran, "ports", "warning", "plain HTTP on a public address");
+    has(&ran, "rules", "warning", "anyone who reaches the public listener");
+}
+
+#[test]
+fn destinations_are_reached_and_sent_nothing() {
+    let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (alive, dead) = (receiver.local_addr().unwrap(), free());
+    let received = thread::spawn(move || {
+        let mut asked = Vec::new();
+        let (mut stream, _) = receiver.accept().unwrap();
+        stream.read_to_end(&mut asked).unwrap();
+        asked
+    });
+    let api = |id: &str, host: &str| {
+        format!("[[tracking_api]]\nid = \"{id}\"\nrequest.url = \"http://{host}/\"\n")
+    };
+    let rules = [
+        RULES.to_owned(),
+        api("alive", &alive.to_string()),
+        api("dead", &dead.to_string()),
+        api("private", "10.1.2.3"),
+        api("nobody", "nobody.invalid"),
+        api("off", "10.1.2.4") + "active = false\n",
+    ];
+    let sandbox = Sandbox::new().file("rules.toml", &rules.concat());
+    let ran = looked(&sandbox, free(), free(), "--allow-destination 127.0.0.1").code(3);
+    has(&ran, "destinations", "fine", "it is reached at 127.0.0.1");
+    has(&ran, "destinations", "fault", "nobody lets us in at 127.0.0.1");
+    has(&ran, "destinations", "fault", "`10.1.2.3` is private");
+    has(&ran, "destinations", "fault", "its name ");
+    assert_eq!(found(&ran, "destinations").len(), 4, "{ran:?}");
+    assert_eq!(received.join().unwrap(), b"", "no request is sent");
+}
+
+/// What was sent to whom, what the doctor is asked, and the codes of what it finds.
+const POSTBACKS: &[(&str, &str, &[&str])] = &[
+    // It arrived and was accepted.
+    ("pcid=ID&type=sale&external_id=Order-1", "pcid=ID&type=sale&external_id=Order-1", &[]),
+    ("", "external_id=Order-1&type=sale&pcid=ID", &[]),
+    ("", "GET /api/acme/postbacks/handle?pcid=ID&type=sale&external_id=Order-1 HTTP/1.1", &[]),
+    // It arrived and was refused.
+    ("cid=ID&type=sale", "cid=ID&type=sale", &["arrived_refused", "wrong_name"]),
+    (
+        "pcid={clickid}&type=sale",
+        "pcid={clickid}&type=sale",
+        &["arrived_refused", "unreplaced_macro"],
+    ),
+    ("pcid=ID&type=sale&value=5%", "pcid=ID&type=sale&value=5%", &["not_arrived", "malformed"]),
+    // It never came.
+    ("", "pcid=ID&type=lead", &["not_arrived"]),
+    ("", "https://x/api/acme/postback?pcid=ID&type=lead", &["not_arrived", "wrong_path"]),
+    (
+        "",
+        "https://x/api/rival/postbacks/handle?pcid=ID&type=lead",
+        &["not_arrived", "other_tenant"],
+    ),
+    (
+        "",
+        "https://x/api/nobody/postbacks/handle?pcid=ID&type=lead",
+        &["not_arrived", "unknown_tenant"],
+    ),
+    ("", "pcid=CUT&type=lead", &["not_arrived", "truncated"]),
+    ("", "pcid=ID&amp;type=lead", &["not_arrived", "escaped_ampersand"]),
+    ("", "pcid=%257Bclickid%257D&type=lead", &["not_arrived", "encoded_twice"]),
+    ("", "pcid=01930000-0000-7000-8000-000000000000&type=lead", &["not_arrived", "not_stored"]),
+    ("", "advertiser_id=shoply&external_id=order-1&action=update", &["not_arrived", "other_case"]),
+    ("", "advertiser_id=shoply&external_id=Order&action=update", &["not_arrived", "truncated"]),
+];
+
+#[test]
+fn postbacks_that_were_sent_and_that_were_not() {
+    let sandbox = Sandbox::with_rules();
+    let rival = RULES.replace("\"acme\"", "\"rival\"");
+    let sandbox = sandbox.file("rival.toml", &rival);
+    let mut command = sandbox.command();
+    command.args(Server::ARGUMENTS).args(["--rules", "rival.toml"]);
+    let server = Server::spawn(command);
+    let pcid = server.click();
+    for (sent, asked, expected) in POSTBACKS {
+        let cut: String = pcid.chars().take(24).collect();
+        let fill = |text: &str| text.replace("=ID", &format!("={pcid}")).replace("CUT", &cut);
+        if !sent.is_empty() {
+            let sent = fill(sent).replace('{', "%7B").replace('}', "%7D");
+            server.get(&format!("/api/acme/postbacks/handle?{sent}"));
+        }
+        let asked = fill(asked);
+        let doctor = ["doctor", "--db", "acme.db", "--tenant", "acme", "--format", "json"];
+        let ran = sandbox.run_with(doctor.into_iter().chain([&*asked]));
+        let report = ran.json();
+        let codes: Vec<&str> = report["findings"]
+            .as_array()
+            .expect("findings")
+            .iter()
+            .map(|finding| finding["code"].as_str().expect("a code"))
+            .collect();
+        assert_eq!(codes, *expected, "{asked}: {report:#}");
+        assert_eq!(ran.code, if expected.is_empty() { 0 } else { 3 }, "{asked}");
+    }
+    let ran =
+        sandbox.run_with(["doctor", "--db", "acme.db", "--tenant", "acme", "pcid=7&token=canary"]);
+    assert!(!ran.stdout.contains("canary") && !ran.stderr.contains("canary"), "{ran:?}");
+    // Without a database the text alone is looked at.
+    let ran = sandbox.run_with(["doctor", "--rules", "rules.toml", "clickid=1&type=sale"]).code(3);
+    ran.stdout_has("call it `pcid`");
+    sandbox.run("doctor --rules rules.toml --format csv pcid=1").code(2);
+    // Whose click it is says whose postback it is; nothing else does.
+    let ours = format!("pcid={pcid}&type=lead");
+    let ran = sandbox.run_with(["doctor", "--db", "acme.db", "--format", "json", &ours]).code(3);
+    assert_eq!(ran.json()["now"]["outcome"], "created");
+    let nobody = sandbox.run_with(["doctor", "--db", "acme.db", "type=sale"]).code(3);
+    nobody.stderr_has("name the tenant with --tenant");
+    sandbox.run("doctor --db acme.db --tenant nobody type=sale").code(1).stderr_has("`nobody`");
+}
+
+#[test]
+fn what_the_doctor_says_of_one_that_arrived() {
+    let sandbox = Sandbox::with_rules();
+    let server = Server::start(&sandbox);
+    let pcid = server.click();
+    let sale = format!("pcid={pcid}&type=sale&value=100&external_id=A-1");
+    let answer = server.get(&format!("/api/acme/postbacks/handle?{sale}")).json();
+    let report = sandbox.run_with(["doctor", "--db", "acme.db", "--format", "json", &sale]).code(0);
+    let report = report.json();
+    let arrival = &report["arrivals"][0];
+    assert_eq!(arrival["tenant"], "acme");
+    assert_eq!(arrival["likeness"], "same");
+    assert_eq!(arrival["request"]["id"], answer["request_id"]);
+    assert_eq!(report["examined"]["requests"], 1);
+    assert_eq!(report["now"]["outcome"], "duplicate");
+    sandbox
+        .run_with(["doctor", "--db", "acme.db", &sale])
+        .code(0)
+        .stdout_has("the same: created")
+        .stdout_has("if it came now");
+}
