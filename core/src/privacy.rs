@@ -24,6 +24,7 @@ use crate::{
     parameter::Parameter,
     read::{CAUSE_PARAM, DEPTH_PARAM, TARGET_PARAM},
     root::is_root_field,
+    ruleset::Ruleset,
     token::TenantName,
     tracking_api::Cause,
 };
@@ -98,6 +99,13 @@ pub(crate) fn masked(value: &str) -> Option<Masked> {
     let digits = value.strip_prefix(HASH_PREFIX)?;
     let is_hash = value.len() == HASH_LEN && digits.bytes().all(|b| b.is_ascii_hexdigit());
     is_hash.then_some(Masked::Hashed)
+}
+
+impl Ruleset {
+    /// What becomes of personal values.
+    pub fn privacy(&self) -> &Privacy {
+        &self.privacy
+    }
 }
 
 impl Privacy {

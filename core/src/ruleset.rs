@@ -476,11 +476,6 @@ impl Ruleset {
         &self.api_tokens
     }
 
-    /// What becomes of personal values.
-    pub fn privacy(&self) -> &Privacy {
-        &self.privacy
-    }
-
     /// The secrets that sign messages, as often as the rules name them.
     pub fn signing_secrets(&self) -> impl Iterator<Item = &SecretName> {
         self.tracking_apis.iter().flat_map(|api| &api.sign)

@@ -112,7 +112,7 @@ proptest! {
         let (request, text) = read(&rules, &incoming(Method::S2s, None, &query));
         // What pairs is never touched, whatever a dialect calls it.
         let exempt = ["external_id", "tid", "txid"];
-        let is_exempt = |pair: &str| exempt.iter().any(|name| pair.starts_with(&format!("{name}=")));
+        let is_exempt = |pair: &str| exempt.contains(&pair.split('=').next().unwrap());
         prop_assume!(!query.split('&').any(is_exempt));
         let all = format!("{text} {request:?}").to_lowercase();
         prop_assert!(!all.contains("canary"), "{query}: {all}");
