@@ -1,32 +1,58 @@
-//! What people paste: the URL of a postback, or only its query; and the `offer/affiliate` of a
-//! click.
+//! What people paste: the URL of a postback, or only its query, with a body where it has one; the
+//! URL of roots, with their JSON; and the `offer/affiliate` of a click.
 
 use counterfoil_core::{
-    Arrival, Dialect, Incoming, Method, Request, RootRequest, Ruleset, decode, masked_text, select,
+    Arrival, Body, Dialect, Incoming, Method, Request, RootRequest, Ruleset, decode, masked_text,
+    select,
 };
 use url::{Url, form_urlencoded};
 
 use crate::failure::Failure;
 
-/// A postback as it was pasted.
+/// The body of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// `application/x-www-form-urlencoded`
+    Form(Vec<u8>),
+    /// `application/json`
+    Json(Vec<u8>),
+}
+
+/// A postback or a root as it was pasted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
     /// The tenant, where the path names it.
     pub(crate) tenant: Option<String>,
-    /// How it would come in.
+    /// How it would come in; by the method `api` it is a root.
     method: Method,
     /// The dialect of the path, where it names one.
     dialect: Option<Box<str>>,
     /// The query, without the question mark.
     pub(crate) query: String,
+    /// The body.
+    content: Option<Content>,
 }
 
 impl Address {
-    /// Reads a URL or a query. Of a URL with a path that is none of ours the query counts.
+    /// Reads a URL or a query, and takes the body that comes with it. Of a URL with a path that is
+    /// none of ours the query counts.
     ///
     /// # Errors
-    /// Where there is no query in it.
-    pub(crate) fn read(text: &str) -> Result<Self, Failure> {
+    /// Where it is no URL, or the body is not what the path takes.
+    pub(crate) fn read(text: &str, content: Option<Content>) -> Result<Self, Failure> {
+        let address = Self { content, ..Self::without_content(text)? };
+        match (address.method, &address.content) {
+            (Method::Api, Some(Content::Json(_))) => Ok(address),
+            (Method::Api, _) => Err(Failure::usage("a root is handed in as JSON")
+                .hint("name its file, as in `counterfoil send --json @root.json URL`")),
+            (Method::Pixel, Some(_)) => {
+                Err(Failure::usage("a pixel has no body").hint("put everything into its query"))
+            }
+            _ => Ok(address),
+        }
+    }
+
+    fn without_content(text: &str) -> Result<Self, Failure> {
         let text = text.trim();
         if !text.contains("://") {
             let query = text.trim_start_matches('?').to_owned();
@@ -49,23 +75,24 @@ impl Address {
                 method: Method::Pixel,
                 ..Self::of_query(query)
             },
+            ["api", tenant, "conversions"] => Self {
+                tenant: Some((*tenant).to_owned()),
+                method: Method::Api,
+                ..Self::of_query(query)
+            },
             _ => Self::of_query(query),
         })
     }
 
     fn of_query(query: String) -> Self {
-        Self { tenant: None, method: Method::S2s, dialect: None, query }
+        Self { tenant: None, method: Method::S2s, dialect: None, query, content: None }
     }
 
-    /// The postback as one that arrives.
+    /// The request as one that arrives.
     pub(crate) fn arrival(&self, ruleset: &Ruleset) -> Arrival {
-        let (request, query) = counterfoil_core::read(ruleset, &self.incoming());
-        Arrival {
-            request,
-            method: self.method,
-            dialect: self.dialect.clone(),
-            query,
-            remote_addr: None,
+        match (self.method, &self.content) {
+            (Method::Api, Some(Content::Json(json))) => Arrival::root(ruleset, json),
+            _ => Arrival::read(ruleset, &self.incoming()),
         }
     }
 
@@ -74,7 +101,10 @@ impl Address {
             method: self.method,
             dialect: self.dialect.as_deref(),
             query: &self.query,
-            body: None,
+            body: self.content.as_ref().map(|content| match content {
+                Content::Form(bytes) => Body::Form(bytes),
+                Content::Json(bytes) => Body::Json(bytes),
+            }),
         }
     }
 
@@ -183,15 +213,36 @@ mod tests {
                 method,
                 dialect: dialect.map(Into::into),
                 query: query.to_owned(),
+                content: None,
             };
-            assert_eq!(Address::read(text), Ok(expected), "{text}");
+            assert_eq!(Address::read(text, None), Ok(expected), "{text}");
         }
-        assert!(Address::read("http://[").is_err());
+        assert!(Address::read("http://[", None).is_err());
+    }
+
+    #[test]
+    fn a_body_is_taken_where_the_path_has_one() {
+        let root = "http://127.0.0.1:8080/api/acme/conversions";
+        let pixel = "http://127.0.0.1:8080/api/acme/pixel.gif?a=1";
+        let (form, json) = (Content::Form(b"a=1".to_vec()), Content::Json(b"{}".to_vec()));
+        let table = [
+            ("type=sale", Some(&form), true),
+            ("type=sale", Some(&json), true),
+            (root, Some(&json), true),
+            (root, Some(&form), false),
+            (root, None, false),
+            (pixel, None, true),
+            (pixel, Some(&json), false),
+        ];
+        for (text, content, is_taken) in table {
+            let read = Address::read(text, content.cloned());
+            assert_eq!(read.is_ok(), is_taken, "{text} {content:?}");
+        }
     }
 
     #[test]
     fn a_parameter_is_set_under_its_first_name_and_the_rest_stays_as_it_is() {
-        let mut address = Address::read("pcid=&eid=a%20b&x=%zz&type=sale").unwrap();
+        let mut address = Address::read("pcid=&eid=a%20b&x=%zz&type=sale", None).unwrap();
         address.set(&["pcid", "eid"], "1&2");
         assert_eq!(address.query, "x=%zz&type=sale&pcid=1%262");
     }

@@ -1,4 +1,5 @@
-//! The timer that submits due auto-sets (R35), through the same path as every request.
+//! Due auto-sets are submitted through the same path as every request (R35): by a timer where a
+//! server runs, else by `catch-up`.
 
 use std::{
     io,
@@ -7,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use counterfoil_core::{Arrival, Method, Request};
+use counterfoil_core::{Arrival, Method, Request, Timestamp};
 use counterfoil_sqlite::{Decided, Due, Rules, Store, Submission, SubmitError, Waiting};
 
 use crate::{clock, store::EmbeddedStore};
@@ -37,7 +38,7 @@ impl AutoSetTimer {
             let mut pause = PAUSE_MAX;
             while stopped.recv_timeout(pause) == Err(mpsc::RecvTimeoutError::Timeout) {
                 let is_stopped = || stopped.try_recv() == Err(mpsc::TryRecvError::Disconnected);
-                pause = match submit_due(store.store(), is_stopped) {
+                pause = match submit_due(store.store(), clock::now(), is_stopped, drop) {
                     Ok(()) => until_next(store.store()),
                     Err(Waits) => PAUSE_MAX,
                 };
@@ -58,12 +59,19 @@ impl Drop for AutoSetTimer {
 
 /// Something stays due and is tried again after a pause; the log has why.
 #[derive(Debug)]
-struct Waits;
+pub(crate) struct Waits;
 
-/// Submits what is due now, of each tenant that is served. What fails stays due, and holds up
-/// nothing that comes after it.
-fn submit_due(store: &Store, is_stopped: impl Fn() -> bool) -> Result<(), Waits> {
-    let now = clock::now();
+/// Submits what is due by then, of each tenant that is served, in the order of its times, and hands
+/// on what was decided. What fails stays due, and holds up nothing that comes after it.
+///
+/// # Errors
+/// Where something stays due that could not be submitted.
+pub(crate) fn submit_due(
+    store: &Store,
+    now: Timestamp,
+    is_stopped: impl Fn() -> bool,
+    mut decided: impl FnMut(Decided),
+) -> Result<(), Waits> {
     let mut waits = false;
     for rules in store.all_rules() {
         let mut after = None;
@@ -74,7 +82,7 @@ fn submit_due(store: &Store, is_stopped: impl Fn() -> bool) -> Result<(), Waits>
                 tracing::warn!(%error, "cannot read which auto-sets are due");
                 Waits
             })?;
-            waits |= submit_all(store, &rules, &due).is_err();
+            waits |= submit_all(store, &rules, &due, now, &mut decided).is_err();
             if due.len() < BATCH_LEN {
                 break;
             }
@@ -85,22 +93,36 @@ fn submit_due(store: &Store, is_stopped: impl Fn() -> bool) -> Result<(), Waits>
 }
 
 /// Submits some auto-sets of a tenant, so that they can share a commit, and waits for all.
-fn submit_all(store: &Store, rules: &Rules, due: &[Due]) -> Result<(), Waits> {
+fn submit_all(
+    store: &Store,
+    rules: &Rules,
+    due: &[Due],
+    now: Timestamp,
+    decided: &mut impl FnMut(Decided),
+) -> Result<(), Waits> {
     let (reply, replies) = mpsc::channel();
-    let waiting = |one| waiting(rules, one, reply.clone());
+    let waiting = |one| waiting(rules, one, now, reply.clone());
     store.submit(due.iter().map(waiting).collect());
     drop(reply);
     let mut all = Ok(());
     for result in replies {
-        if let Err(error) = result {
-            tracing::warn!(%error, "an auto-set waits");
-            all = Err(Waits);
+        match result {
+            Ok(one) => decided(one),
+            Err(error) => {
+                tracing::warn!(%error, "an auto-set waits");
+                all = Err(Waits);
+            }
         }
     }
     all
 }
 
-fn waiting(rules: &Rules, due: &Due, reply: mpsc::Sender<Result<Decided, SubmitError>>) -> Waiting {
+fn waiting(
+    rules: &Rules,
+    due: &Due,
+    now: Timestamp,
+    reply: mpsc::Sender<Result<Decided, SubmitError>>,
+) -> Waiting {
     let arrival = Arrival {
         request: Request::AutoSet(due.transaction_id),
         method: Method::AutoSet,
@@ -108,8 +130,7 @@ fn waiting(rules: &Rules, due: &Due, reply: mpsc::Sender<Result<Decided, SubmitE
         query: counterfoil_core::auto_set_text(due.transaction_id),
         remote_addr: None,
     };
-    let submission =
-        Submission { ruleset: rules.ruleset().clone(), arrival, received_at: clock::now() };
+    let submission = Submission { ruleset: rules.ruleset().clone(), arrival, received_at: now };
     // The receiver outlives every sender, so it is there.
     let answered = move |result| drop(reply.send(result));
     Waiting { submission, row: None, reply: Box::new(answered) }
@@ -181,7 +202,7 @@ auto_set = { result = "approved", after = "1ms" }
             let submission = Submission {
                 ruleset: rules.ruleset().clone(),
                 arrival,
-                received_at: counterfoil_core::Timestamp::from_ms(1_767_225_600_000),
+                received_at: Timestamp::from_ms(1_767_225_600_000),
             };
             store.submit_wait(submission).unwrap().decision.conversion.unwrap().id
         };
@@ -207,9 +228,9 @@ auto_set = { result = "approved", after = "1ms" }
         let store = Store::open(&path, Options::default()).unwrap();
         make_due(&store, &install(&store, "served"), 300);
         assert_eq!((due(&store, "idle"), due(&store, "served")), (300, 300));
-        submit_due(&store, || true).unwrap();
+        submit_due(&store, clock::now(), || true, drop).unwrap();
         assert_eq!(due(&store, "served"), 300, "it was to stop");
-        submit_due(&store, || false).unwrap();
+        submit_due(&store, clock::now(), || false, drop).unwrap();
         assert_eq!((due(&store, "idle"), due(&store, "served")), (300, 0));
         assert_eq!(until_next(&store), PAUSE_MAX, "nothing is known to come");
     }
@@ -221,7 +242,7 @@ auto_set = { result = "approved", after = "1ms" }
         let store = Store::open(&folder.path().join("test.db"), options).unwrap();
         make_due(&store, &install(&store, "served"), 300);
         // So many do not fit in the queue at once; what is left over comes in later rounds.
-        while submit_due(&store, || false).is_err() {}
+        while submit_due(&store, clock::now(), || false, drop).is_err() {}
         assert_eq!(due(&store, "served"), 0);
     }
 }

@@ -2,6 +2,7 @@
 
 mod audit;
 mod backup;
+mod catch_up;
 mod check;
 mod click;
 mod completions;
@@ -47,6 +48,7 @@ pub(crate) enum Command {
     Transactions(transactions::Arguments),
     Requests(requests::Arguments),
     Deliveries(deliveries::Arguments),
+    CatchUp(catch_up::Arguments),
     Listen(listen::Arguments),
     Dialects(dialects::Arguments),
     PostbackUrl(postback_url::Arguments),
@@ -80,6 +82,7 @@ impl Command {
             Self::Transactions(arguments) => transactions::run(&arguments),
             Self::Requests(arguments) => requests::run(&arguments),
             Self::Deliveries(arguments) => deliveries::run(&arguments),
+            Self::CatchUp(arguments) => catch_up::run(&arguments),
             Self::Listen(arguments) => listen::run(&arguments),
             Self::Dialects(arguments) => dialects::run(&arguments),
             Self::PostbackUrl(arguments) => postback_url::run(&arguments),

@@ -25,6 +25,7 @@ mod receiver;
 mod retention;
 mod rules_files;
 mod secrets;
+mod sending;
 mod signals;
 mod store;
 mod timeline;

@@ -44,11 +44,11 @@ impl EmbeddedStore {
 
 impl http::Store for EmbeddedStore {
     fn rules(&self, tenant: &str) -> Option<http::RunningRules> {
-        let rules = self.store.rules(tenant)?;
-        Some(http::RunningRules {
-            version: i64::from(rules.version()),
-            ruleset: rules.ruleset().clone(),
-        })
+        self.store.rules(tenant).map(|rules| running(&rules))
+    }
+
+    fn all_rules(&self) -> Vec<http::RunningRules> {
+        self.store.all_rules().iter().map(running).collect()
     }
 
     fn submit(&self, batch: Vec<(http::Submission, http::Reply)>) {
@@ -278,6 +278,10 @@ fn distribution(of: &sqlite::Distribution, per_unit: f64) -> http::Distribution 
         buckets: of.buckets.iter().map(|(upper, count)| (bound(*upper), *count)).collect(),
         sum: of.sum as f64 / per_unit,
     }
+}
+
+fn running(rules: &sqlite::Rules) -> http::RunningRules {
+    http::RunningRules { version: i64::from(rules.version()), ruleset: rules.ruleset().clone() }
 }
 
 /// The page of a tenant that is not served.

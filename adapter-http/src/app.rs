@@ -1,14 +1,10 @@
 //! From a request to its answer: find the operation, let through who may ask, run it within the
 //! whole request's deadline, count and log.
 
-use std::{
-    net::IpAddr,
-    sync::Arc,
-    time::{Instant, SystemTime},
-};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
-use counterfoil_core::{AffiliateId, Arrival, Timestamp};
-use hyper::{Request, body::Incoming, http::request::Parts};
+use counterfoil_core::{AffiliateId, Arrival, Method, Receipt, Request, Timestamp, refuse};
+use hyper::{body::Incoming, http::request::Parts};
 use ipnet::IpNet;
 use matchit::Params;
 use serde::de::DeserializeOwned;
@@ -18,10 +14,11 @@ use crate::{
     answer::Answer,
     auth::{Asker, Guard},
     body::{self, Form},
+    clock::Clock,
     config::{Config, Limits},
     handover::Handover,
     metrics::Metrics,
-    problem::Problem,
+    problem::{Problem, fresh_id},
     proxies::{Peer, sender},
     routes::{
         deliveries, edit, erase, explain, link, lists, postback, process, root, rules,
@@ -29,6 +26,7 @@ use crate::{
     },
     store::{Decided, RunningRules, Store, Submission, SubmitError},
     table::{Access, Endpoint, Listener, Operation, Table},
+    unlogged::RowBudget,
 };
 
 /// What all connections share.
@@ -37,6 +35,8 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     pub(crate) guard: Guard,
     pub(crate) metrics: Metrics,
+    row_budget: RowBudget,
+    clock: Clock,
     trusted_proxies: Vec<IpNet>,
     handover: Handover,
     public: Table,
@@ -63,6 +63,8 @@ impl App {
             store,
             limits: config.limits,
             guard: Guard::new(&config),
+            row_budget: RowBudget::new(config.limits.refusal_rows),
+            clock: config.clock,
             trusted_proxies: config.trusted_proxies,
             metrics: Metrics::new(config.dispatch),
             public: Table::of(Listener::Public),
@@ -75,7 +77,7 @@ impl App {
         &self,
         listener: Listener,
         peer: Peer,
-        request: Request<Incoming>,
+        request: hyper::Request<Incoming>,
     ) -> Answer {
         let began = Instant::now();
         let (head, body) = request.into_parts();
@@ -131,8 +133,12 @@ impl App {
         if matches!(operation.access, Access::Open | Access::Tenant) {
             return Ok(None);
         }
-        let ruleset = || Some(self.store.rules(params.get("tenant")?)?.ruleset);
-        let asker = self.guard.asker(peer, &head.headers, ruleset()).await?;
+        let rules = match params.get("tenant") {
+            Some(tenant) => self.store.rules(tenant).into_iter().collect(),
+            None => self.store.all_rules(),
+        };
+        let rulesets = rules.into_iter().map(|rules| rules.ruleset).collect();
+        let asker = self.guard.asker(peer, &head.headers, rulesets).await?;
         match asker {
             Asker::Affiliate(_) if operation.access == Access::Admin => {
                 Err(Problem::not_for_affiliates())
@@ -182,6 +188,11 @@ impl Call<'_> {
             Some(Asker::Affiliate(id)) => Some(id),
             Some(Asker::Admin) | None => None,
         }
+    }
+
+    /// The moment of an arrival.
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.app.clock)()
     }
 
     /// A parameter of the path; every path that asks has it.
@@ -240,7 +251,7 @@ impl Call<'_> {
         rules: RunningRules,
         arrival: Arrival,
     ) -> Result<Decided, Problem> {
-        self.submit_at(rules, arrival, now()).await
+        self.submit_at(rules, arrival, self.now()).await
     }
 
     /// The same for an arrival whose moment has played a part already.
@@ -250,6 +261,9 @@ impl Call<'_> {
         arrival: Arrival,
         received_at: Timestamp,
     ) -> Result<Decided, Problem> {
+        if let Some(decided) = self.unlogged(&arrival, received_at) {
+            return Ok(decided);
+        }
         let began = Instant::now();
         let method = arrival.method;
         let submission = Submission { rules, arrival, received_at };
@@ -270,6 +284,22 @@ impl Call<'_> {
         Ok(decided)
     }
 
+    /// The answer to a stranger's refusal that is beyond what the log keeps. Whoever hands in roots
+    /// or edits has shown a token, and every row of theirs is kept.
+    fn unlogged(&self, arrival: &Arrival, received_at: Timestamp) -> Option<Decided> {
+        let Request::Unreadable(refusal) = &arrival.request else {
+            return None;
+        };
+        let is_strangers = matches!(arrival.method, Method::S2s | Method::Pixel | Method::Link);
+        if !is_strangers || self.app.row_budget.take(self.peer) {
+            return None;
+        }
+        self.app.metrics.unlogged(refusal.reason);
+        let request_id = fresh_id();
+        let receipt = Receipt { id: request_id, at: received_at };
+        Some(Decided { request_id, decision: refuse((**refusal).clone(), receipt) })
+    }
+
     /// Asks the store for something that may block, on a thread of its own.
     ///
     /// # Errors
@@ -288,11 +318,4 @@ impl Call<'_> {
             }
         }
     }
-}
-
-/// The moment of an arrival.
-pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let ms = since.map_or(0, |since| since.as_millis());
-    Timestamp::from_ms(i64::try_from(ms).unwrap_or(i64::MAX))
 }

@@ -4,7 +4,8 @@
 //! failures are counted here too.
 //!
 //! Each listener knows its own tokens. The public one: the administrators' and, for roots, the
-//! tenant's. The admin one: the administrators' and, under a tenant, those of its affiliates (R39).
+//! tenant's. The admin one: the administrators' and those of affiliates (R39), under a tenant of
+//! its own alone.
 //! A token that is not known is 401, always the same; one that is known and may not do this is 403.
 
 use std::{
@@ -27,10 +28,6 @@ use crate::{
 
 /// Addresses whose failures are remembered within one second; beyond it all others share a count.
 const ADDRESSES_MAX: usize = 16 * 1024;
-
-/// Failures of all addresses within one second that the log keeps; beyond it they are only
-/// answered.
-const KEPT_PER_SECOND_MAX: u32 = 100;
 
 /// Who asks the admin listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,8 +54,8 @@ impl Guard {
         }
     }
 
-    /// Who asks the admin listener: an administrator, or, where a tenant is asked, one of its
-    /// affiliates. Their secrets are looked up on a thread of its own: they may be many.
+    /// Who asks the admin listener: an administrator, or an affiliate of one of these rulesets.
+    /// Their secrets are looked up on a thread of its own: they may be many.
     ///
     /// # Errors
     /// 401, and 429 after too many failures.
@@ -66,17 +63,15 @@ impl Guard {
         &self,
         peer: IpAddr,
         headers: &HeaderMap,
-        ruleset: Option<Arc<Ruleset>>,
+        rulesets: Vec<Arc<Ruleset>>,
     ) -> Result<Asker, Problem> {
         let given = self.given(peer, headers)?;
         if self.admin_token.matches(given).into() {
             return Ok(Asker::Admin);
         }
-        let Some(ruleset) = ruleset else {
-            return Err(self.failed(peer));
-        };
         let (given, secrets) = (given.to_owned(), self.secrets.clone());
-        let found = spawn_blocking(move || affiliate(&ruleset, &secrets, &given)).await;
+        let find = move || rulesets.iter().find_map(|rules| affiliate(rules, &secrets, &given));
+        let found = spawn_blocking(find).await;
         found.ok().flatten().map(Asker::Affiliate).ok_or_else(|| self.failed(peer))
     }
 
@@ -116,9 +111,9 @@ impl Guard {
         }
     }
 
-    /// Counts a failure; says whether it is one of those that the log keeps.
-    pub(crate) fn count_failure(&self, peer: IpAddr) -> bool {
-        self.failures.count(peer) <= KEPT_PER_SECOND_MAX
+    /// Counts a failure.
+    pub(crate) fn count_failure(&self, peer: IpAddr) {
+        self.failures.count(peer);
     }
 
     /// The token that was given, unless too many of this address were wrong.
@@ -170,7 +165,6 @@ struct Window {
     second: u64,
     by_address: HashMap<IpAddr, u32>,
     others: u32,
-    all: u32,
 }
 
 impl Failures {
@@ -182,9 +176,11 @@ impl Failures {
         self.within(self.second(), |window| *window.of(peer) >= self.per_second_max)
     }
 
-    /// Counts one more, and says how many there were of all addresses.
-    fn count(&self, peer: IpAddr) -> u32 {
-        self.within(self.second(), |window| window.count(peer))
+    fn count(&self, peer: IpAddr) {
+        self.within(self.second(), |window| {
+            let count = window.of(peer);
+            *count = count.saturating_add(1);
+        });
     }
 
     fn second(&self) -> u64 {
@@ -201,13 +197,6 @@ impl Failures {
 }
 
 impl Window {
-    fn count(&mut self, peer: IpAddr) -> u32 {
-        let count = self.of(peer);
-        *count = count.saturating_add(1);
-        self.all = self.all.saturating_add(1);
-        self.all
-    }
-
     fn of(&mut self, peer: IpAddr) -> &mut u32 {
         let holder = holder(peer);
         let full = self.by_address.len() >= ADDRESSES_MAX;
@@ -235,14 +224,6 @@ mod tests {
         assert!(too_many(7, one));
         assert!(!too_many(7, other));
         assert!(!too_many(8, one));
-    }
-
-    #[test]
-    fn the_log_keeps_a_bounded_number_of_failures_of_all_addresses() {
-        let failures = Failures::new(20);
-        let count = |n: u32| failures.within(7, |window| window.count(IpAddr::V4(n.into())));
-        let kept = (0..1000).filter(|n| count(*n) <= KEPT_PER_SECOND_MAX).count();
-        assert_eq!(kept, 100);
     }
 
     #[test]

@@ -6,7 +6,11 @@ use counterfoil_core::SecretName;
 use ipnet::IpNet;
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::{dispatch::DispatchMetrics, tls::Tls};
+use crate::{
+    clock::{self, Clock},
+    dispatch::DispatchMetrics,
+    tls::Tls,
+};
 
 /// The value of a secret. It is never shown: not by `Debug`, not in an answer, not in a log.
 #[derive(Clone)]
@@ -56,6 +60,8 @@ pub struct Config {
     pub admin_token: Secret,
     /// Where the values of the secrets come from that the rules name.
     pub secrets: SecretLookup,
+    /// Where the moment of each arrival comes from.
+    pub clock: Clock,
     /// What a dispatcher counts, shown among the metrics; none: nothing is sent from here.
     pub dispatch: Option<DispatchMetrics>,
     /// Threads that serve. One is the fastest on few cores: a second one costs a tenth of the
@@ -75,6 +81,7 @@ impl Config {
             trusted_proxies: Vec::new(),
             admin_token,
             secrets: Arc::new(|_| None),
+            clock: clock::system(),
             dispatch: None,
             workers: 1,
             limits: Limits::default(),
@@ -129,6 +136,22 @@ pub struct Limits {
     pub connections_per_address_max: usize,
     /// Failed authentications of one address in a second; beyond it 429.
     pub failures_per_second_max: u32,
+    /// Refusals of strangers that the log keeps; beyond it they are answered and counted.
+    pub refusal_rows: RefusalRows,
+}
+
+/// How many rows the log keeps of requests that are refused before anything stored is looked at:
+/// unproved, malformed, of an unknown definition, with a macro that nobody filled in, and the like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefusalRows {
+    /// Of one address (of IPv6: of one /64) at once.
+    pub per_address_at_once: u32,
+    /// Of one address in every second.
+    pub per_address_per_second: u32,
+    /// Of all addresses at once.
+    pub at_once: u32,
+    /// Of all addresses in every second.
+    pub per_second: u32,
 }
 
 impl Default for Limits {
@@ -148,6 +171,12 @@ impl Default for Limits {
             connections_max: 4096,
             connections_per_address_max: 512,
             failures_per_second_max: 20,
+            refusal_rows: RefusalRows {
+                per_address_at_once: 300,
+                per_address_per_second: 5,
+                at_once: 3_000,
+                per_second: 20,
+            },
         }
     }
 }
@@ -167,6 +196,9 @@ mod tests {
         assert_eq!(limits.connections_max, 4096);
         assert_eq!(limits.connections_per_address_max, 512);
         assert_eq!(limits.failures_per_second_max, 20);
+        let rows = limits.refusal_rows;
+        assert_eq!((rows.per_address_at_once, rows.per_address_per_second), (300, 5));
+        assert_eq!((rows.at_once, rows.per_second), (3_000, 20));
     }
 
     #[test]

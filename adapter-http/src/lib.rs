@@ -72,6 +72,8 @@
 //! | name | what |
 //! | --- | --- |
 //! | `counterfoil_requests_total` | decided requests by `method`, `outcome`, `reason` |
+//! | `counterfoil_requests_unlogged_total` | refusals beyond what the log keeps, by `reason` |
+//! | `counterfoil_sender_skew_seconds` | histogram: how far the `clock` of a signer is off |
 //! | `counterfoil_answers_total` | answers by `status` |
 //! | `counterfoil_decision_seconds` | histogram: from arrival to the commit of its decision |
 //! | `counterfoil_connections` | open connections by `listener` |
@@ -99,6 +101,7 @@ mod answer;
 mod app;
 mod auth;
 mod body;
+mod clock;
 mod config;
 mod dispatch;
 mod handover;
@@ -115,11 +118,13 @@ mod stall;
 mod store;
 mod table;
 mod tls;
+mod unlogged;
 
-pub use config::{Config, Limits, Secret, SecretLookup};
+pub use clock::Clock;
+pub use config::{Config, Limits, RefusalRows, Secret, SecretLookup};
 pub use dispatch::{
-    Clock, DispatchConfig, DispatchError, DispatchMetrics, Dispatcher, Dispatching, Draws,
-    Resolver, Resolving, forbidden,
+    DispatchConfig, DispatchError, DispatchMetrics, Dispatcher, Dispatching, Draws, Resolver,
+    Resolving, forbidden,
 };
 pub use ipnet::IpNet;
 pub use outbox::{ClaimReply, Outbox, ReportReply};

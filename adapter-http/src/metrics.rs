@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use counterfoil_core::{Decision, Method, Timestamp};
+use counterfoil_core::{Decision, Method, Reason, Timestamp};
 use hyper::StatusCode;
 use prometheus_client::{
     encoding::{EncodeMetric, MetricEncoder, NoLabelSet, text::encode},
@@ -29,10 +29,15 @@ type Labels<const N: usize> = [(&'static str, &'static str); N];
 const SECONDS: [f64; 12] =
     [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0];
 
+/// Upper bounds of the histogram of signatures, in seconds, around the tolerance of the rules.
+const SKEW_SECONDS: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0];
+
 /// All metrics of a server.
 pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<Labels<3>, Counter>,
+    unlogged: Family<Labels<1>, Counter>,
+    skew: Family<Labels<2>, Histogram, fn() -> Histogram>,
     answers: Family<[(&'static str, u64); 1], Counter>,
     decisions: Histogram,
     connections: Family<Labels<1>, Gauge>,
@@ -63,6 +68,8 @@ impl Metrics {
         let mut metrics = Self {
             registry: Registry::with_prefix("counterfoil"),
             requests: Family::default(),
+            unlogged: Family::default(),
+            skew: Family::new_with_constructor(|| Histogram::new(SKEW_SECONDS)),
             answers: Family::default(),
             decisions: Histogram::new(SECONDS),
             connections: Family::default(),
@@ -85,6 +92,10 @@ impl Metrics {
         let registry = &mut self.registry;
         let all = "Decided requests by method, outcome and reason";
         registry.register("requests", all, self.requests.clone());
+        let unlogged = "Refusals beyond what the log keeps, by reason";
+        registry.register("requests_unlogged", unlogged, self.unlogged.clone());
+        let skew = "How far a signature was made before its arrival, or after it";
+        registry.register_with_unit("sender_skew", skew, Unit::Seconds, self.skew.clone());
         registry.register("answers", "Answers by status", self.answers.clone());
         let seconds = "From arrival to the commit of its decision";
         registry.register_with_unit("decision", seconds, Unit::Seconds, self.decisions.clone());
@@ -118,6 +129,23 @@ impl Metrics {
         ];
         self.requests.get_or_create(&labels).inc();
         self.decisions.observe(took.as_secs_f64());
+    }
+
+    /// A refusal that leaves no row.
+    pub(crate) fn unlogged(&self, reason: Reason) {
+        self.unlogged.get_or_create(&[("reason", reason.code())]).inc();
+    }
+
+    /// A signature, made at a moment and arrived at another.
+    pub(crate) fn skew(&self, signed_at: Timestamp, now: Timestamp, is_accepted: bool) {
+        let accepted = if is_accepted { "true" } else { "false" };
+        let (clock, skew) = match signed_at > now {
+            true => ("ahead", signed_at.since(now)),
+            false => ("behind", now.since(signed_at)),
+        };
+        let labels = [("accepted", accepted), ("clock", clock)];
+        let skew = Duration::from_millis(skew.as_ms());
+        self.skew.get_or_create(&labels).observe(skew.as_secs_f64());
     }
 
     pub(crate) fn answered(&self, status: StatusCode) {

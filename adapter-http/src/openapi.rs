@@ -120,13 +120,12 @@ fn responses(operation: &Operation) -> Value {
         // Senders prove what the definition asks for.
         Access::Open if operation.query == Query::Postback => &["401", "403", "429"],
         Access::Open => &[],
-        Access::Tenant | Access::Affiliate | Access::Admin => &["401", "429"],
+        Access::Tenant | Access::Affiliate => &["401", "429"],
+        // An affiliate's token is known, and may not.
+        Access::Admin => &["401", "403", "429"],
     };
-    // Only under a tenant an affiliate's token is known at all.
-    let not_for_affiliates = operation.access == Access::Admin && operation.is_of_a_tenant();
-    let with_affiliates: &[&str] = if not_for_affiliates { &["403"] } else { &[] };
     let any = ["414", "503"].iter();
-    for status in with_body.iter().chain(with_access).chain(with_affiliates).chain(any) {
+    for status in with_body.iter().chain(with_access).chain(any) {
         let problem = json!({ "$ref": "#/components/responses/Problem" });
         responses.entry(*status).or_insert(problem);
     }

@@ -235,7 +235,7 @@ impl Problem {
 
     pub(crate) fn into_answer(self) -> Answer {
         let about = *self.about;
-        let id = about.request_id.unwrap_or_else(fresh_id);
+        let id = about.request_id.unwrap_or_else(|| fresh_id().to_string());
         let status = self.status.as_u16();
         tracing::debug!(request_id = id, status, code = self.code, "told a problem");
         let body = json_bytes(&Body {
@@ -322,8 +322,8 @@ impl IssueText {
 }
 
 /// An id for an answer that has no log row: it can be found in the log lines.
-fn fresh_id() -> String {
+pub(crate) fn fresh_id() -> RequestId {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let moment = uuid::Timestamp::from_unix(NoContext, now.as_secs(), now.subsec_nanos());
-    Uuid::new_v7(moment).to_string()
+    RequestId::from_bytes(Uuid::new_v7(moment).into_bytes())
 }

@@ -11,11 +11,10 @@ use crate::{app::Call, auth::bearer, problem::Problem, store::Decided};
 /// fill the disk.
 const KEPT_LEN_MAX: usize = 1024;
 
-/// Lets those pass who prove what the definition asks for. A refusal is for the log, and a problem
-/// is told where the log keeps nothing.
+/// Lets those pass who prove what the definition asks for. A refusal is for the log alone.
 ///
 /// # Errors
-/// 429 after too many failures of the address, and 401 or 403 once the log has its share of them.
+/// 429 after too many failures of the address.
 pub(crate) fn check(
     call: &Call<'_>,
     definition: &PostbackDefinition,
@@ -42,13 +41,15 @@ pub(crate) fn check(
         now,
     };
     let guard = &call.app.guard;
-    let Err(failure) = asked.verify(&proof, |name| guard.secret(name)) else {
+    let verified = asked.verify(&proof, |name| guard.secret(name));
+    if let Some(signed_at) = asked.signed_at(&proof) {
+        call.app.metrics.skew(signed_at, now, verified.is_ok());
+    }
+    let Err(failure) = verified else {
         return Ok(None);
     };
-    if guard.count_failure(call.peer) {
-        return Ok(Some(failure.refusal()));
-    }
-    Err(refused(definition))
+    guard.count_failure(call.peer);
+    Ok(Some(failure.refusal()))
 }
 
 /// What is told of every failure: the same for all of one definition, whatever failed.

@@ -175,6 +175,9 @@ pub trait Store: Send + Sync + 'static {
     /// must be cheap and must not block.
     fn rules(&self, tenant: &str) -> Option<RunningRules>;
 
+    /// The running rules of all tenants. Must be cheap and must not block.
+    fn all_rules(&self) -> Vec<RunningRules>;
+
     /// Decides and stores arrivals in their order, and calls each reply once the commit is on
     /// stable storage. Never blocks: where too many wait, a reply is called at once with
     /// [`SubmitError::Busy`].

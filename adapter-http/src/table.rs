@@ -144,13 +144,6 @@ pub(crate) struct Operation {
     pub(crate) answers: &'static [(StatusCode, Content)],
 }
 
-impl Operation {
-    /// Whether its path names a tenant.
-    pub(crate) fn is_of_a_tenant(&self) -> bool {
-        self.path.contains("{tenant}")
-    }
-}
-
 const OK: StatusCode = StatusCode::OK;
 const NOT_FOUND: (StatusCode, Content) = (StatusCode::NOT_FOUND, Content::Problem);
 const BAD_REQUEST: (StatusCode, Content) = (StatusCode::BAD_REQUEST, Content::Problem);

@@ -194,8 +194,10 @@ fn render(
             Ok(false)
         }
         Due::Hold | Due::Drop(_) => {
-            messages::end_dead(desk.db, &id, DeadReason::ConditionsNotMet)?;
+            let reason = DeadReason::ConditionsNotMet;
+            messages::end_dead(desk.db, &id, reason)?;
             settle(desk, &id)?;
+            messages::tell_dead(&rules.ruleset, &id, &row.message.of, reason);
             Ok(false)
         }
         Due::Unknown => Err(bad("a message that its rules do not know", id)),

@@ -3,7 +3,7 @@
 use std::{cell::Cell, str::FromStr};
 
 use counterfoil_core::{
-    ConversionId, MessageId, MessageState, TenantName, Timestamp,
+    ConversionId, MessageId, MessageOf, MessageState, TenantName, Timestamp,
     view::{AttemptView, DeliveryView, Filter, Page},
 };
 use rusqlite::{Connection, params};
@@ -160,14 +160,15 @@ fn bound(filter: &Filter) -> &'static str {
 
 fn fits(list: &List<'_>, row: &MessageRow, filter: &Filter) -> bool {
     let owner = row.owner.as_deref().unwrap_or("admin");
-    let tracking_api = match &row.message.of {
-        counterfoil_core::MessageOf::TrackingApi(id) => Some(id.as_str()),
-        counterfoil_core::MessageOf::Step { .. } => None,
+    let (tracking_api, postback) = match &row.message.of {
+        MessageOf::TrackingApi(id) => (Some(id.as_str()), None),
+        MessageOf::Step { postback, .. } => (None, Some(postback.as_str())),
     };
     row.tenant == list.tenant
         && filter.state.is_none_or(|state| state == row.message.state)
         && filter.owner.as_deref().is_none_or(|wanted| wanted == owner)
         && filter.tracking_api.as_deref().is_none_or(|wanted| Some(wanted) == tracking_api)
+        && filter.postback.as_deref().is_none_or(|wanted| Some(wanted) == postback)
 }
 
 fn has_no_other_column(filter: &Filter) -> bool {

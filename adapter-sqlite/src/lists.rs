@@ -239,6 +239,7 @@ pub(crate) fn has_no_message_column(filter: &Filter) -> bool {
     filter.owner.is_none()
         && filter.state.is_none()
         && filter.tracking_api.is_none()
+        && filter.postback.is_none()
         && filter.conversion.is_none()
 }
 

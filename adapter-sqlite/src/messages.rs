@@ -202,6 +202,13 @@ pub(crate) fn end_dead(db: &Connection, id: &MessageId, reason: DeadReason) -> R
     Ok(())
 }
 
+/// Somebody may have to look: a message that died without an attempt. Those that die by one are
+/// told of by whoever attempts them.
+pub(crate) fn tell_dead(ruleset: &Ruleset, id: &MessageId, of: &MessageOf, reason: DeadReason) {
+    let (tenant, reason) = (ruleset.tenant(), reason.code());
+    tracing::warn!(delivery = %id, %tenant, from = %of, reason, "a message died");
+}
+
 /// Makes a delayed message due that was held for its result (R43).
 pub(crate) fn wake(db: &Connection, id: &MessageId, at: Timestamp) -> Result<(), Fault> {
     let sql = "UPDATE messages SET standing = ?2, due_at = ?3 WHERE id = ?1 AND standing = ?4";

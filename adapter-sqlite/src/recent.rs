@@ -7,11 +7,11 @@
 //! ```text
 //! decide -- facts(query): kept, and nothing in it changed since? --> no look-up
 //!        -- keep(query, facts): found a first conversion -->  kept
-//!        -- changed(decision): marks the conversions, roots and pairs that it touches
+//!        -- changed(decision): marks the root and the pairs that it touches
 //! ```
 //!
-//! What changed is not searched for among what is kept: each conversion, root and pair has a mark
-//! in a table of fixed size, when it was last touched; kept facts are good while all their marks
+//! What changed is not searched for among what is kept: each root and pair has a mark in a table of
+//! fixed size, when it was last touched; kept facts are good while all their marks
 //! are older than they are. Marks that fall together only forget too early.
 
 use std::{
@@ -19,9 +19,7 @@ use std::{
     sync::Arc,
 };
 
-use counterfoil_core::{
-    Conversion, Decision, DedupKey, Effect, FactQuery, Facts, Found, PairKey, Stored,
-};
+use counterfoil_core::{Decision, Effect, FactQuery, Facts, Found, PairKey, Root, Stored};
 use hashlink::LruCache;
 
 /// Repeats whose facts are kept.
@@ -33,6 +31,8 @@ const PARAMS_LEN_MAX: usize = 1024;
 const TRANSACTIONS_MAX: usize = 4;
 /// A power of two.
 const MARKS: usize = 64 * 1024;
+/// Bytes of a [`PairKey`].
+const PAIR_LEN: usize = 12;
 
 /// Kept facts, and when what was last touched.
 #[derive(Debug)]
@@ -48,8 +48,8 @@ pub(crate) struct Recent {
 struct Kept {
     tenant: i64,
     facts: Arc<Facts>,
-    /// Of the pair, the root, the oldest root of the pair, the first conversion and its root.
-    marks: [usize; 5],
+    /// Of the pair, the root, and the root of the first conversion.
+    marks: [usize; 3],
     at: u64,
 }
 
@@ -88,14 +88,9 @@ impl Recent {
         if asks_for_more || !is_small(first) {
             return;
         }
-        let advertiser = query.pair.as_ref().and_then(|pair| pair.advertiser.as_ref());
-        let advertiser = advertiser.unwrap_or(&root.origin.advertiser);
-        let pair = query.pair.as_ref().map(|pair| PairKey::of(advertiser, &pair.external_id));
         let marks = [
-            self.mark(&pair.map(|pair| *pair.as_bytes())),
+            self.mark(&pair_of(&query, root).map(|pair| *pair.as_bytes())),
             self.mark(&root.id),
-            self.mark(&facts.pair_root.unwrap_or(root.id)),
-            self.mark(&first.conversion.id),
             self.mark(&first.root.id),
         ];
         self.now += 1;
@@ -103,46 +98,30 @@ impl Recent {
         self.kept.insert(query, kept);
     }
 
-    /// Marks what a decision touches.
+    /// Marks what a decision touches: all that it changes belongs to its conversion, whose root has
+    /// one mark for everything under it.
     pub(crate) fn changed(&mut self, decision: &Decision) {
         if decision.effects.is_empty() {
             return;
         }
+        let Some(conversion) = &decision.conversion else {
+            return self.clear();
+        };
         self.now += 1;
-        if let Some(conversion) = &decision.conversion {
-            self.touch_conversion(conversion);
-        }
+        self.touch(&conversion.root_id);
         for effect in &decision.effects {
-            match effect {
-                Effect::InsertConversion(stored) | Effect::UpdateConversion(stored) => {
-                    self.touch_stored(stored);
-                }
-                Effect::InsertTransaction(changed) | Effect::UpdateTransaction(changed) => {
-                    self.touch(&changed.conversion_id);
-                }
-                Effect::InsertMessage(message) => self.touch(&message.conversion_id),
-                // The first is about the root of the decision's conversion; facts that tell of
-                // delayed messages are not kept.
-                Effect::Count(_) | Effect::WakeMessage(_) => {}
+            if let Effect::InsertConversion(stored) | Effect::UpdateConversion(stored) = effect {
+                self.touch_pair(stored);
             }
         }
     }
 
-    fn touch_stored(&mut self, stored: &Stored) {
-        self.touch_conversion(&stored.conversion);
-        if let Some(pair) = &stored.pair {
-            self.touch(&Some(*pair.as_bytes()));
+    fn touch_pair(&mut self, stored: &Stored) {
+        // Keys of other kinds begin with no pair, and touch nobody's mark.
+        let of_key = stored.key.as_ref().and_then(|key| key.as_bytes().first_chunk());
+        for pair in [of_key, stored.pair.as_ref().map(PairKey::as_bytes)].into_iter().flatten() {
+            self.touch(&Some::<[u8; PAIR_LEN]>(*pair));
         }
-        // Of other kinds these bytes are no pair, and their mark is nobody's.
-        let pair = stored.key.as_ref().map(DedupKey::as_bytes).and_then(|key| key.first_chunk());
-        if let Some(pair) = pair {
-            self.touch(&Some::<[u8; 12]>(*pair));
-        }
-    }
-
-    fn touch_conversion(&mut self, conversion: &Conversion) {
-        self.touch(&conversion.id);
-        self.touch(&conversion.root_id);
     }
 
     fn touch(&mut self, what: &impl Hash) {
@@ -156,6 +135,13 @@ impl Recent {
         let hash = self.hashes.hash_one(what);
         usize::try_from(hash & (MARKS as u64 - 1)).unwrap_or_default()
     }
+}
+
+/// The pair that a query asks about.
+fn pair_of(query: &FactQuery, root: &Root) -> Option<PairKey> {
+    let pair = query.pair.as_ref()?;
+    let advertiser = pair.advertiser.as_ref().unwrap_or(&root.origin.advertiser);
+    Some(PairKey::of(advertiser, &pair.external_id))
 }
 
 /// Whether what was found is worth its memory. What was told of it late changes without a decision.

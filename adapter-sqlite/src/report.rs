@@ -203,17 +203,27 @@ fn go_on(desk: &mut Desk<'_>, row: &MessageRow, at: Timestamp) -> Result<(), Fau
 /// behind it are dead too (R46).
 fn go_on_after_dead(desk: &mut Desk<'_>, row: &MessageRow) -> Result<(), Fault> {
     release_next_number(desk, row)?;
-    if !matches!(row.message.of, MessageOf::Step { .. }) {
+    let MessageOf::Step { postback, .. } = &row.message.of else {
         return Ok(());
-    }
+    };
     let sql = "UPDATE messages SET standing = ?3, reason = ?4 \
-               WHERE id > ?1 AND id <= ?2 AND step IS NOT NULL AND standing = ?5";
+               WHERE id > ?1 AND id <= ?2 AND step IS NOT NULL AND standing = ?5 \
+               RETURNING id, step";
     let id = row.message.id;
     let (dead, held) = (Standing::Dead.stored(), Standing::Held.stored());
-    let because = DeadReason::PreviousStepFailed.stored();
+    let reason = DeadReason::PreviousStepFailed;
     let last = ids::last_sibling(&id);
-    let given = params![id.as_bytes(), last.as_bytes(), dead, because, held];
-    desk.db.prepare_cached(sql)?.execute(given)?;
+    let given = params![id.as_bytes(), last.as_bytes(), dead, reason.stored(), held];
+    let rules = desk.versions.get(desk.db, row.tenant, row.ruleset)?;
+    let mut statement = desk.db.prepare_cached(sql)?;
+    let mut died = statement.query(given)?;
+    while let Some(died) = died.next()? {
+        let (id, number) = (MessageId::from_bytes(died.get(0)?), died.get(1)?);
+        let of = MessageOf::Step { postback: postback.clone(), number };
+        if let Some(rules) = &rules {
+            messages::tell_dead(&rules.ruleset, &id, &of, reason);
+        }
+    }
     Ok(())
 }
 

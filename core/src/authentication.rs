@@ -7,8 +7,8 @@
 //! secret by itself. A failure is a refusal for the log; whoever sent the request is told the same
 //! whatever failed, and never this.
 
-use alloc::{collections::BTreeSet, string::String, vec::Vec};
-use core::net::IpAddr;
+use alloc::{collections::BTreeSet, format, string::String, vec::Vec};
+use core::{fmt, net::IpAddr};
 
 use hmac::{Hmac, KeyInit, Mac};
 use ipnet::IpNet;
@@ -164,6 +164,16 @@ impl Authentication {
         self.tokens.iter().chain(signed.flat_map(|signed| &signed.secrets))
     }
 
+    /// The moment at which an arrival claims to be signed, where a signature is asked for. Nobody
+    /// vouches for it before [`Authentication::verify`] has.
+    pub fn signed_at(&self, proof: &Proof<'_>) -> Option<Timestamp> {
+        if self.signed_query.is_some() {
+            return moment_of_query(proof.query);
+        }
+        self.standard_webhooks.as_ref()?;
+        moment(proof.webhook?.timestamp)
+    }
+
     /// Whether an arrival proves everything that is asked for. `secret` is asked for values; one
     /// that cannot be had lets nobody pass. Secrets are compared in constant time, and all of them
     /// whichever is right.
@@ -197,6 +207,27 @@ impl Authentication {
         }
         Ok(())
     }
+}
+
+/// A query with its signature behind it, as a sender makes it; `query` has its `ts`.
+///
+/// ```
+/// let signed = counterfoil_core::sign_query("ts=1614265330", "key-one");
+/// assert_eq!(
+///     signed,
+///     "ts=1614265330&sig=97597cb6db4d546e62b539b6831d9619a6d9f3172b272e6f7c84b8e5d68d6eba"
+/// );
+/// ```
+pub fn sign_query(query: &str, secret: &str) -> String {
+    let mut signed = format!("{query}{SIGNATURE_MARK}");
+    // A key of any length is one.
+    if let Ok(mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) {
+        for byte in mac.chain_update(query).finalize().into_bytes() {
+            // Writing to a string cannot fail.
+            let _ = fmt::write(&mut signed, format_args!("{byte:02x}"));
+        }
+    }
+    signed
 }
 
 impl AuthFailure {
@@ -278,11 +309,7 @@ fn query_is_signed(
     if proof.body.is_some_and(|body| !body.is_empty()) {
         return Err(AuthFailure::SignedQueryWithBody);
     }
-    let mut moments = signed.split('&').filter_map(|piece| piece.strip_prefix("ts="));
-    let at = match (moments.next(), moments.next()) {
-        (Some(only), None) => moment(only).ok_or(AuthFailure::SignedAt)?,
-        _ => return Err(AuthFailure::SignedAt),
-    };
+    let at = moment_of_query(signed).ok_or(AuthFailure::SignedAt)?;
     if proof.now.since(at).max(at.since(proof.now)) > tolerance {
         return Err(AuthFailure::TooFar);
     }
@@ -295,6 +322,15 @@ fn query_is_signed(
     };
     let any = secrets.iter().fold(false, |any, secret| is_right(secret) | any);
     any.then_some(()).ok_or(AuthFailure::Signature)
+}
+
+/// The one moment that a query names.
+fn moment_of_query(query: &str) -> Option<Timestamp> {
+    let mut moments = query.split('&').filter_map(|piece| piece.strip_prefix("ts="));
+    match (moments.next(), moments.next()) {
+        (Some(only), None) => moment(only),
+        _ => None,
+    }
 }
 
 fn signature_of_hex(digits: &str) -> Option<[u8; 32]> {

@@ -295,15 +295,15 @@ const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_')
 /// secret stay different, so that a conflict is still one when the row is read again (R5).
 pub fn masked_text(pairs: &Pairs<'_>) -> String {
     let mut text = String::new();
-    let mut secrets: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut secrets: BTreeMap<Parameter, Vec<&str>> = BTreeMap::new();
     for (at, (name, value)) in pairs.iter().enumerate() {
         if at > 0 {
             text.push('&');
         }
         text.extend(utf8_percent_encode(name, FORM));
         text.push('=');
-        if Parameter::named(name).is_some_and(Parameter::is_secret) {
-            let values = secrets.entry(name).or_default();
+        if let Some(secret) = Parameter::named(name).filter(|named| named.is_secret()) {
+            let values = secrets.entry(secret).or_default();
             text.push_str(&mask(values, value));
         } else {
             text.extend(utf8_percent_encode(value, FORM));
@@ -312,7 +312,8 @@ pub fn masked_text(pairs: &Pairs<'_>) -> String {
     text
 }
 
-/// The mask of a secret: the first value of a name has one, each further value one of its own.
+/// The mask of a secret: its first value has one, each further value one of its own, under
+/// whichever of its names.
 fn mask<'a>(values: &mut Vec<&'a str>, value: &'a str) -> String {
     let place = values.iter().position(|known| *known == value).unwrap_or_else(|| {
         values.push(value);

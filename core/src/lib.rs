@@ -83,7 +83,7 @@ pub mod view;
 mod words;
 
 pub use answer::{POINTER_SEGMENTS_MAX, ReadAnswer, Unmapped, UnmappedReason, read_answer};
-pub use authentication::{AuthFailure, Authentication, Proof, Signed, WebhookHeaders};
+pub use authentication::{AuthFailure, Authentication, Proof, Signed, WebhookHeaders, sign_query};
 pub use breaker::{Breaker, BreakerState};
 pub use conversion::{
     Conversion, ConversionType, ExternalId, ExternalIdError, Method, Origin, Params,

@@ -20,6 +20,7 @@
 //!    are the steps behind it (R46).
 
 use alloc::{boxed::Box, vec::Vec};
+use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +77,18 @@ pub enum MessageOf {
         /// Which step.
         number: u16,
     },
+}
+
+/// The id of the tracking API, or of the definition with the number of the step, from one.
+impl fmt::Display for MessageOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TrackingApi(id) => write!(f, "{id}"),
+            Self::Step { postback, number } => {
+                write!(f, "{postback} step {}", u32::from(*number) + 1)
+            }
+        }
+    }
 }
 
 impl MessageOf {

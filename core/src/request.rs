@@ -5,14 +5,14 @@ use alloc::{boxed::Box, string::String};
 use crate::{
     conversion::Method,
     decision::{Decision, Receipt},
-    decode::{Incoming, decode, decode_root_text},
+    decode::{Body, Incoming, Pairs, decode, decode_root_text, masked_text},
     edit::{Edit, transaction_id},
     facts::{FactQuery, Facts},
     ids::TransactionId,
     postback::Postback,
-    read::read,
+    read::{logged_text, read},
     reason::Refusal,
-    root::RootRequest,
+    root::{RootRequest, root_pairs},
     ruleset::Ruleset,
 };
 
@@ -114,5 +114,39 @@ impl Arrival {
             query,
             remote_addr: None,
         }
+    }
+
+    /// Reads a root that is handed in as JSON (R51), as far as it can be.
+    pub fn root(ruleset: &Ruleset, json: &[u8]) -> Self {
+        let method = Method::Api;
+        let (read, query) = match root_pairs(json) {
+            Ok(mut pairs) => {
+                ruleset.privacy().mask_root(&mut pairs);
+                (RootRequest::read(ruleset, method, &pairs), masked_text(&pairs))
+            }
+            Err(refusal) => {
+                let body = Some(Body::Json(json));
+                let incoming = Incoming { method, dialect: None, query: "", body };
+                (Err(refusal), logged_text(ruleset, &incoming))
+            }
+        };
+        let request = match read {
+            Ok(root) => Request::Root(Box::new(root)),
+            Err(refusal) => Request::Unreadable(Box::new(refusal)),
+        };
+        Self { request, method, dialect: None, query, remote_addr: None }
+    }
+
+    /// Reads an administrator's edit from its parameters, as [`Edit::read`] does, as far as it can
+    /// be.
+    pub fn edit(pairs: &Pairs<'_>) -> Self {
+        let (request, query) = match Edit::read(pairs) {
+            Ok(edit) => {
+                let query = edit.logged_text();
+                (Request::Edit(Box::new(edit)), query)
+            }
+            Err(refusal) => (Request::Unreadable(Box::new(refusal)), masked_text(pairs)),
+        };
+        Self { request, method: Method::Admin, dialect: None, query, remote_addr: None }
     }
 }

@@ -7,9 +7,7 @@
 use alloc::{borrow::Cow, boxed::Box, string::String, vec::Vec};
 use core::fmt;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-
-use crate::{reason::shown, token::TOKEN_LEN_MAX};
+use crate::{pieces::Place, reason::shown, token::TOKEN_LEN_MAX};
 
 /// A text with macros, split.
 #[derive(Clone, PartialEq, Eq)]
@@ -41,10 +39,6 @@ pub enum TemplateError {
     #[error("`{{{0}}}` is no macro")]
     Name(Box<str>),
 }
-
-/// What stands as it is in a path segment, a query value and a fragment alike: only the characters
-/// that RFC 3986 calls unreserved. So one encoding serves wherever in a URL a macro stands.
-const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl Template {
     /// Splits a text.
@@ -127,12 +121,18 @@ impl Template {
     /// a value empty, the text between as it is.
     pub fn render_url<'v>(&self, value: impl Fn(&str) -> Option<Cow<'v, str>>) -> String {
         let mut url = String::with_capacity(self.text.len());
+        let mut place = Place::Path;
         for part in &self.parts {
             match part {
-                Part::Text(text) => url.push_str(text),
+                Part::Text(text) => {
+                    if text.contains(['?', '#']) {
+                        place = Place::Query;
+                    }
+                    url.push_str(text);
+                }
                 Part::Macro(name) => {
                     let value = value(name).unwrap_or_default();
-                    url.extend(utf8_percent_encode(&value, VALUE));
+                    url.push_str(&place.encode(&value));
                 }
             }
         }
@@ -174,6 +174,7 @@ mod tests {
         let value = |name: &str| match name {
             "a" => Some(Cow::from("x y/ž?&#={b}")),
             "b" => Some(Cow::from("-._~")),
+            "dots" => Some(Cow::from("..")),
             _ => None,
         };
         for (text, url) in [
@@ -181,6 +182,7 @@ mod tests {
             ("https://s/?q=%20&x", "https://s/?q=%20&x"),
             ("{a}", "x%20y%2F%C5%BE%3F%26%23%3D%7Bb%7D"),
             ("/{b}/{none}/{b}", "/-._~//-._~"),
+            ("/{dots}/x?y={dots}", "/%252E%252E/x?y=.."),
         ] {
             let template = Template::parse(text).unwrap();
             assert_eq!(template.render_url(value), url);

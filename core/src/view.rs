@@ -449,6 +449,8 @@ pub struct Filter {
     pub state: Option<MessageState>,
     /// The tracking API of a message.
     pub tracking_api: Option<String>,
+    /// The postback definition whose step a message is.
+    pub postback: Option<String>,
     /// The conversion that a message is about.
     pub conversion: Option<String>,
     /// Made or received at this moment or later.

@@ -1,14 +1,12 @@
 //! `counterfoil click`: make a click, as an affiliate link does.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use counterfoil_core::view::Explanation;
 
-use super::write::{self, Opened};
+use super::write::{self, WriteArguments};
 use crate::{
     address,
-    arguments::{DatabaseArguments, HELP_TEMPLATE},
+    arguments::HELP_TEMPLATE,
     exit_code::ExitCode,
     explained,
     failure::Failure,
@@ -19,6 +17,7 @@ const EXAMPLES: &str = "\
 Examples:
   counterfoil click --db acme.db --rules rules.toml shoply-cz/bo
   counterfoil click --db acme.db 'shoply-cz/bo?affs1=newsletter&affiliate_click_id=c-17'
+  counterfoil click --db acme.db --at 2026-01-31T12:00:00Z shoply-cz/bo
   pcid=$(counterfoil click --db acme.db shoply-cz/bo)    the pcid alone is on stdout";
 
 /// Make a click, straight into a database that no server holds
@@ -26,10 +25,7 @@ Examples:
 #[command(help_template = HELP_TEMPLATE, after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    database: DatabaseArguments,
-    /// Rules to decide with; without them, those that the database keeps
-    #[arg(long, value_name = "PATH", env = "COUNTERFOIL_RULES")]
-    rules: Vec<PathBuf>,
+    write: WriteArguments,
     /// The link: the ids of an offer and an affiliate, and a query where there is more to say
     #[arg(value_name = "OFFER/AFFILIATE[?QUERY]")]
     link: String,
@@ -39,10 +35,9 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let Opened { store, rules } =
-        write::open(&arguments.database, &arguments.rules, "counterfoil click")?;
-    let arrival = address::click(rules.ruleset(), &arguments.link)?;
-    let decided = write::submit(&store, &rules, arrival)?;
+    let opened = write::open(&arguments.write, "counterfoil click")?;
+    let arrival = address::click(opened.rules.ruleset(), &arguments.link)?;
+    let decided = opened.submit(arrival)?;
     if let (Some(conversion), AnswerFormat::Text) = (&decided.decision.conversion, arguments.format)
     {
         output::say(conversion.id)?;

@@ -2,8 +2,6 @@
 
 mod retry;
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 use counterfoil_core::{
     ConversionId, DeadReason, MessageId, MessageState, TenantName, Timestamp,
@@ -12,9 +10,9 @@ use counterfoil_core::{
 use counterfoil_sqlite::Reader;
 use serde::Serialize;
 
-use super::list::PageArguments;
+use super::list::{ListedArguments, PageArguments};
 use crate::{
-    arguments::{DatabaseArguments, HELP_TEMPLATE, TenantArgument},
+    arguments::{DatabaseArguments, HELP_TEMPLATE},
     database,
     exit_code::ExitCode,
     failure::Failure,
@@ -26,6 +24,7 @@ const EXAMPLES: &str = "\
 Examples:
   counterfoil deliveries --db acme.db
   counterfoil deliveries --db acme.db --state dead --tracking-api bo-sales
+  counterfoil deliveries --db acme.db --postback shoply-orders
   counterfoil deliveries show --db acme.db 01993b2e-7c1a-7f00-8000-0123456789ab
   counterfoil deliveries retry --db acme.db 01993b2e-7c1a-7f00-8000-0123456789ab
   counterfoil deliveries retry --db acme.db --state dead --tracking-api bo-sales";
@@ -83,12 +82,8 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Args)]
 struct ListArguments {
-    /// The database
-    // Optional for the sake of the commands below, which have their own.
-    #[arg(long, value_name = "FILE", env = "COUNTERFOIL_DB", required = true)]
-    db: Option<PathBuf>,
     #[command(flatten)]
-    tenant: TenantArgument,
+    listed: ListedArguments,
     #[command(flatten)]
     of: MessageArguments,
     #[command(flatten)]
@@ -104,6 +99,9 @@ struct MessageArguments {
     /// Only those of this tracking API
     #[arg(long, value_name = "ID")]
     tracking_api: Option<String>,
+    /// Only those of steps of this postback definition
+    #[arg(long, value_name = "ID")]
+    postback: Option<String>,
     /// Only those about this conversion
     #[arg(long, value_name = "ID")]
     conversion: Option<ConversionId>,
@@ -118,6 +116,7 @@ impl MessageArguments {
         Filter {
             state: self.state,
             tracking_api: self.tracking_api.clone(),
+            postback: self.postback.clone(),
             conversion: self.conversion.map(|id| id.to_string()),
             owner: self.owner.clone(),
             ..filter
@@ -158,9 +157,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 }
 
 fn page(arguments: &ListArguments) -> Result<ExitCode, Failure> {
-    let db = arguments.db.clone().unwrap_or_default();
-    let tenant = arguments.tenant.clone();
-    let (reader, tenant) = database::look_at_tenant(&DatabaseArguments { db, tenant })?;
+    let (reader, tenant) = database::look_at_tenant(&arguments.listed.database())?;
     let filter = arguments.of.narrow(arguments.page.filter());
     let page = reader.deliveries(&tenant, &filter);
     let page = page.map_err(database::read_failure)?;

@@ -47,7 +47,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let mut address = Address::read(&arguments.request)?;
+    let mut address = Address::read(&arguments.request, None)?;
     let files = rules_files::load(&arguments.rules)?;
     let rulesets: Vec<&Ruleset> = files.iter().filter_map(RulesFile::rules).collect();
     let wanted = arguments.tenant.tenant.as_deref();

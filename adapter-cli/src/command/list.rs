@@ -1,5 +1,7 @@
 //! What the lists share: their filters, and how a page is printed.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use counterfoil_core::{
     Outcome, Reason, Timestamp, TransactionResult,
@@ -8,10 +10,29 @@ use counterfoil_core::{
 use serde::Serialize;
 
 use crate::{
+    arguments::{DatabaseArguments, TenantArgument},
     exit_code::ExitCode,
     failure::Failure,
     output::{self, Column, ListFormat},
 };
+
+/// Which database a list is of, and which tenant in it, where the list has commands beside it.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ListedArguments {
+    /// The database
+    // Optional for the sake of the commands beside the list, which have their own.
+    #[arg(long, value_name = "FILE", env = "COUNTERFOIL_DB", required = true)]
+    db: Option<PathBuf>,
+    #[command(flatten)]
+    tenant: TenantArgument,
+}
+
+impl ListedArguments {
+    /// The database and the tenant.
+    pub(super) fn database(&self) -> DatabaseArguments {
+        DatabaseArguments { db: self.db.clone().unwrap_or_default(), tenant: self.tenant.clone() }
+    }
+}
 
 /// Which rows of any list are wanted.
 #[derive(Clone, Debug, Args)]
@@ -99,7 +120,7 @@ impl OriginArguments {
 }
 
 /// Reads a moment: RFC 3339, or a date for its midnight in UTC.
-fn moment(text: &str) -> Result<Timestamp, String> {
+pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
     let midnight = || format!("{text}T00:00:00Z").parse();
     text.parse()
         .or_else(|_| midnight())

@@ -1,16 +1,14 @@
 //! `counterfoil requests`: every arrival, whatever came of it.
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 use counterfoil_core::{
     Outcome, Reason, RequestId,
     view::{Filter, RequestView},
 };
 
-use super::list::{self, PageArguments};
+use super::list::{self, ListedArguments, PageArguments};
 use crate::{
-    arguments::{DatabaseArguments, HELP_TEMPLATE, TenantArgument},
+    arguments::{DatabaseArguments, HELP_TEMPLATE},
     database,
     exit_code::ExitCode,
     explained,
@@ -65,12 +63,8 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Args)]
 struct ListArguments {
-    /// The database
-    // Optional for the sake of `show`, which has its own.
-    #[arg(long, value_name = "FILE", env = "COUNTERFOIL_DB", required = true)]
-    db: Option<PathBuf>,
     #[command(flatten)]
-    tenant: TenantArgument,
+    listed: ListedArguments,
     /// Only with this outcome
     #[arg(long, value_parser = list::outcome, value_name = "OUTCOME")]
     outcome: Option<Outcome>,
@@ -107,9 +101,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 }
 
 fn page(arguments: &ListArguments) -> Result<ExitCode, Failure> {
-    let db = arguments.db.clone().unwrap_or_default();
-    let tenant = arguments.tenant.clone();
-    let (reader, tenant) = database::look_at_tenant(&DatabaseArguments { db, tenant })?;
+    let (reader, tenant) = database::look_at_tenant(&arguments.listed.database())?;
     let filter =
         Filter { outcome: arguments.outcome, reason: arguments.reason, ..arguments.page.filter() };
     let page = reader.requests(&tenant, &filter);

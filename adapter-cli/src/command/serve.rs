@@ -14,10 +14,7 @@ use std::{
 
 use clap::{Args, builder::BoolishValueParser};
 use counterfoil_core::Period;
-use counterfoil_http::{
-    BindError, Config, DispatchConfig, DispatchError, DispatchMetrics, Dispatcher, IpNet, Secret,
-    SecretLookup, Server,
-};
+use counterfoil_http::{BindError, Config, DispatchMetrics, Dispatcher, IpNet, Secret, Server};
 
 use self::{config::Settings, logging::LogFormat};
 use crate::{
@@ -30,6 +27,7 @@ use crate::{
     retention::{self, RetentionTimer},
     rules_files,
     secrets::Secrets,
+    sending::{self, SendingArguments},
     signals::{self, Asked, Signals},
     store::EmbeddedStore,
 };
@@ -84,16 +82,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "CIDR", num_args = 1.., env = "COUNTERFOIL_TRUSTED_PROXY",
           value_delimiter = ',', value_parser = destinations::network)]
     trusted_proxy: Vec<IpNet>,
-    /// The folder with the secrets, one file each, `admin_token` among them
-    #[arg(long, value_name = "DIR", env = "COUNTERFOIL_SECRETS")]
-    secrets: Option<PathBuf>,
-    /// Networks that messages may reach although they are not public, as in 10.0.0.0/8
-    #[arg(long, value_name = "CIDR", num_args = 1.., env = "COUNTERFOIL_ALLOW_DESTINATION",
-          value_delimiter = ',', value_parser = destinations::network)]
-    allow_destination: Vec<IpNet>,
-    /// Certificates (PEM) that are trusted beside the system's
-    #[arg(long, value_name = "FILE", env = "COUNTERFOIL_CA_FILE")]
-    ca_file: Option<PathBuf>,
+    #[command(flatten)]
+    sending: SendingArguments,
     /// Delete requests, messages and idle clicks that are older than this, every hour; see `prune`
     #[arg(long, value_name = "PERIOD", env = "COUNTERFOIL_PRUNE_OLDER_THAN",
           value_parser = retention::period)]
@@ -158,26 +148,8 @@ fn dispatcher(
     secrets: &Secrets,
     store: &Arc<EmbeddedStore>,
 ) -> Result<Dispatcher, Failure> {
-    let mut config = DispatchConfig::new(look_up(secrets));
-    config.allowed.clone_from(&settings.allowed);
-    config.ca_file.clone_from(&settings.ca_file);
-    Dispatcher::new(config, Arc::clone(store) as _).map_err(dispatch_failure)
-}
-
-fn dispatch_failure(error: DispatchError) -> Failure {
-    let hint = match &error {
-        DispatchError::CaFile { .. } | DispatchError::NoCertificate(_) => {
-            "name a file of certificates in PEM with --ca-file, or leave it out"
-        }
-        _ => "look at the limits of this user: threads, open files, memory",
-    };
-    Failure::could_not(error).hint(hint)
-}
-
-/// Secrets by their names, at the moment of use.
-fn look_up(secrets: &Secrets) -> SecretLookup {
-    let values = secrets.clone();
-    Arc::new(move |name| values.value(name).ok().as_deref().map(Secret::new))
+    let config = sending::config(secrets, &settings.allowed, settings.ca_file.as_ref());
+    Dispatcher::new(config, Arc::clone(store) as _).map_err(sending::failure)
 }
 
 fn bind(
@@ -191,7 +163,7 @@ fn bind(
     config.admin_listen = settings.admin_listen;
     config.tls.clone_from(&settings.tls);
     config.trusted_proxies.clone_from(&settings.trusted_proxies);
-    config.secrets = look_up(secrets);
+    config.secrets = sending::look_up(secrets);
     config.dispatch = Some(metrics);
     Server::bind(config, Arc::clone(store) as _).map_err(|error: BindError| {
         Failure::could_not(error).hint("choose other addresses with --listen and --admin-listen")
@@ -258,7 +230,7 @@ fn serve(
     let retention = retention.map(|period| RetentionTimer::start(Arc::clone(store), period));
     let retention = retention.transpose().map_err(Failure::could_not)?;
     let addresses = Addresses::of(&server, settings)?;
-    let dispatching = dispatcher.start().map_err(dispatch_failure)?;
+    let dispatching = dispatcher.start().map_err(sending::failure)?;
     let until_stopped = async {
         let Ok(mut signals) = Signals::listen() else {
             return tracing::error!("cannot listen for signals; stopping");

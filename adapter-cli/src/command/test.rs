@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 use counterfoil_core::Outcome;
 use counterfoil_fixtures::{
-    Answer, Loaded, Playable, Played, Step, Verdict, WorldEngine, bless, judge, load, play,
+    Answer, Loaded, Playable, Played, Step, Verdict, WorldEngine, bless, judge, lacking, load, play,
 };
 
 use crate::{
@@ -44,6 +44,7 @@ pub(crate) struct Arguments {
 struct Tally {
     passed: usize,
     failed: usize,
+    skipped: usize,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
@@ -56,16 +57,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             play_file(&file, &mut tally)?;
         }
     }
-    let Tally { passed, failed } = tally;
-    if passed + failed == 0 {
+    let Tally { passed, failed, skipped } = tally;
+    if passed + failed + skipped == 0 {
         return Err(Failure::usage("there is no scenario to play")
             .hint("a scenario file is TOML with [[scenario]] sections"));
     }
+    let skipped = if skipped > 0 { format!(", {skipped} skipped") } else { String::new() };
     if failed > 0 {
-        output::tell(format_args!("{MISTAKE}{failed} failed{MISTAKE:#}, {passed} passed"));
+        output::tell(format_args!("{MISTAKE}{failed} failed{MISTAKE:#}, {passed} passed{skipped}"));
         return Ok(ExitCode::Negative);
     }
-    output::tell(format_args!("{GOOD}{passed} passed{GOOD:#}"));
+    output::tell(format_args!("{GOOD}{passed} passed{GOOD:#}{skipped}"));
     Ok(ExitCode::Done)
 }
 
@@ -76,8 +78,10 @@ fn bless_all(path: &Path) -> Result<(), Failure> {
         let played: Vec<Option<Played>> = file
             .scenarios
             .iter()
-            .map(|playable| Some(play(playable, &mut WorldEngine::new())))
-            .map(|played| played.filter(|played| played.broken.is_none()))
+            .map(|playable| match played(playable) {
+                (_, Verdict::Skipped(_) | Verdict::Broken { .. }) => None,
+                (played, _) => Some(played),
+            })
             .collect();
         let path = file.path.as_path();
         let blessed = bless(&file, &played).map_err(|error| {
@@ -94,15 +98,27 @@ fn bless_all(path: &Path) -> Result<(), Failure> {
 fn play_file(file: &Loaded, tally: &mut Tally) -> Result<(), Failure> {
     output::say(format_args!("{QUIET}{}{QUIET:#}", file.path.display()))?;
     for playable in &file.scenarios {
-        let played = play(playable, &mut WorldEngine::new());
-        let verdict = judge(playable, &played);
+        let (played, verdict) = played(playable);
         match verdict {
             Verdict::Passed => tally.passed += 1,
+            Verdict::Skipped(_) => tally.skipped += 1,
             _ => tally.failed += 1,
         }
         output::say(told(playable, &played, &verdict))?;
     }
     Ok(())
+}
+
+/// What came of a scenario on a world in memory. One that needs more is not played.
+fn played(playable: &Playable) -> (Played, Verdict) {
+    let mut engine = WorldEngine::new();
+    let lacking = lacking(playable, &engine);
+    if !lacking.is_empty() {
+        return (Played { steps: Vec::new(), broken: None }, Verdict::Skipped(lacking));
+    }
+    let played = play(playable, &mut engine);
+    let verdict = judge(playable, &played);
+    (played, verdict)
 }
 
 /// A line for the scenario, and what was not as expected.

@@ -1,11 +1,13 @@
 //! `counterfoil transactions`: the money.
 
-use clap::Args;
+mod edit;
+
+use clap::{Args, Subcommand};
 use counterfoil_core::{TransactionResult, view::Filter};
 
-use super::list::{self, OriginArguments, PageArguments};
+use super::list::{self, ListedArguments, OriginArguments, PageArguments};
 use crate::{
-    arguments::{DatabaseArguments, HELP_TEMPLATE},
+    arguments::HELP_TEMPLATE,
     database,
     exit_code::ExitCode,
     failure::Failure,
@@ -17,7 +19,9 @@ Examples:
   counterfoil transactions --db acme.db
   counterfoil transactions --db acme.db --result pending --affiliate bo
   counterfoil transactions --db acme.db --since 2026-01-01 --until 2026-02-01
-  counterfoil transactions --db acme.db --since 2026-01-01 --limit 1000 --format csv > new.csv";
+  counterfoil transactions --db acme.db --since 2026-01-01 --limit 1000 --format csv > new.csv
+  counterfoil transactions edit --db acme.db 01993b2e-7c1a-7f00-8000-0123456789ab \\
+      --result rejected --reason 'sent back'";
 
 const COLUMNS: [Column; 15] = [
     column("id"),
@@ -37,12 +41,30 @@ const COLUMNS: [Column; 15] = [
     detail("revision"),
 ];
 
-/// List transactions, newest first
+/// List transactions, newest first, or edit one
 #[derive(Debug, Args)]
-#[command(help_template = HELP_TEMPLATE, after_help = EXAMPLES)]
+#[command(
+    help_template = HELP_TEMPLATE,
+    after_help = EXAMPLES,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Option<Transactions>,
     #[command(flatten)]
-    database: DatabaseArguments,
+    list: ListArguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum Transactions {
+    Edit(edit::Arguments),
+}
+
+#[derive(Debug, Args)]
+struct ListArguments {
+    #[command(flatten)]
+    listed: ListedArguments,
     /// Only with this result
     #[arg(long, value_parser = list::result, value_name = "RESULT")]
     result: Option<TransactionResult>,
@@ -56,7 +78,14 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let (reader, tenant) = database::look_at_tenant(&arguments.database)?;
+    match &arguments.command {
+        Some(Transactions::Edit(arguments)) => edit::run(arguments),
+        None => page(&arguments.list),
+    }
+}
+
+fn page(arguments: &ListArguments) -> Result<ExitCode, Failure> {
+    let (reader, tenant) = database::look_at_tenant(&arguments.listed.database())?;
     let filter = arguments.origin.narrow(Filter {
         result: arguments.result,
         r#type: arguments.r#type.clone(),

@@ -22,6 +22,7 @@ pub(crate) struct Client {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) location: Option<String>,
+    pub(crate) media_type: Option<String>,
     pub(crate) body: String,
 }
 
@@ -32,15 +33,18 @@ pub(crate) enum Content<'a> {
     Form(&'a str),
     Json(&'a str),
     Toml(&'a str),
+    /// Of a media type by its name.
+    Bytes(&'a str, &'a [u8]),
 }
 
-impl Content<'_> {
-    fn parts(&self) -> (Option<&'static str>, &str) {
+impl<'a> Content<'a> {
+    fn parts(self) -> (Option<&'a str>, &'a [u8]) {
         match self {
-            Self::None => (None, ""),
-            Self::Form(text) => (Some("application/x-www-form-urlencoded"), text),
-            Self::Json(text) => (Some("application/json"), text),
-            Self::Toml(text) => (Some("application/toml"), text),
+            Self::None => (None, b""),
+            Self::Form(text) => (Some("application/x-www-form-urlencoded"), text.as_bytes()),
+            Self::Json(text) => (Some("application/json"), text.as_bytes()),
+            Self::Toml(text) => (Some("application/toml"), text.as_bytes()),
+            Self::Bytes(media_type, bytes) => (Some(media_type), bytes),
         }
     }
 }
@@ -68,22 +72,37 @@ impl Client {
         token: Option<&str>,
         content: Content<'_>,
     ) -> Result<Answer, Failed> {
+        let token = token.map(|token| ("authorization".to_owned(), format!("Bearer {token}")));
+        self.ask_as(method, target, token.as_slice(), content).await
+    }
+
+    /// Asks with headers.
+    pub(crate) async fn ask_as(
+        &mut self,
+        method: Method,
+        target: &str,
+        headers: &[(String, String)],
+        content: Content<'_>,
+    ) -> Result<Answer, Failed> {
         let mut request = Request::builder().method(method).uri(target).header("host", &self.host);
-        if let Some(token) = token {
-            request = request.header("authorization", format!("Bearer {token}"));
+        for (name, value) in headers {
+            request = request.header(name, value);
         }
         let (content_type, body) = content.parts();
         if let Some(content_type) = content_type {
             request = request.header("content-type", content_type);
         }
-        let request = request.body(Full::new(Bytes::from(body.to_owned())))?;
+        let request = request.body(Full::new(Bytes::copy_from_slice(body)))?;
         self.sender.ready().await?;
         let response = self.sender.send_request(request).await?;
-        let location = response.headers().get("location");
-        let location = location.map(|value| String::from_utf8_lossy(value.as_bytes()).into());
+        let header = |name: &str| {
+            let value = response.headers().get(name);
+            value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
+        let (location, media_type) = (header("location"), header("content-type"));
         let status = response.status().as_u16();
         let body = response.into_body().collect().await?.to_bytes();
-        Ok(Answer { status, location, body: String::from_utf8_lossy(&body).into() })
+        Ok(Answer { status, location, media_type, body: String::from_utf8_lossy(&body).into() })
     }
 }
 

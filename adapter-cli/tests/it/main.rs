@@ -7,12 +7,14 @@
     reason = "a test fails by panicking"
 )]
 
+mod catch_up;
 mod client;
 mod command_line;
 mod deliveries;
 mod demo;
 mod dialects;
 mod doctor;
+mod documented;
 mod engines;
 mod faults;
 mod imports;
@@ -23,5 +25,7 @@ mod sandbox;
 mod sending;
 mod serve;
 mod server;
+mod storms;
 mod timelines;
 mod workspace;
+mod writing;

@@ -3,8 +3,9 @@
 use std::{
     ffi::OsStr,
     fs,
+    io::Write,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 /// The token of the admin listener in all tests.
@@ -43,6 +44,18 @@ impl Sandbox {
     /// Runs the binary with arguments that are separated by spaces.
     pub(crate) fn run(&self, arguments: &str) -> Ran {
         self.run_with(arguments.split_whitespace())
+    }
+
+    /// The same, with this on standard input.
+    pub(crate) fn run_fed(&self, arguments: &str, input: &str) -> Ran {
+        let mut command = self.command();
+        command.args(arguments.split_whitespace()).stdin(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary");
+        let mut stdin = child.stdin.take().expect("standard input");
+        stdin.write_all(input.as_bytes()).expect("room for it");
+        drop(stdin);
+        Ran::of(&child.wait_with_output().expect("an end"))
     }
 
     pub(crate) fn run_with<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ran {

@@ -333,3 +333,30 @@ fn a_missing_secret_is_seen_and_mended() {
     assert!(listening.wait_for("answered 200").contains("webhook-signature: v1,"));
     wait_until("it is delivered", || listed(&sandbox, "--state delivered").len() == 1);
 }
+
+/// The store decides these, and the log tells of them all the same.
+#[test]
+fn what_dies_without_an_attempt_is_told_in_the_log() {
+    let rules = format!(
+        "{RULES}[[tracking_api]]\nid = \"late\"\ndelay = \"1s\"\nresults = [\"pending\"]\n\
+         request.url = \"https://late.example/\"\n\
+         [[postback]]\nid = \"asks\"\n\
+         [[postback.step]]\nrequest.url = \"http://127.0.0.1:9/\"\n\
+         [[postback.step]]\nrequest.url = \"http://127.0.0.1:9/\"\n"
+    );
+    let sandbox = Sandbox::new().file("rules.toml", &rules);
+    let server = Server::start(&sandbox);
+    let pcid = server.click();
+    let sale = format!("pcid={pcid}&type=sale&value=100&external_id=1&id=asks");
+    assert_eq!(server.get(&format!("/api/acme/postbacks/handle?{sale}")).status, 200);
+    let approve = "advertiser_id=shoply&external_id=1&result=approved";
+    assert_eq!(server.get(&format!("/api/acme/postbacks/handle?{approve}")).status, 200);
+    let steps = server.wait_for("previous_step_failed");
+    for part in ["a message died", "asks step 2", "acme"] {
+        assert!(steps.contains(part), "no `{part}` in {steps}");
+    }
+    let late = server.wait_for("conditions_not_met");
+    assert!(late.contains("a message died") && late.contains("late"), "{late}");
+    assert_eq!(listed(&sandbox, "--postback asks").len(), 2);
+    assert_eq!(listed(&sandbox, "--postback other").len(), 0);
+}

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
-use counterfoil_core::{Draw, Period, Timestamp};
+use counterfoil_core::{Draw, Period};
 use ipnet::IpNet;
 use tokio_rustls::rustls::{
     self, ClientConfig, RootCertStore,
@@ -11,10 +11,10 @@ use tokio_rustls::rustls::{
 };
 
 use super::resolve::{Resolver, system};
-use crate::{app::now, config::SecretLookup};
-
-/// Says what time it is.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+use crate::{
+    clock::{self, Clock},
+    config::SecretLookup,
+};
 
 /// Draws the jitter of a retry.
 pub type Draws = Arc<dyn Fn() -> Draw + Send + Sync>;
@@ -60,7 +60,7 @@ impl DispatchConfig {
             allowed: Vec::new(),
             ca_file: None,
             resolver: system(),
-            clock: Arc::new(now),
+            clock: clock::system(),
             draws: Arc::new(random),
         }
     }

@@ -37,7 +37,7 @@ use tokio::{runtime, sync::watch};
 
 pub use self::{
     address::forbidden,
-    config::{Clock, DispatchConfig, DispatchError, Draws},
+    config::{DispatchConfig, DispatchError, Draws},
     metrics::DispatchMetrics,
     resolve::{Resolver, Resolving},
 };

@@ -11,8 +11,8 @@
 use std::{collections::HashMap, pin::pin, sync::Arc, time::Duration};
 
 use counterfoil_core::{
-    Attempt, AttemptOutcome, Attempted, Claim, DeadReason, Draw, MessageOf, Next, Period, Report,
-    RetryPolicy, Timestamp, Wanted, after_attempt,
+    Attempt, AttemptOutcome, Attempted, Claim, DeadReason, Draw, Next, Period, Report, RetryPolicy,
+    Timestamp, Wanted, after_attempt,
 };
 use tokio::{
     sync::{Notify, oneshot},
@@ -375,12 +375,9 @@ fn released(claim: &Claim, until: Timestamp) -> Report {
 /// Somebody may have to look: a message that died. Neither path nor query is told, both may hold
 /// what is nobody's business.
 fn tell_dead(claim: &Claim, reason: DeadReason, destination: &str) {
-    let from = match &claim.message.of {
-        MessageOf::TrackingApi(id) => id.to_string(),
-        MessageOf::Step { postback, number } => format!("{postback} step {}", number + 1),
-    };
+    let from = &claim.message.of;
     let (id, tenant, reason) = (claim.message.id, claim.ruleset.tenant(), reason.code());
-    tracing::warn!(delivery = %id, %tenant, from, reason, destination, "a message died");
+    tracing::warn!(delivery = %id, %tenant, %from, reason, destination, "a message died");
 }
 
 /// An attempt that broke: a defect. It is made again, later.

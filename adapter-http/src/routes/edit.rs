@@ -1,9 +1,6 @@
 //! POST `/api/{tenant}/transactions/{id}`: an administrator's edit.
 
-use counterfoil_core::{
-    Arrival, Edit, Method, Pairs, Request, TransactionId, VALUE_LEN_MAX, masked_text,
-    view::Answer as Told,
-};
+use counterfoil_core::{Arrival, Pairs, TransactionId, VALUE_LEN_MAX, view::Answer as Told};
 use hyper::{StatusCode, body};
 use serde::Deserialize;
 
@@ -27,13 +24,9 @@ pub(crate) async fn transaction(call: &Call<'_>, body: body::Incoming) -> Result
     let id: TransactionId =
         call.param("id").parse().map_err(|_| Problem::not_found("nothing has this id"))?;
     let fields: Fields = call.json(body).await?;
-    let (request, query) = read(id, fields)?;
     let arrival = Arrival {
-        request,
-        method: Method::Admin,
-        dialect: None,
-        query,
         remote_addr: Some(call.peer.to_string().into()),
+        ..Arrival::edit(&pairs(id, fields)?)
     };
     let decided = call.submit(rules, arrival).await?;
     match Told::of(&decided.decision, decided.request_id) {
@@ -42,8 +35,8 @@ pub(crate) async fn transaction(call: &Call<'_>, body: body::Incoming) -> Result
     }
 }
 
-/// The edit, read as far as it could be, and what a log row keeps of it.
-fn read(id: TransactionId, fields: Fields) -> Result<(Request, String), Problem> {
+/// The parameters of the edit.
+fn pairs(id: TransactionId, fields: Fields) -> Result<Pairs<'static>, Problem> {
     let given = [
         ("transaction_id", Some(id.to_string())),
         ("result", fields.result),
@@ -61,11 +54,5 @@ fn read(id: TransactionId, fields: Fields) -> Result<(Request, String), Problem>
         let detail = format!("`{name}` has more than {VALUE_LEN_MAX} bytes");
         return Err(Problem::bad_request("bad_body", detail).about(name));
     }
-    Ok(match Edit::read(&pairs) {
-        Ok(edit) => {
-            let query = edit.logged_text();
-            (Request::Edit(edit.into()), query)
-        }
-        Err(refusal) => (Request::Unreadable(refusal.into()), masked_text(&pairs)),
-    })
+    Ok(pairs)
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::{
     answer::{self, Answer},
-    app::{Call, now},
+    app::Call,
     problem::Problem,
     store::ReadError,
 };
@@ -42,7 +42,7 @@ pub(crate) async fn explain(call: &Call<'_>, body: body::Incoming) -> Result<Ans
         query,
         remote_addr: None,
     };
-    let at = question.at.unwrap_or_else(now);
+    let at = question.at.unwrap_or_else(|| call.now());
     let explanation = call
         .ask(move |store, _| -> Result<_, ReadError> { store.explain(&rules, arrival, at) })
         .await?;

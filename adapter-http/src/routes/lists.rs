@@ -50,11 +50,21 @@ pub(crate) const REQUEST_FILTERS: &[&str] =
 /// The filters of the definitions, inbound and outbound.
 pub(crate) const OWNER_FILTERS: &[&str] = &["owner"];
 /// The filters of messages.
-pub(crate) const DELIVERY_FILTERS: &[&str] =
-    &["id", "owner", "state", "tracking_api", "conversion", "since", "until", "limit", "cursor"];
+pub(crate) const DELIVERY_FILTERS: &[&str] = &[
+    "id",
+    "owner",
+    "state",
+    "tracking_api",
+    "postback",
+    "conversion",
+    "since",
+    "until",
+    "limit",
+    "cursor",
+];
 /// The filters of messages that are sent again, and what says that none is meant.
 pub(crate) const RETRY_FILTERS: &[&str] =
-    &["owner", "state", "tracking_api", "conversion", "since", "until", "all"];
+    &["owner", "state", "tracking_api", "postback", "conversion", "since", "until", "all"];
 
 /// GET `/api/{tenant}/conversions`. An affiliate reads its own, the payout leg alone (R39).
 pub(crate) async fn conversions(call: &Call<'_>) -> Result<Answer, Problem> {
@@ -246,6 +256,7 @@ pub(super) fn filter(given: &Given<'_>) -> Result<Filter, Problem> {
             "owner" => filter.owner = text(),
             "state" => filter.state = Some(word(name, value, MessageState::named)?),
             "tracking_api" => filter.tracking_api = text(),
+            "postback" => filter.postback = text(),
             "conversion" => filter.conversion = Some(word(name, value, conversion_id)?),
             "since" => filter.since = Some(word(name, value, |time| time.parse().ok())?),
             "until" => filter.until = Some(word(name, value, |time| time.parse().ok())?),

@@ -10,7 +10,7 @@ use hyper::{StatusCode, body};
 
 use crate::{
     answer::{self, Answer},
-    app::{Call, now},
+    app::Call,
     body::parameters,
     problem::Problem,
     proof,
@@ -75,7 +75,7 @@ async fn decide(
     body: &[u8],
 ) -> Result<(Decided, Manner), Problem> {
     let rules = call.rules()?;
-    let (ruleset, received_at) = (rules.ruleset.clone(), now());
+    let (ruleset, received_at) = (rules.ruleset.clone(), call.now());
     let sent = Sent { call, incoming, body, received_at };
     let read = read(&ruleset, &sent)?;
     let arrival = Arrival {

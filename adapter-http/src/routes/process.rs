@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::{
     answer::{self, Answer},
-    app::{Call, now},
+    app::Call,
     openapi,
     problem::Problem,
 };
@@ -32,7 +32,7 @@ pub(crate) fn ready(call: &Call<'_>) -> Result<Answer, Problem> {
 /// GET `/metrics`. Where the store cannot be read, the rest is told all the same.
 pub(crate) async fn metrics(call: &Call<'_>) -> Answer {
     let backlog = call.ask(|store, _| store.backlog()).await.ok();
-    let text = call.app.metrics.text(&call.app.store.health(), backlog, now());
+    let text = call.app.metrics.text(&call.app.store.health(), backlog, call.now());
     answer::text("application/openmetrics-text; version=1.0.0; charset=utf-8", text)
 }
 

@@ -1,8 +1,7 @@
 //! POST `/api/{tenant}/conversions`: a root that is handed in (R51).
 
 use counterfoil_core::{
-    Arrival, Body, Incoming, Method, Outcome, Refusal, Request, RootRequest, Ruleset, logged_text,
-    masked_text, root_pairs,
+    Arrival, Outcome,
     view::{Accepted, Answer as Told},
 };
 use hyper::{StatusCode, body};
@@ -33,13 +32,9 @@ pub(crate) async fn make(call: &Call<'_>, body: body::Incoming) -> Result<Answer
         return Err(Problem::unsupported_media_type(ACCEPTED));
     }
     let bytes = call.body(body).await?;
-    let (request, query) = read(&rules.ruleset, &bytes);
     let arrival = Arrival {
-        request,
-        method: Method::Api,
-        dialect: None,
-        query,
         remote_addr: Some(call.peer.to_string().into()),
+        ..Arrival::root(&rules.ruleset, &bytes)
     };
     let Decided { request_id, decision } = call.submit(rules, arrival).await?;
     match Told::of(&decision, request_id) {
@@ -53,27 +48,4 @@ pub(crate) async fn make(call: &Call<'_>, body: body::Incoming) -> Result<Answer
         }
         Told::Refused(refused) => Err(Problem::refused(refused)),
     }
-}
-
-/// The root, read as far as it could be, and what a log row keeps of it.
-fn read(ruleset: &Ruleset, json: &[u8]) -> (Request, String) {
-    let unreadable = |refusal: Refusal| Request::Unreadable(refusal.into());
-    let mut pairs = match root_pairs(json) {
-        Ok(pairs) => pairs,
-        Err(refusal) => {
-            let incoming = Incoming {
-                method: Method::Api,
-                dialect: None,
-                query: "",
-                body: Some(Body::Json(json)),
-            };
-            return (unreadable(refusal), logged_text(ruleset, &incoming));
-        }
-    };
-    ruleset.privacy().mask_root(&mut pairs);
-    let request = match RootRequest::read(ruleset, Method::Api, &pairs) {
-        Ok(root) => Request::Root(root.into()),
-        Err(refusal) => unreadable(refusal),
-    };
-    (request, masked_text(&pairs))
 }

@@ -90,8 +90,6 @@ enum Kind {
     Own,
     /// It is known, and may not.
     Refused,
-    /// Nobody of a tenant is known.
-    Unknown,
 }
 
 fn kind(path: &str, method: &str, operation: &Value) -> Kind {
@@ -107,15 +105,14 @@ fn kind(path: &str, method: &str, operation: &Value) -> Kind {
     }
     match own.contains(&path) && method == "GET" {
         true => Kind::Own,
-        false if path.contains("{tenant}") => Kind::Refused,
-        false => Kind::Unknown,
+        false => Kind::Refused,
     }
 }
 
 #[test]
 fn each_operation_lets_each_kind_of_token_do_what_it_may() {
     let story = story();
-    let mut seen = [0; 4];
+    let mut seen = [0; 3];
     for (template, item) in document()["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             if method == "parameters" || operation["tags"][0] != "admin" {
@@ -132,12 +129,11 @@ fn each_operation_lets_each_kind_of_token_do_what_it_may() {
             let expected = match kind {
                 Kind::Open => [true; 6],
                 Kind::Own => [true, true, true, false, false, false],
-                Kind::Refused | Kind::Unknown => [true, false, false, false, false, false],
+                Kind::Refused => [true, false, false, false, false, false],
             };
             assert_eq!(by_token.map(passes), expected, "{method} {path}: {by_token:?}");
-            let refused = if kind == Kind::Refused { 403 } else { 401 };
-            if matches!(kind, Kind::Refused | Kind::Unknown) {
-                assert_eq!(by_token[1..3], [refused; 2], "{method} {path}");
+            if kind == Kind::Refused {
+                assert_eq!(by_token[1..3], [403; 2], "{method} {path}");
             }
             if kind != Kind::Open {
                 assert_eq!(by_token[3..], [401; 3], "{method} {path}");

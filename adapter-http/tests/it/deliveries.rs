@@ -1,11 +1,11 @@
 //! Messages on the admin listener: lists, sending again, and what the metrics tell of them.
 
-use counterfoil_core::MessageState;
+use counterfoil_core::{Claim, DeadReason, Next, RetryKind};
 use serde_json::{Value, json};
 
 use crate::{
     harness::{RULES, Reply, Running, assert_is_of_schema, send},
-    memory::Mood,
+    memory::{Mood, NOW},
 };
 
 const MORE: &str = r#"
@@ -37,8 +37,30 @@ fn items(running: &Running, target: &str) -> Vec<Value> {
     reply.json()["items"].as_array().unwrap().clone()
 }
 
-fn set_states(running: &Running, state: MessageState) {
-    running.store.with_deliveries(|rows| rows.iter_mut().for_each(|row| row.state = state));
+/// Another definition that tells in two steps: the second one is held.
+const STEPS: &str = r#"
+[[postback]]
+id = "steps"
+[[postback.step]]
+request.url = "https://one.example/"
+[[postback.step]]
+request.url = "https://two.example/"
+"#;
+
+const DEAD: Next = Next::Dead(DeadReason::RetriesExhausted);
+
+/// All messages are attempted, whatever became of them before, and this follows.
+fn end_all(running: &Running, next: Next) {
+    let all = running.store.with_world(|world| {
+        let ids: Vec<_> = world.deliveries().map(|row| row.id).collect();
+        for id in &ids {
+            world.retry(*id, NOW);
+        }
+        ids.len()
+    });
+    let claims = running.store.claim();
+    assert_eq!(claims.len(), all);
+    running.store.end(&claims, next);
 }
 
 fn post(running: &Running, target: &str) -> Reply {
@@ -50,16 +72,18 @@ fn messages_are_listed_newest_first_and_filtered() {
     let running = running();
     let all = items(&running, "");
     assert_eq!(all.len(), 4);
-    let newest = running.store.with_deliveries(|rows| rows.last().unwrap().id.to_string());
-    assert_eq!(all[0]["id"], newest);
+    let newest = running.store.with_world(|world| world.deliveries().last().unwrap().id);
+    assert_eq!(all[0]["id"], newest.to_string());
     let conversion = all[0]["conversion_id"].as_str().unwrap().to_owned();
     let id = all[0]["id"].as_str().unwrap().to_owned();
-    set_states(&running, MessageState::Delivered);
-    running.store.with_deliveries(|rows| rows[0].state = MessageState::Dead);
+    let claims = running.store.claim();
+    running.store.end(&claims[..1], DEAD);
+    running.store.end(&claims[1..], Next::Delivered);
     let upper = conversion.to_uppercase();
     for (filter, len) in [
         ("?tracking_api=told".to_owned(), 2),
         ("?tracking_api=nobody".to_owned(), 0),
+        ("?postback=told".to_owned(), 0),
         ("?state=dead".to_owned(), 1),
         ("?state=delivered".to_owned(), 3),
         (format!("?conversion={conversion}"), 2),
@@ -125,54 +149,80 @@ fn one_message_is_sent_again_unless_it_is_in_hand() {
     let running = running();
     let id = items(&running, "")[0]["id"].as_str().unwrap().to_owned();
     let retry = format!("{id}/retry");
-    for state in MessageState::ALL {
-        set_states(&running, state);
+    let is_due = |before: &str| {
+        let shown = running.admin_get(&format!("/api/acme/deliveries/{id}")).json();
+        assert_eq!(shown["state"], before);
         let reply = post(&running, &retry);
-        match state {
-            MessageState::Held | MessageState::Sending => {
-                assert!(reply.assert_problem(409, "in_hand")["hint"].is_string());
-            }
-            _ => {
-                assert_eq!(reply.status, 200, "{}", state.name());
-                assert_eq!(
-                    (&reply.json()["id"], &reply.json()["state"]),
-                    (&json!(id), &json!("due"))
-                );
-            }
-        }
+        assert_eq!(reply.status, 200, "{before}");
+        assert_eq!((&reply.json()["id"], &reply.json()["state"]), (&json!(id), &json!("due")));
+    };
+    is_due("due");
+    let polls = Next::Retry { at: NOW, kind: RetryKind::Polling };
+    for (next, state) in [(Next::Delivered, "delivered"), (polls, "polling"), (DEAD, "dead")] {
+        end_all(&running, next);
+        is_due(state);
     }
+    let claims = running.store.claim();
+    assert!(post(&running, &retry).assert_problem(409, "in_hand")["hint"].is_string());
+    running.store.end(&claims, DEAD);
     for unknown in ["01930000-0000-7000-8000-00000000ffff", "no-id"] {
         post(&running, &format!("{unknown}/retry")).assert_problem(404, "not_found");
     }
     let path = format!("/api/other/deliveries/{retry}");
     running.admin("POST", &path, None, b"").assert_problem(404, "unknown_tenant");
-    set_states(&running, MessageState::Dead);
     running.store.set_mood(Mood::Full);
     post(&running, &retry).assert_problem(503, "unavailable");
+}
+
+/// A server where a sale was told to two systems and in two steps.
+fn with_steps() -> Running {
+    let running = Running::of(&format!("{RULES}{MORE}{STEPS}"), |_| {});
+    running.store.set_now("2020-01-01T00:00:00Z".parse().unwrap());
+    let pcid = running.click();
+    running.get(&format!("/api/acme/postbacks/handle?pcid={pcid}&type=sale&value=1&id=steps"));
+    running
+}
+
+#[test]
+fn the_steps_of_a_definition_are_its_messages_and_those_that_are_held_are_in_hand() {
+    let running = with_steps();
+    assert_eq!(items(&running, "").len(), 4);
+    let of_steps = items(&running, "?postback=steps");
+    let stand = |row: &Value| (row["step"].clone(), row["state"].clone());
+    assert_eq!(stand(&of_steps[0]), (json!(2), json!("held")));
+    assert_eq!(stand(&of_steps[1]), (json!(1), json!("due")));
+    assert_eq!(items(&running, "?postback=steps&tracking_api=told").len(), 0);
+    let id = of_steps[0]["id"].as_str().unwrap();
+    post(&running, &format!("{id}/retry")).assert_problem(409, "in_hand");
+    let first = |claim: &Claim| claim.message.id.to_string() == of_steps[1]["id"];
+    let claims: Vec<_> = running.store.claim().into_iter().filter(first).collect();
+    running.store.end(&claims, DEAD);
+    let reply = post(&running, "retry?postback=steps");
+    assert_eq!(reply.json(), json!({ "retried": 2 }), "both are dead");
+    assert_eq!(items(&running, "?postback=steps&state=due").len(), 1);
 }
 
 #[test]
 fn of_many_those_are_sent_again_that_are_meant() {
     let running = running();
     let conversion = items(&running, "")[0]["conversion_id"].as_str().unwrap().to_owned();
-    let retried = |target: &str, state| {
-        set_states(&running, state);
+    let retried = |target: &str, next| {
+        end_all(&running, next);
         let reply = post(&running, &format!("retry{target}"));
         assert_eq!(reply.status, 200, "{target}: {}", reply.text());
         let due = items(&running, "?state=due").len();
         assert_eq!(reply.json(), json!({ "retried": due }), "{target}");
         due
     };
-    use MessageState::{Dead, Delivered};
-    assert_eq!(retried("?all=true", Dead), 4);
-    assert_eq!(retried("?tracking_api=told", Dead), 2);
-    assert_eq!(retried(&format!("?conversion={conversion}"), Dead), 2);
-    assert_eq!(retried("?owner=bo", Dead), 0);
-    assert_eq!(retried("?state=dead", Dead), 4);
+    assert_eq!(retried("?all=true", DEAD), 4);
+    assert_eq!(retried("?tracking_api=told", DEAD), 2);
+    assert_eq!(retried(&format!("?conversion={conversion}"), DEAD), 2);
+    assert_eq!(retried("?owner=bo", DEAD), 0);
+    assert_eq!(retried("?state=dead", DEAD), 4);
     // What has arrived is not sent again by accident.
-    assert_eq!(retried("?all=true", Delivered), 0);
-    assert_eq!(retried("?tracking_api=told", Delivered), 0);
-    assert_eq!(retried("?tracking_api=told&state=delivered", Delivered), 2);
+    assert_eq!(retried("?all=true", Next::Delivered), 0);
+    assert_eq!(retried("?tracking_api=told", Next::Delivered), 0);
+    assert_eq!(retried("?tracking_api=told&state=delivered", Next::Delivered), 2);
 }
 
 #[test]
@@ -207,12 +257,12 @@ fn explain_shows_what_would_be_sent() {
 
 #[test]
 fn metrics_tell_how_much_waits() {
-    let running = running();
-    running.store.with_deliveries(|rows| {
-        rows[0].state = MessageState::Dead;
-        rows[1].state = MessageState::Held;
-        rows[2].due_at = "2020-01-01T00:00:00Z".parse().unwrap();
-    });
+    let running = with_steps();
+    let claims = running.store.claim();
+    let told = |claim: &Claim| claim.message.of.to_string() == "told";
+    let (dead, others): (Vec<_>, Vec<_>) = claims.into_iter().partition(told);
+    running.store.end(&dead, DEAD);
+    running.store.release(&others);
     let text = || send(running.admin, "GET", "/metrics", &[], b"").text().to_owned();
     let number = |text: &str, name: &str| -> i64 {
         let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));

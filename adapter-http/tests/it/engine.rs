@@ -1,13 +1,21 @@
 //! The server as an engine of the fixtures: the same stories are told over HTTP and without it.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 
 use counterfoil_core::{Claim, Method, Report, Timestamp, Wanted};
 use counterfoil_fixtures::{
-    Answer, Counts, Engine, EngineError, Retried, Sent, SentBody, Verdict, WorldEngine, load,
+    Answer, Counts, Engine, EngineError, Retried, Sent, SentBody, Surroundings, Verdict,
+    WorldEngine, load,
     random::{self, Watch},
     run,
 };
+use counterfoil_http::Secret;
 use proptest::{collection::vec, prelude::*, test_runner::TestCaseError};
 use serde_json::Value;
 
@@ -17,13 +25,15 @@ use crate::harness::{Reply, Running};
 #[derive(Default)]
 struct HttpEngine {
     running: Option<Running>,
+    surroundings: Surroundings,
+    now_ms: Arc<AtomicI64>,
 }
 
 impl HttpEngine {
     fn at(&mut self, at: Timestamp) -> Result<&Running, EngineError> {
         let running = self.running.as_ref();
         let running = running.ok_or_else(|| EngineError::new("no scenario has begun"))?;
-        running.store.set_now(at);
+        self.now_ms.store(at.as_ms(), Ordering::SeqCst);
         Ok(running)
     }
 }
@@ -60,9 +70,26 @@ fn told(running: &Running, reply: &Reply) -> Result<Answer, EngineError> {
 }
 
 impl Engine for HttpEngine {
-    fn begin(&mut self, rules: &str, _: Timestamp) -> Result<(), EngineError> {
+    fn surround(&mut self, surroundings: &Surroundings) -> Result<(), EngineError> {
+        self.surroundings = surroundings.clone();
+        Ok(())
+    }
+
+    fn begin(&mut self, rules: &str, at: Timestamp) -> Result<(), EngineError> {
         self.running = None;
-        self.running = Some(Running::of(rules, |_| {}));
+        let Surroundings { secrets, trusted_proxies } = std::mem::take(&mut self.surroundings);
+        let now = Arc::new(AtomicI64::new(at.as_ms()));
+        let networks = trusted_proxies.iter().map(|network| network.parse());
+        // This machine stands for the last of the proxies.
+        let networks = networks.chain(["127.0.0.1/32".parse()]);
+        let networks = networks.collect::<Result<Vec<_>, _>>().map_err(EngineError::new)?;
+        self.now_ms = Arc::clone(&now);
+        self.running = Some(Running::of(rules, |config| {
+            config.clock = Arc::new(move || Timestamp::from_ms(now.load(Ordering::SeqCst)));
+            config.trusted_proxies = networks;
+            config.secrets =
+                Arc::new(move |name| secrets.get(name.as_str()).map(|value| Secret::new(value)));
+        }));
         Ok(())
     }
 
@@ -97,9 +124,12 @@ impl Engine for HttpEngine {
 
     fn send(&mut self, sent: Sent<'_>, at: Timestamp) -> Result<Answer, EngineError> {
         let running = self.at(at)?;
+        let headers = sent.shown.through_proxy();
+        let mut headers: Vec<_> = headers.iter().map(|(name, value)| (&**name, &**value)).collect();
         if sent.method == Method::Pixel {
-            let reply = running.get(&format!("/api/acme/pixel.gif?{}", sendable(sent.query)));
-            assert_eq!(reply.status, 200);
+            let target = format!("/api/acme/pixel.gif?{}", sendable(sent.query));
+            let reply = running.public("GET", &target, &headers, b"");
+            assert!(matches!(reply.status, 200 | 401 | 403), "{reply:?}");
             return Ok(latest(running));
         }
         if sent.method != Method::S2s {
@@ -111,17 +141,17 @@ impl Engine for HttpEngine {
         }
         let dialect = sent.dialect.unwrap_or("handle");
         let target = format!("/api/acme/postbacks/{dialect}?{}", sendable(sent.query));
-        let reply = match sent.body {
-            None => running.get(&target),
-            Some(SentBody::Form(text)) => {
-                let media_type = ("content-type", "application/x-www-form-urlencoded");
-                running.public("POST", &target, &[media_type], text.as_bytes())
-            }
-            Some(SentBody::Json(text)) => {
-                let media_type = ("content-type", "application/json");
-                running.public("POST", &target, &[media_type], text.as_bytes())
-            }
+        let (method, media_type) = match sent.body {
+            None => ("GET", None),
+            Some(SentBody::Form(_)) => ("POST", Some("application/x-www-form-urlencoded")),
+            Some(SentBody::Json(_)) => ("POST", Some("application/json")),
         };
+        headers.extend(media_type.map(|media_type| ("content-type", media_type)));
+        let body = sent.body.map_or("", SentBody::text);
+        let reply = running.public(method, &target, &headers, body.as_bytes());
+        if let 401 | 403 = reply.status {
+            return Ok(latest(running));
+        }
         told(running, &reply)
     }
 

@@ -7,8 +7,9 @@ use std::{
 };
 
 use counterfoil_core::{
-    Arrival, ConversionId, Decision, Issue, MessageId, MessageState, Origin, Owner, RequestId,
-    Ruleset, RulesetSpec, Severity, Timestamp, TransactionId,
+    Arrival, AttemptOutcome, Attempted, Claim, ConversionId, Decision, Issue, MessageId,
+    MessageState, Next, Origin, Owner, Period, Report, RequestId, Ruleset, RulesetSpec, Severity,
+    Timestamp, TransactionId, Wanted,
     view::{
         ConversionView, DeliveryView, Erased, Explanation, Filter, Held, Page, RequestView,
         Subject, Timeline, TransactionView,
@@ -21,6 +22,9 @@ use counterfoil_http::{
 };
 
 use crate::harness::PATIENCE;
+
+/// When messages are claimed, and tried again: all that were made before are due.
+pub(crate) const NOW: Timestamp = Timestamp::from_ms(4_102_444_800_000);
 
 /// How the store behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,10 +59,6 @@ struct State {
     text: RulesText,
     world: World,
     log: Vec<RequestView>,
-    /// What was told to other systems, oldest first; nobody sends it.
-    deliveries: Vec<DeliveryView>,
-    /// When everything happens; absent: when it comes in.
-    now: Option<Timestamp>,
     latest: Option<Decision>,
     /// Submissions that came in, whatever became of them.
     submitted: usize,
@@ -73,17 +73,10 @@ impl Memory {
             text: RulesText { version: 1, text: rules.to_owned(), format: RulesFormat::Toml },
             world: World::new(ruleset),
             log: Vec::new(),
-            deliveries: Vec::new(),
-            now: None,
             latest: None,
             submitted: 0,
         };
         Self { state: Arc::new(Mutex::new(state)) }
-    }
-
-    /// Everything happens at this moment from now on.
-    pub(crate) fn set_now(&self, now: Timestamp) {
-        self.state.lock().unwrap().now = Some(now);
     }
 
     /// The latest decision.
@@ -109,9 +102,43 @@ impl Memory {
         }
     }
 
-    /// Does something with the messages, oldest first.
-    pub(crate) fn with_deliveries<T>(&self, act: impl FnOnce(&mut Vec<DeliveryView>) -> T) -> T {
-        act(&mut self.state.lock().unwrap().deliveries)
+    /// Gives out all messages that may be sent.
+    pub(crate) fn claim(&self) -> Vec<Claim> {
+        let slack = Period::from_ms(5_000);
+        let wanted =
+            Wanted { now: NOW, slack, most: 1_000, most_of_one: 1_000, except: Vec::new() };
+        self.with_world(|world| world.claim(&wanted)).unwrap()
+    }
+
+    /// None of them was attempted.
+    pub(crate) fn release(&self, claims: &[Claim]) {
+        let released = |claim: &Claim| Report::Released {
+            message: claim.message.id,
+            fence: claim.fence,
+            until: claim.message.due_at,
+        };
+        let reports: Vec<Report> = claims.iter().map(released).collect();
+        self.with_world(|world| world.report(&reports)).unwrap();
+    }
+
+    /// An attempt of each of them has ended, and this follows.
+    pub(crate) fn end(&self, claims: &[Claim], next: Next) {
+        let ended = |claim: &Claim| {
+            Report::Attempted(Attempted {
+                message: claim.message.id,
+                fence: claim.fence,
+                started_at: NOW,
+                took: Period::from_ms(0),
+                outcome: AttemptOutcome::Unanswered,
+                error: None,
+                response: None,
+                answer: None,
+                next,
+            })
+        };
+        let reports: Vec<Report> = claims.iter().map(ended).collect();
+        let reported = self.with_world(|world| world.report(&reports)).unwrap();
+        assert_eq!(reported.stale, 0);
     }
 
     /// How many conversions are stored.
@@ -138,14 +165,12 @@ impl Memory {
 
     fn decide_and_store(&self, submission: Submission) -> Decided {
         let mut state = self.state.lock().unwrap();
-        let at = state.now.unwrap_or(submission.received_at);
+        let at = submission.received_at;
         let nth = state.log.len();
         let request_id = format!("01930000-0000-7000-8000-{nth:012x}").parse().unwrap();
         let decision = state.world.take(&submission.arrival.request, at).unwrap();
         let row = logged(&submission.arrival, request_id, at, &decision);
         state.log.push(row);
-        let told = Explanation::of(&decision, state.world.ruleset()).deliveries;
-        state.deliveries.extend(told);
         state.latest = Some(decision.clone());
         Decided { request_id, decision }
     }
@@ -179,10 +204,13 @@ impl Store for Memory {
         if self.state.lock().unwrap().mood == Mood::Panicking {
             panic!("the store broke while it was asked for rules");
         }
+        self.all_rules().into_iter().find(|rules| rules.ruleset.tenant().as_str() == tenant)
+    }
+
+    fn all_rules(&self) -> Vec<RunningRules> {
         let state = self.state.lock().unwrap();
-        let ruleset = state.world.ruleset();
-        let rules = || RunningRules { ruleset: Arc::new(ruleset.clone()), version: state.version };
-        (ruleset.tenant().as_str() == tenant).then(rules)
+        let ruleset = Arc::new(state.world.ruleset().clone());
+        vec![RunningRules { ruleset, version: state.version }]
     }
 
     fn submit(&self, batch: Vec<(Submission, Reply)>) {
@@ -263,38 +291,35 @@ impl Store for Memory {
 
     fn deliveries(&self, _: &str, filter: &Filter) -> Result<Page<DeliveryView>, ReadError> {
         let state = self.state.lock().unwrap();
-        let rows = state.deliveries.iter().rev().filter(|row| state.is_wanted(row, filter));
-        let items = rows.take(filter.page_len() as usize).cloned().collect();
+        let mut items: Vec<_> = state.wanted(filter).collect();
+        items.reverse();
+        items.truncate(filter.page_len() as usize);
         Ok(Page { items, next_cursor: None })
     }
 
     fn delivery(&self, _: &str, id: MessageId) -> Result<Option<DeliveryView>, ReadError> {
         let state = self.state.lock().unwrap();
-        Ok(state.deliveries.iter().find(|row| row.id == id).cloned())
+        Ok(state.world.deliveries().find(|row| row.id == id))
     }
 
-    fn retry_delivery(&self, tenant: &str, id: MessageId) -> Result<Retried, SubmitError> {
-        let state = self.delivery(tenant, id).unwrap().map(|row| row.state);
-        let filter = Filter { id: Some(id.to_string()), state, ..Filter::default() };
-        match state {
-            None => Ok(Retried::NotFound),
-            Some(MessageState::Held | MessageState::Sending) => Ok(Retried::InHand),
-            Some(_) => self.retry_deliveries(tenant, &filter).map(|_| Retried::Due),
-        }
+    fn retry_delivery(&self, _: &str, id: MessageId) -> Result<Retried, SubmitError> {
+        let mut state = self.state.lock().unwrap();
+        state.refuse_to_write()?;
+        Ok(match state.world.retry(id, NOW) {
+            counterfoil_fixtures::Retried::NotFound => Retried::NotFound,
+            counterfoil_fixtures::Retried::InHand => Retried::InHand,
+            counterfoil_fixtures::Retried::Due => Retried::Due,
+        })
     }
 
     fn retry_deliveries(&self, _: &str, filter: &Filter) -> Result<u64, SubmitError> {
         let mut state = self.state.lock().unwrap();
-        match state.mood {
-            Mood::Busy => return Err(SubmitError::Busy),
-            Mood::Full => return Err(SubmitError::Unavailable),
-            _ => {}
+        state.refuse_to_write()?;
+        let wanted: Vec<MessageId> = state.wanted(filter).map(|row| row.id).collect();
+        for id in &wanted {
+            state.world.retry(*id, NOW);
         }
-        let wanted: Vec<bool> =
-            state.deliveries.iter().map(|row| state.is_wanted(row, filter)).collect();
-        let rows = state.deliveries.iter_mut().zip(&wanted).filter(|(_, wanted)| **wanted);
-        rows.for_each(|(row, _)| row.state = MessageState::Due);
-        Ok(wanted.iter().filter(|wanted| **wanted).count() as u64)
+        Ok(wanted.len() as u64)
     }
 
     fn erase(&self, _: &str, subject: &Subject) -> Result<Erased, SubmitError> {
@@ -315,7 +340,7 @@ impl Store for Memory {
         if state.mood == Mood::Broken {
             return Err(ReadError::Unavailable("it is broken".into()));
         }
-        let of = |wanted| state.deliveries.iter().filter(move |row| row.state == wanted);
+        let of = |wanted| state.world.deliveries().filter(move |row| row.state == wanted);
         Ok(Backlog {
             due: of(MessageState::Due).count() as u64,
             oldest_due_at: of(MessageState::Due).map(|row| row.due_at).min(),
@@ -385,6 +410,19 @@ fn is(wanted: Option<&String>, given: &str) -> bool {
 }
 
 impl State {
+    fn refuse_to_write(&self) -> Result<(), SubmitError> {
+        match self.mood {
+            Mood::Busy => Err(SubmitError::Busy),
+            Mood::Full => Err(SubmitError::Unavailable),
+            _ => Ok(()),
+        }
+    }
+
+    /// Messages that a filter names, oldest first.
+    fn wanted(&self, filter: &Filter) -> impl Iterator<Item = DeliveryView> {
+        self.world.deliveries().filter(|row| self.is_wanted(row, filter))
+    }
+
     fn is_wanted(&self, row: &DeliveryView, filter: &Filter) -> bool {
         let api = row.tracking_api_id.as_ref().map_or("", |id| id.as_str());
         let owner = self.world.ruleset().tracking_api(api).map(|api| match &api.owner {
@@ -394,6 +432,7 @@ impl State {
         is(filter.id.as_ref(), &row.id.to_string())
             && is(filter.owner.as_ref(), owner.unwrap_or("admin"))
             && is(filter.tracking_api.as_ref(), api)
+            && is(filter.postback.as_ref(), row.postback_id.as_ref().map_or("", |id| id.as_str()))
             && is(filter.conversion.as_ref(), &row.conversion_id.to_string())
             && filter.state.is_none_or(|state| row.state == state)
     }

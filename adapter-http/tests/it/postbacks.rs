@@ -172,6 +172,18 @@ fn query_and_body_are_one_set_of_parameters() {
 }
 
 #[test]
+fn without_a_body_its_media_type_says_nothing() {
+    let running = Running::start();
+    let target = format!("/api/acme/postbacks/handle?pcid={}&type=sale", running.click());
+    for media_type in ["text/plain", "application/xml", "application/json; charset=latin1"] {
+        for method in ["GET", "POST"] {
+            let reply = running.public(method, &target, &[("content-type", media_type)], b"");
+            assert_eq!(reply.json()["outcome"], "created", "{method} {media_type}");
+        }
+    }
+}
+
+#[test]
 fn a_body_of_another_kind_is_415() {
     let running = Running::start();
     for headers in [

@@ -3,6 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use counterfoil_core::SigningKey;
+use counterfoil_http::RefusalRows;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;
@@ -251,6 +252,91 @@ fn a_flood_of_failures_is_429_and_leaves_no_rows() {
     let rows = running.store.log();
     assert_eq!(rows.len(), told.len());
     assert!(rows.iter().all(|row| row.query.len() <= 1024));
+}
+
+/// What is refused before anything stored is looked at, by reason.
+const JUNK: [(&str, &str); 7] = [
+    ("unauthorized", "/api/acme/postbacks/handle?type=sale&token=canary-wrong"),
+    ("malformed", "/api/acme/postbacks/handle?id=strict&value=%FF"),
+    ("unknown_postback", "/api/acme/postbacks/handle?id=nowhere"),
+    ("unknown_postback", "/api/acme/postbacks/nowhere"),
+    ("unresolved_macro", "/api/acme/postbacks/handle?id=strict&pcid=%7Bpcid%7D"),
+    (
+        "type_required",
+        "/api/acme/pixel.gif?id=strict&action=create&advertiser_id=shoply&external_id=1",
+    ),
+    ("unknown_offer", "/c/acme/nowhere/bo"),
+];
+
+/// A flood of junk is told what it always is and leaves a few rows; whoever means well has each of
+/// theirs.
+#[test]
+fn a_flood_of_junk_leaves_few_rows_and_hides_nothing_of_others() {
+    let rows = RefusalRows {
+        per_address_at_once: 5,
+        per_address_per_second: 0,
+        at_once: 8,
+        per_second: 0,
+    };
+    for (reason, target) in JUNK {
+        let running = Running::of(&format!("{RULES}{GUARDED}"), |config| {
+            config.limits.failures_per_second_max = 1000;
+            config.limits.refusal_rows = rows;
+            config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+        });
+        let from =
+            |address: &str| running.public("GET", target, &[("x-forwarded-for", address)], b"");
+        let told = |reply: &Reply| {
+            let body = reply.json();
+            let id = body["request_id"].as_str().unwrap().to_owned();
+            (reply.status, reply.text().replace(&id, ""), id)
+        };
+        let flood: Vec<Reply> = (0..20).map(|_| from("203.0.113.1")).collect();
+        if reason != "type_required" {
+            let first = told(&flood[0]);
+            for reply in &flood {
+                let (status, text, _) = told(reply);
+                assert_eq!((status, &text), (first.0, &first.1), "{target}");
+            }
+            let row = |id: &str| running.admin_get(&format!("/api/acme/requests/{id}")).status;
+            assert_eq!((row(&first.2), row(&told(&flood[19]).2)), (200, 404), "{target}");
+        }
+        assert_eq!(running.store.log().len(), 5, "{target}");
+        // Another address has what is left of all.
+        for _ in 0..5 {
+            from("203.0.113.2");
+        }
+        assert_eq!(running.store.log().len(), 8, "{target}");
+        let metrics = send(running.admin, "GET", "/metrics", &[], b"");
+        let line = format!("counterfoil_requests_unlogged_total{{reason=\"{reason}\"}} 17");
+        assert!(metrics.text().contains(&line), "{target}: {}", metrics.text());
+        // What looks at what is stored has its row, refused or not, and so has who shows a token.
+        let pcid = running.click();
+        let of_nobody = "advertiser_id=shoply&external_id=none&id=strict";
+        running.get(&format!("{HANDLE}?{of_nobody}"));
+        running.get(&format!("{HANDLE}?pcid={pcid}&type=sale&token={SHOP_TOKEN}"));
+        running.hand_in(r#"{"type":"lead","source":"api","offer_id":"x","affiliate_id":"bo"}"#);
+        assert_eq!(running.store.log().len(), 8 + 4, "{target}");
+    }
+}
+
+#[test]
+fn how_far_clocks_of_senders_are_off_is_measured() {
+    let running = guarded();
+    let pcid = running.click();
+    let by = |at: i64| {
+        running.get(&signed(&format!("id=signed&pcid={pcid}&type=sale&ts={at}"), SHOP_KEY)).status
+    };
+    assert_eq!([by(now_s() - 20), by(now_s() + 20), by(now_s() - 1000)], [200, 200, 401]);
+    let metrics = send(running.admin, "GET", "/metrics", &[], b"");
+    let has = |accepted: &str, clock: &str, le: &str| {
+        let labels = format!("le=\"{le}\",accepted=\"{accepted}\",clock=\"{clock}\"");
+        let line = format!("counterfoil_sender_skew_seconds_bucket{{{labels}}} 1");
+        assert!(metrics.text().contains(&line), "{line}: {}", metrics.text());
+    };
+    has("true", "behind", "30.0");
+    has("true", "ahead", "30.0");
+    has("false", "behind", "3600.0");
 }
 
 #[test]

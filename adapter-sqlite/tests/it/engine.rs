@@ -1,13 +1,14 @@
 //! The store as an engine that scenarios are played on, closed and opened again before each step.
 
-use std::sync::mpsc;
+use std::{collections::BTreeMap, sync::mpsc};
 
 use counterfoil_core::{
-    Arrival, Body, Claim, Edit, Incoming, Method, Pairs, Report, Request, TenantName, Timestamp,
-    Wanted, read,
+    Arrival, Claim, Edit, Method, Pairs, Report, Request, TenantName, Timestamp, Wanted,
     view::{Filter, Page, RequestView},
 };
-use counterfoil_fixtures::{Answer, Counts, Engine, EngineError, Sent, SentBody};
+use counterfoil_fixtures::{
+    Answer, Counts, Engine, EngineError, Need, Sent, Surroundings, authenticated,
+};
 use counterfoil_sqlite::{Options, Retried, RulesFormat, Store, Synchronous};
 use serde_json::Value;
 
@@ -17,12 +18,13 @@ pub(crate) struct SqliteEngine {
     folder: Option<tempfile::TempDir>,
     store: Option<Store>,
     reopens: bool,
+    secrets: BTreeMap<String, String>,
 }
 
 impl SqliteEngine {
     /// An engine that has not begun; `reopens`: closed and opened before each step.
     pub(crate) fn new(reopens: bool) -> Self {
-        Self { folder: None, store: None, reopens }
+        Self { folder: None, store: None, reopens, secrets: BTreeMap::new() }
     }
 
     pub(crate) fn store(&mut self) -> Result<&Store, EngineError> {
@@ -91,6 +93,16 @@ impl SqliteEngine {
 }
 
 impl Engine for SqliteEngine {
+    /// A proxy is a matter of connections, and here are none.
+    fn lacks(&self) -> &[Need] {
+        &[Need::Proxies]
+    }
+
+    fn surround(&mut self, surroundings: &Surroundings) -> Result<(), EngineError> {
+        self.secrets.clone_from(&surroundings.secrets);
+        Ok(())
+    }
+
     fn begin(&mut self, rules: &str, at: Timestamp) -> Result<(), EngineError> {
         self.store = None;
         self.folder = Some(tempfile::tempdir().map_err(EngineError::new)?);
@@ -114,13 +126,8 @@ impl Engine for SqliteEngine {
     }
 
     fn send(&mut self, sent: Sent<'_>, at: Timestamp) -> Result<Answer, EngineError> {
-        let body = sent.body.map(|body| match body {
-            SentBody::Form(text) => Body::Form(text.as_bytes()),
-            SentBody::Json(text) => Body::Json(text.as_bytes()),
-        });
-        let Sent { method, dialect, query, .. } = sent;
-        let (request, query) = read(&*self.ruleset()?, &Incoming { method, dialect, query, body });
-        let dialect = dialect.map(Box::from);
+        let (request, query) = authenticated(&*self.ruleset()?, &sent, &self.secrets, at);
+        let (method, dialect) = (sent.method, sent.dialect.map(Box::from));
         self.take(Arrival { request, method, dialect, query, remote_addr: None }, at)
     }
 

@@ -83,7 +83,7 @@ impl Side<'_> {
             Act::Send { .. } => {
                 let query = query(act, &self.conversions);
                 let method = if ms % 7 == 0 { Method::Pixel } else { Method::S2s };
-                let sent = Sent { method, dialect: None, query: &query, body: None };
+                let sent = Sent::of(method, &query);
                 vec![engine.send(sent, now)]
             }
             Act::Edit(which) => {

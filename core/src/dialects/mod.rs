@@ -194,7 +194,7 @@ impl Dialect {
     }
 
     /// The names that have a meaning of ours.
-    pub(crate) fn known_names(&self) -> impl Iterator<Item = (&str, Parameter)> {
+    pub fn known_names(&self) -> impl Iterator<Item = (&str, Parameter)> {
         self.rows.iter().chain(&COMMON).filter_map(|row| match row.means {
             Meaning::Known(parameter) => Some((&*row.name, parameter)),
             _ => None,

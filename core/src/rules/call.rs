@@ -153,12 +153,6 @@ struct Target {
 /// path, after it values of the query.
 fn request_url(item: &Item<'_>, visibility: Visibility) -> Option<Target> {
     let url = url(item)?;
-    if url.authority.contains('@') {
-        let hint = "use a header: authorization = \"Basic {secret:NAME}\"";
-        item.error("user and password may not stand in the url", hint);
-        return None;
-    }
-    check_authority(item, url.authority)?;
     if url.template.as_str().contains('#') {
         item.error("what follows a `#` is never sent", "remove it, or write %23");
         return None;
@@ -188,32 +182,6 @@ fn destination(url: &super::url::Url<'_>) -> Box<str> {
     };
     let host = host.to_ascii_lowercase();
     format!("{scheme}://{host}:{port}").into()
-}
-
-/// A host that can be looked up, and a port that can be reached.
-fn check_authority(item: &Item<'_>, authority: &str) -> Option<()> {
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-        _ => (authority, None),
-    };
-    let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    let is_host = match address {
-        Some(address) => address.parse::<core::net::Ipv6Addr>().is_ok(),
-        None => {
-            let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
-            (1..=253).contains(&host.len()) && host.bytes().all(allowed)
-        }
-    };
-    if !is_host {
-        item.error(format!("`{}` is no host", shown(host)), "for example shoply.example");
-        return None;
-    }
-    if port.is_some_and(|port| port.parse::<u16>().map_or(true, |port| port == 0)) {
-        let message = format!("`{}` is no port", shown(port.unwrap_or_default()));
-        item.error(message, "a number from 1 to 65535, or nothing");
-        return None;
-    }
-    Some(())
 }
 
 fn headers_of(item: &Item<'_>, visibility: Visibility) -> Option<Vec<(Box<str>, Pieces)>> {

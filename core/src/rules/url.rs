@@ -1,9 +1,10 @@
 //! URLs with macros: what the urls of offers and those of outbound requests have in common.
 
 use alloc::{format, string::ToString};
+use core::net::Ipv6Addr;
 
 use super::item::Item;
-use crate::template::Template;
+use crate::{reason::shown, template::Template};
 
 /// The most bytes of a url.
 const URL_LEN_MAX: usize = 2048;
@@ -14,7 +15,7 @@ pub(super) struct Url<'t> {
     pub(super) template: Template,
     /// Whether it is https.
     pub(super) is_encrypted: bool,
-    /// User, host and port.
+    /// Host and port.
     pub(super) authority: &'t str,
 }
 
@@ -35,6 +36,7 @@ pub(super) fn url<'t>(item: &Item<'t>) -> Option<Url<'t>> {
         return None;
     }
     let (is_encrypted, authority) = literal_start(item, text)?;
+    check_authority(item, authority)?;
     let template = match Template::parse(text) {
         Ok(template) => template,
         Err(error) => {
@@ -73,4 +75,35 @@ fn literal_start<'t>(item: &Item<'t>, url: &'t str) -> Option<(bool, &'t str)> {
         return None;
     }
     Some((is_encrypted, authority))
+}
+
+/// A host that can be looked up, and a port that can be reached.
+fn check_authority(item: &Item<'_>, authority: &str) -> Option<()> {
+    if authority.contains('@') {
+        let hint = "requests have headers: authorization = \"Basic {secret:NAME}\"";
+        item.error("user and password may not stand in the url", hint);
+        return None;
+    }
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_host = match address {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => {
+            let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+            (1..=253).contains(&host.len()) && host.bytes().all(allowed)
+        }
+    };
+    if !is_host {
+        item.error(format!("`{}` is no host", shown(host)), "for example shoply.example");
+        return None;
+    }
+    if port.is_some_and(|port| port.parse::<u16>().map_or(true, |port| port == 0)) {
+        let message = format!("`{}` is no port", shown(port.unwrap_or_default()));
+        item.error(message, "a number from 1 to 65535, or nothing");
+        return None;
+    }
+    Some(())
 }

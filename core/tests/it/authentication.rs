@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use counterfoil_core::{
-    AuthFailure, Authentication, Incoming, Method, Proof, Reason, Ruleset, RulesetSpec, SecretName,
-    SignatureError, Timestamp, WebhookHeaders, decode,
+    AuthFailure, Authentication, Body, DIALECTS, Dialect, Incoming, Method, Parameter, Proof,
+    Reason, Ruleset, RulesetSpec, SecretName, SignatureError, Timestamp, WebhookHeaders, decode,
+    read,
 };
 use proptest::prelude::*;
 
@@ -94,6 +95,42 @@ fn a_token_comes_in_the_header_or_as_a_parameter() {
     for wrong in ["", "canary", "canary-token2", "Canary-token", "canary-token,canary-next"] {
         let sent = Sent { bearer: Some(wrong), ..BARE };
         assert_eq!(verified(&both, sent), Err(AuthFailure::Token), "{wrong}");
+    }
+}
+
+/// R2: under each of its names a token lets in and is masked, in every dialect and way to send.
+#[test]
+fn every_name_of_a_token_is_one_that_authentication_reads_and_the_log_masks() {
+    let rules = |dialect: &str| {
+        let text = format!(
+            "tenant=\"a\"\ncurrency=\"EUR\"\n[[postback]]\nid=\"shop\"\ndialect=\"{dialect}\"\n"
+        );
+        RulesetSpec::from_toml(&text).and_then(Ruleset::check).unwrap().0
+    };
+    let names = |dialect: &'static Dialect| {
+        let known = dialect.known_names().filter(|(_, parameter)| *parameter == Parameter::Token);
+        known.map(move |(name, _)| (name, dialect)).collect::<Vec<_>>()
+    };
+    let tokens = asked("auth.tokens = [\"{secret:token}\"]");
+    let all = DIALECTS.map(names).concat();
+    assert_eq!(all.len(), 4 * DIALECTS.len());
+    for (name, dialect) in all {
+        let query = format!("id=shop&{name}=canary-token");
+        assert_eq!(verified(&tokens, Sent { query: &query, ..BARE }), Ok(()), "{name}");
+        let json = format!("{{\"{name}\":\"canary-token\"}}");
+        let bodies = [
+            (&*query, None),
+            ("id=shop", Some(Body::Form(&query.as_bytes()["id=shop&".len()..]))),
+            ("id=shop", Some(Body::Json(json.as_bytes()))),
+            // What cannot be decoded is masked all the same.
+            (&*format!("{query}&value=%"), None),
+        ];
+        for (query, body) in bodies {
+            let incoming = Incoming { method: Method::S2s, dialect: None, query, body };
+            let (request, logged) = read(&rules(&dialect.name), &incoming);
+            let kept = format!("{request:?} {logged}");
+            assert!(!kept.contains("canary"), "{name}, {}: {kept}", dialect.name);
+        }
     }
 }
 

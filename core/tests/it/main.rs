@@ -9,6 +9,7 @@
 mod authentication;
 mod diagnosis;
 mod dialects;
+mod fuzz;
 mod hints;
 mod outbound;
 mod privacy;

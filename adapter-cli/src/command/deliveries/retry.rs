@@ -5,10 +5,10 @@ use counterfoil_core::{MessageId, MessageState, TenantName, view::Filter};
 use counterfoil_sqlite::Retried;
 use url::form_urlencoded;
 
-use super::MessageArguments;
+use super::{super::write::MomentArgument, MessageArguments};
 use crate::{
     arguments::{DatabaseArguments, HELP_TEMPLATE},
-    clock, database,
+    database,
     exit_code::ExitCode,
     failure::Failure,
     output,
@@ -32,13 +32,15 @@ pub(super) struct Arguments {
     #[command(flatten)]
     database: DatabaseArguments,
     /// The message
-    #[arg(conflicts_with_all = ["all", "state", "tracking_api", "conversion", "owner"])]
+    #[arg(conflicts_with_all = ["all", "state", "tracking_api", "postback", "conversion", "owner"])]
     id: Option<MessageId>,
     #[command(flatten)]
     of: MessageArguments,
     /// All of them, where nothing else says which
     #[arg(long)]
     all: bool,
+    #[command(flatten)]
+    moment: MomentArgument,
 }
 
 /// What is to be sent again.
@@ -57,7 +59,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         let curl = curl(admin, &tenant, &wanted);
         format!("ask it, with the secret `admin_token` in that variable: {curl}")
     })?;
-    let now = clock::now();
+    let now = arguments.moment.moment();
     match wanted {
         Wanted::One(id) => match store.retry(&tenant, id, now) {
             Ok(Retried::Due) => output::tell(format_args!("due now: {id}")),
@@ -111,6 +113,7 @@ fn curl(admin: &str, tenant: &TenantName, wanted: &Wanted) -> String {
             let given = [
                 ("state", state),
                 ("tracking_api", filter.tracking_api.clone()),
+                ("postback", filter.postback.clone()),
                 ("conversion", filter.conversion.clone()),
                 ("owner", filter.owner.clone()),
             ];

@@ -196,7 +196,7 @@ fn now(
     };
     let (Some(rules), Ok(address)) = (
         rulesets.iter().find(|rules| rules.tenant() == found.tenant()),
-        Address::read(&pasted.text),
+        Address::read(&pasted.text, None),
     ) else {
         return Ok(None);
     };

@@ -97,8 +97,11 @@ impl Settings {
             true => networks(texts, name),
             false => Ok(given.to_vec()),
         };
-        let allowed =
-            networks(&arguments.allow_destination, &file.allow_destination, "allow-destination")?;
+        let allowed = networks(
+            &arguments.sending.allow_destination,
+            &file.allow_destination,
+            "allow-destination",
+        )?;
         let trusted_proxies =
             networks(&arguments.trusted_proxy, &file.trusted_proxy, "trusted-proxy")?;
         let tls = tls(
@@ -121,9 +124,9 @@ impl Settings {
             admin_listen: arguments.admin_listen.or(file.admin_listen).unwrap_or(ADMIN_LISTEN),
             tls,
             trusted_proxies,
-            secrets: arguments.secrets.clone().or(file.secrets),
+            secrets: arguments.sending.secrets.clone().or(file.secrets),
             allowed,
-            ca_file: arguments.ca_file.clone().or(file.ca_file),
+            ca_file: arguments.sending.ca_file.clone().or(file.ca_file),
             prune_older_than: arguments.prune_older_than.or(kept.transpose()?),
             log: arguments.log.clone().or_else(log).or(file.log).unwrap_or_else(|| LOG.to_owned()),
             log_format: arguments.log_format.or(file.log_format).unwrap_or_default(),

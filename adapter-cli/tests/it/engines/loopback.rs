@@ -15,13 +15,14 @@ use counterfoil::EmbeddedStore;
 use counterfoil_core::{
     Arrival, Claim, Method, Report, Request, Ruleset, RulesetSpec, Timestamp, Wanted, auto_set_text,
 };
-use counterfoil_fixtures::{Answer, Counts, Engine, EngineError, Need, Sent, SentBody};
-use counterfoil_http::{Config, Secret, Server, ServerHandle};
+use counterfoil_fixtures::{
+    Answer, Counts, Engine, EngineError, Need, Sent, SentBody, Surroundings,
+};
+use counterfoil_http::{Config, IpNet, Secret, Server, ServerHandle};
 use counterfoil_sqlite as sqlite;
 use hyper::Method as Verb;
 use serde_json::Value;
 
-use super::clocked::ClockedStore;
 use crate::{
     client::{self, Client, Content, block_on},
     sandbox::ADMIN_TOKEN,
@@ -31,11 +32,12 @@ use crate::{
 #[derive(Default)]
 pub(super) struct LoopbackEngine {
     running: Option<Running>,
+    surroundings: Surroundings,
 }
 
 struct Running {
     tenant: String,
-    store: Arc<ClockedStore>,
+    store: Arc<EmbeddedStore>,
     now_ms: Arc<AtomicI64>,
     public: SocketAddr,
     admin: SocketAddr,
@@ -55,7 +57,7 @@ impl Drop for Running {
 }
 
 impl Running {
-    fn start(rules: &str, at: Timestamp) -> Result<Self, EngineError> {
+    fn start(rules: &str, surroundings: &Surroundings, at: Timestamp) -> Result<Self, EngineError> {
         let folder = tempfile::tempdir().map_err(EngineError::new)?;
         let store = sqlite::Store::open(&folder.path().join("acme.db"), sqlite::Options::default())
             .map_err(EngineError::new)?;
@@ -63,11 +65,14 @@ impl Running {
             .install_rules(None, rules, sqlite::RulesFormat::Toml, at)
             .map_err(EngineError::new)?;
         let now_ms = Arc::new(AtomicI64::new(at.as_ms()));
-        let store = Arc::new(ClockedStore {
-            store: EmbeddedStore::new(store),
-            now_ms: Arc::clone(&now_ms),
-        });
+        let store = Arc::new(EmbeddedStore::new(store));
         let mut config = Config::new(Secret::new(ADMIN_TOKEN));
+        let now = Arc::clone(&now_ms);
+        config.clock = Arc::new(move || Timestamp::from_ms(now.load(Ordering::SeqCst)));
+        config.trusted_proxies = proxies(&surroundings.trusted_proxies)?;
+        let secrets = surroundings.secrets.clone();
+        config.secrets =
+            Arc::new(move |name| secrets.get(name.as_str()).map(|value| Secret::new(value)));
         config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
         config.admin_listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = Server::bind(config, Arc::clone(&store) as _).map_err(EngineError::new)?;
@@ -104,6 +109,13 @@ impl Running {
         Ok(Answer::of_json(&row)?.trace)
     }
 
+    /// What became of a request whose sender is told nothing of it.
+    fn logged(&self, problem: &Value) -> Result<Answer, EngineError> {
+        let id = problem["request_id"].as_str().unwrap_or_default();
+        let target = self.path(&format!("requests/{id}"));
+        Answer::of_json(&ask(self.admin, Verb::GET, &target, Content::None)?)
+    }
+
     /// The path of an admin list, with all rows that one page holds.
     fn rows(&self, list: &str) -> Result<Vec<Value>, EngineError> {
         let mut rows = Vec::new();
@@ -132,11 +144,28 @@ fn ask_whole(
     target: &str,
     content: Content<'_>,
 ) -> Result<client::Answer, EngineError> {
+    let token = ("authorization".to_owned(), format!("Bearer {ADMIN_TOKEN}"));
+    ask_as(address, verb, target, &[token], content)
+}
+
+fn ask_as(
+    address: SocketAddr,
+    verb: Verb,
+    target: &str,
+    headers: &[(String, String)],
+    content: Content<'_>,
+) -> Result<client::Answer, EngineError> {
     let answer = block_on(async {
         let mut client = Client::connect(address).await?;
-        client.ask(verb, target, Some(ADMIN_TOKEN), content).await
+        client.ask_as(verb, target, headers, content).await
     });
     answer.map_err(|error| EngineError(format!("{target}: {error}")))
+}
+
+/// The networks of proxies, and before them all this machine: it stands for the last of them.
+fn proxies(networks: &[String]) -> Result<Vec<IpNet>, EngineError> {
+    let all = networks.iter().map(String::as_str).chain(["127.0.0.1/32"]);
+    all.map(|network| network.parse().map_err(EngineError::new)).collect()
 }
 
 fn ask(
@@ -159,12 +188,18 @@ impl LoopbackEngine {
 
 impl Engine for LoopbackEngine {
     fn lacks(&self) -> &[Need] {
-        &[Need::InsideMethods]
+        &[Need::Import, Need::InsideMethods]
+    }
+
+    fn surround(&mut self, surroundings: &Surroundings) -> Result<(), EngineError> {
+        self.surroundings = surroundings.clone();
+        Ok(())
     }
 
     fn begin(&mut self, rules: &str, at: Timestamp) -> Result<(), EngineError> {
         self.running = None;
-        self.running = Some(Running::start(rules, at)?);
+        let surroundings = std::mem::take(&mut self.surroundings);
+        self.running = Some(Running::start(rules, &surroundings, at)?);
         Ok(())
     }
 
@@ -210,8 +245,11 @@ impl Engine for LoopbackEngine {
             Some(SentBody::Form(text)) => (Verb::POST, Content::Form(text)),
             Some(SentBody::Json(text)) => (Verb::POST, Content::Json(text)),
         };
-        let answer = ask_whole(running.public, verb, &target, content)?;
+        let answer = ask_as(running.public, verb, &target, &sent.shown.through_proxy(), content)?;
         if let Ok(body) = serde_json::from_str(&answer.body) {
+            if let 401 | 403 = answer.status {
+                return running.logged(&body);
+            }
             return Ok(Answer { trace: running.trace(&body)?, ..Answer::of_json(&body)? });
         }
         // A pixel says nothing, and the words of a dialect little: the log row does.
@@ -231,7 +269,7 @@ impl Engine for LoopbackEngine {
 
     fn advance(&mut self, to: Timestamp) -> Result<Vec<Answer>, EngineError> {
         let running = self.running()?.at(to);
-        let store = running.store.store.store();
+        let store = running.store.store();
         let rules = store.rules(&running.tenant);
         let rules = rules.ok_or_else(|| EngineError::new("no rules"))?;
         let due = store.reader().due_auto_sets(rules.ruleset().tenant(), to, None, 1000);
@@ -280,7 +318,7 @@ impl Engine for LoopbackEngine {
         let reply = Box::new(move |claimed| {
             let _ = reply.send(claimed);
         });
-        self.running()?.store.store.store().claim(wanted.clone(), reply);
+        self.running()?.store.store().claim(wanted.clone(), reply);
         claims.recv().map_err(EngineError::new)?.map_err(EngineError::new)
     }
 
@@ -291,7 +329,7 @@ impl Engine for LoopbackEngine {
         let reply = Box::new(move |outcome| {
             let _ = reply.send(outcome);
         });
-        running.store.store.store().report(reports, reply);
+        running.store.store().report(reports, reply);
         let reported = reported.recv().map_err(EngineError::new)?.map_err(EngineError::new)?;
         if reported.stale > 0 {
             return Err(EngineError(format!("{} reports were stale", reported.stale)));
@@ -303,7 +341,7 @@ impl Engine for LoopbackEngine {
 
     fn retry(&mut self, message: &str, at: Timestamp) -> Result<(), EngineError> {
         let running = self.running()?;
-        let store = running.store.store.store();
+        let store = running.store.store();
         let rules = store.rules(&running.tenant).ok_or_else(|| EngineError::new("no rules"))?;
         let id = message.parse().map_err(EngineError::new)?;
         match store.retry(rules.ruleset().tenant(), id, at).map_err(EngineError::new)? {

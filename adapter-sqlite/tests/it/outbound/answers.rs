@@ -118,6 +118,10 @@ fn steps() -> (Db, Vec<MessageId>) {
     db.send(&query, at(1));
     let ids = all(&db).iter().map(|message| message.id).collect();
     assert_eq!(states(&db), "due held held");
+    for (postback, len) in [("three", 3), ("two", 0)] {
+        let filter = Filter { postback: Some(postback.into()), ..Filter::default() };
+        assert_eq!(db.reader().deliveries(&acme(), &filter).unwrap().items.len(), len);
+    }
     (db, ids)
 }
 

@@ -1,22 +1,24 @@
 //! Random histories of requests and deliveries: order, numbers and one message for each event hold,
 //! and all of it replays.
 
-use std::collections::BTreeMap;
+use std::{cell::Cell, collections::BTreeMap};
 
-use proptest::prelude::*;
+use counterfoil_core::Note;
+use proptest::{prelude::*, test_runner::TestRunner};
 
 use super::*;
 use crate::common::postback;
 
 const SECOND: i64 = 1_000;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 enum Act {
     Sale(u8),
     Update { sale: u8, value: u8, result: u8, steps: bool },
     Send { most: u8, one: u8 },
     Report { which: u8, how: u8 },
     Retry(u8),
+    Argue(u8),
     Rules(bool),
     Reopen,
     Wait(u8),
@@ -31,6 +33,7 @@ fn act() -> impl Strategy<Value = Act> {
         6 => (any(), any()).prop_map(|(most, one)| Act::Send { most, one }),
         8 => (any(), any()).prop_map(|(which, how)| Act::Report { which, how }),
         1 => any().prop_map(Act::Retry),
+        1 => any().prop_map(Act::Argue),
         1 => prop::bool::ANY.prop_map(Act::Rules),
         1 => Just(Act::Reopen),
         4 => any().prop_map(Act::Wait),
@@ -46,7 +49,7 @@ fn rules(delay: &str) -> String {
          request.url = 'https://a.example/'\nset = { price = { path = '/p' } }\n\
          [[postback.step]]\nrequest.url = 'https://s.example/?v={value}'\n";
     let asks = "ordered = false\nset = { value = { path = '/v' } }";
-    tells("a", "a.example", "") + &tells("b", "b.example", asks) + &delayed + steps
+    tells("a", "a.example", asks) + &tells("b", "b.example", asks) + &delayed + steps
 }
 
 struct Story {
@@ -92,6 +95,7 @@ impl Story {
                     self.db.store().retry(&acme(), id, at(now)).unwrap();
                 }
             }
+            Act::Argue(value) => self.argue(usize::from(*value)),
             Act::Rules(delays) => {
                 install(&self.db, &rules(if *delays { "delay = '20s'" } else { "" }), now);
             }
@@ -99,6 +103,29 @@ impl Story {
             Act::Wait(seconds) => self.now += i64::from(*seconds) * SECOND / 4,
         }
         self.now += 1;
+    }
+
+    /// Whoever is told answers with another value, until a chain of causes is stopped (R45).
+    fn argue(&mut self, value: usize) {
+        for round in 0..8 {
+            let value = (value + round).to_string();
+            let answer = |claim: &Claim| {
+                let mut set = claim.call().unwrap().set.iter();
+                match set.any(|set| &*set.parameter == "value") {
+                    true => answered(claim, self.now, &[("value", &value)]),
+                    false => Report::Attempted(attempted(claim, self.now, Next::Delivered)),
+                }
+            };
+            report(&self.db, claim(&self.db, self.now).iter().map(answer).collect());
+            self.now += SECOND;
+        }
+    }
+
+    /// Whether a chain of causes was stopped.
+    fn has_stopped(&self) -> bool {
+        let filter = Filter { limit: Some(Filter::LIMIT_MAX), ..Filter::default() };
+        let log = self.db.reader().requests(&acme(), &filter).unwrap();
+        log.items.iter().any(|row| row.notes.contains(&Note::LoopStopped))
     }
 
     fn send(&self, query: &str) {
@@ -171,15 +198,11 @@ impl Story {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 40,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
-
-    #[test]
-    fn whatever_happens_it_is_in_order_and_replays(acts in prop::collection::vec(act(), 1..60)) {
+#[test]
+fn whatever_happens_it_is_in_order_and_replays() {
+    let config = ProptestConfig { cases: 40, failure_persistence: None, ..Default::default() };
+    let stopped = Cell::new(0);
+    let played = TestRunner::new(config).run(&prop::collection::vec(act(), 1..60), |acts| {
         let (db, click) = begin(&rules("delay = '20s'"));
         let mut story = Story { db, click, now: 1, claims: Vec::new() };
         for act in &acts {
@@ -190,5 +213,9 @@ proptest! {
         story.drain();
         story.check();
         replays(&story.db);
-    }
+        stopped.set(stopped.get() + usize::from(story.has_stopped()));
+        Ok(())
+    });
+    assert_eq!(played, Ok(()));
+    assert!(stopped.get() > 0, "no history reaches a loop that is stopped (R45)");
 }

@@ -55,6 +55,8 @@ fn filters_find_what_they_name_newest_first() {
     let api = |id: &str| Filter { tracking_api: Some(id.into()), ..Filter::default() };
     assert_eq!(found(&db, api("mine")), every(2, 1));
     assert_eq!(found(&db, Filter { owner: Some("admin".into()), ..api("bos") }), []);
+    let postback = |id: &str| Filter { postback: Some(id.into()), ..Filter::default() };
+    assert_eq!(found(&db, postback("mine")), [], "it is a tracking API");
     let conversion = delivery(&db, ids[2]).conversion_id;
     let about = |text: String| Filter { conversion: Some(text), ..Filter::default() };
     assert_eq!(found(&db, about(conversion.to_string())), [ids[3], ids[2]]);
@@ -74,6 +76,7 @@ fn other_lists_have_no_columns_of_messages() {
         Filter { owner: named("admin"), ..Filter::default() },
         Filter { state: Some(MessageState::Due), ..Filter::default() },
         Filter { tracking_api: named("mine"), ..Filter::default() },
+        Filter { postback: named("mine"), ..Filter::default() },
         Filter { conversion: named("x"), ..Filter::default() },
     ];
     for filter in filters {

@@ -153,7 +153,7 @@ fn a_form_keeps_its_fields() {
 fn no_value_climbs_the_path() {
     let request = "request.url = 'https://a/orders/{param.note}/{param.other}'";
     let (_, message) = message("transaction", request, "note=..&other=.");
-    assert_eq!(url(&message), "https://a/orders/%2E%2E/%2E");
+    assert_eq!(url(&message), "https://a/orders/%252E%252E/%252E");
 }
 
 #[test]
