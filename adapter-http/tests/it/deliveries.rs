@@ -1,5 +1,7 @@
 //! Messages on the admin listener: lists, sending again, and what the metrics tell of them.
 
+use std::sync::Arc;
+
 use counterfoil_core::{Claim, DeadReason, Next, RetryKind};
 use serde_json::{Value, json};
 
@@ -176,8 +178,9 @@ fn one_message_is_sent_again_unless_it_is_in_hand() {
 
 /// A server where a sale was told to two systems and in two steps.
 fn with_steps() -> Running {
-    let running = Running::of(&format!("{RULES}{MORE}{STEPS}"), |_| {});
-    running.store.set_now("2020-01-01T00:00:00Z".parse().unwrap());
+    let running = Running::of(&format!("{RULES}{MORE}{STEPS}"), |config| {
+        config.clock = Arc::new(|| "2020-01-01T00:00:00Z".parse().unwrap());
+    });
     let pcid = running.click();
     running.get(&format!("/api/acme/postbacks/handle?pcid={pcid}&type=sale&value=1&id=steps"));
     running
