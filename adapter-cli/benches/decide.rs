@@ -287,6 +287,7 @@ fn click() -> Result<Request> {
         external_id: None,
         value: None,
         params: Params::new(),
+        masked: Vec::new(),
     })))
 }
 

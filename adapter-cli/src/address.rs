@@ -2,7 +2,8 @@
 //! URL of roots, with their JSON; and the `offer/affiliate` of a click.
 
 use counterfoil_core::{
-    Arrival, Body, Dialect, Incoming, Method, Request, RootRequest, Ruleset, decode, select,
+    Arrival, Body, Dialect, Incoming, Method, Request, RootRequest, Ruleset, decode, masked_text,
+    select,
 };
 use url::{Url, form_urlencoded};
 
@@ -110,7 +111,8 @@ impl Address {
     /// The dialect that it is read in; the native one where it cannot be read.
     fn dialect<'r>(&self, ruleset: &'r Ruleset) -> &'r Dialect {
         let incoming = self.incoming();
-        let definition = decode(&incoming).and_then(|pairs| select(ruleset, &incoming, &pairs));
+        let definition =
+            decode(&incoming).and_then(|mut pairs| select(ruleset, &incoming, &mut pairs));
         definition.map_or(Dialect::native(), |definition| &definition.dialect)
     }
 
@@ -151,8 +153,12 @@ pub(crate) fn click(ruleset: &Ruleset, link: &str) -> Result<Arrival, Failure> {
             .hint("write both ids with a slash between them, as in shoply-cz/bo"));
     };
     let incoming = Incoming { method: Method::Link, dialect: None, query, body: None };
-    let root = decode(&incoming)
-        .and_then(|pairs| RootRequest::click(ruleset, offer, affiliate, &pairs))
+    let (root, query) = decode(&incoming)
+        .and_then(|mut pairs| {
+            ruleset.privacy().mask_root(&mut pairs);
+            let root = RootRequest::click(ruleset, offer, affiliate, &pairs)?;
+            Ok((root, masked_text(&pairs)))
+        })
         .map_err(|refusal| {
             let failure = Failure::could_not(&refusal.message);
             match &refusal.hint {
@@ -164,7 +170,7 @@ pub(crate) fn click(ruleset: &Ruleset, link: &str) -> Result<Arrival, Failure> {
         request: Request::Root(Box::new(root)),
         method: Method::Link,
         dialect: None,
-        query: counterfoil_core::logged_text(&incoming),
+        query,
         remote_addr: None,
     })
 }

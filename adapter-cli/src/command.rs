@@ -1,5 +1,6 @@
 //! The commands: one file each.
 
+mod audit;
 mod backup;
 mod catch_up;
 mod check;
@@ -17,6 +18,8 @@ mod list;
 mod listen;
 mod man;
 mod postback_url;
+mod privacy;
+mod prune;
 mod replay;
 mod requests;
 mod send;
@@ -50,6 +53,9 @@ pub(crate) enum Command {
     Dialects(dialects::Arguments),
     PostbackUrl(postback_url::Arguments),
     Replay(replay::Arguments),
+    Audit(audit::Arguments),
+    Privacy(privacy::Arguments),
+    Prune(prune::Arguments),
     Backup(backup::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
@@ -81,6 +87,9 @@ impl Command {
             Self::Dialects(arguments) => dialects::run(&arguments),
             Self::PostbackUrl(arguments) => postback_url::run(&arguments),
             Self::Replay(arguments) => replay::run(&arguments),
+            Self::Audit(arguments) => audit::run(&arguments),
+            Self::Privacy(arguments) => privacy::run(&arguments),
+            Self::Prune(arguments) => prune::run(&arguments),
             Self::Backup(arguments) => backup::run(&arguments),
             Self::Completions(arguments) => completions::run(&arguments),
             Self::Man(arguments) => man::run(&arguments),

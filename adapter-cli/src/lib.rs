@@ -22,6 +22,7 @@ mod messages;
 mod named_files;
 mod output;
 mod receiver;
+mod retention;
 mod rules_files;
 mod secrets;
 mod sending;

@@ -5,8 +5,8 @@ use counterfoil_core::{
     Arrival, ConversionId, Issue, MessageId, Report, RequestId, Severity, TenantName, Timestamp,
     TransactionId, Wanted,
     view::{
-        ConversionView, DeliveryView, Explanation, Filter, Page, RequestView, Timeline,
-        TransactionView,
+        ConversionView, DeliveryView, Erased, Explanation, Filter, Page, RequestView, Subject,
+        Timeline, TransactionView,
     },
 };
 use counterfoil_http as http;
@@ -170,6 +170,14 @@ impl http::Store for EmbeddedStore {
     fn retry_deliveries(&self, tenant: &str, filter: &Filter) -> Result<u64, http::SubmitError> {
         let retry = |tenant| self.store.retry_all(&tenant, filter, clock::now());
         self.tenant(tenant).map_or(Ok(0), retry).map_err(submit_error)
+    }
+
+    fn erase(&self, tenant: &str, subject: &Subject) -> Result<Erased, http::SubmitError> {
+        let erase = |tenant| self.store.erase(&tenant, subject, clock::now());
+        self.tenant(tenant).map_or(Ok(Erased::default()), erase).map_err(|error| {
+            tracing::error!(%error, "a visitor could not be erased");
+            http::SubmitError::Unavailable
+        })
     }
 
     fn backlog(&self) -> Result<http::Backlog, http::ReadError> {

@@ -21,7 +21,8 @@ use crate::{
     problem::{Problem, fresh_id},
     proxies::{Peer, sender},
     routes::{
-        deliveries, edit, explain, link, lists, postback, process, root, rules, tracking_apis,
+        deliveries, edit, erase, explain, link, lists, postback, process, root, rules,
+        tracking_apis,
     },
     store::{Decided, RunningRules, Store, Submission, SubmitError},
     table::{Access, Endpoint, Listener, Operation, Table},
@@ -173,6 +174,7 @@ impl Call<'_> {
             Endpoint::Delivery => deliveries::one(self).await,
             Endpoint::RetryDelivery => deliveries::retry(self).await,
             Endpoint::RetryDeliveries => deliveries::retry_all(self).await,
+            Endpoint::Erase => erase::erase(self, body).await,
             Endpoint::TrackingApis => tracking_apis::list(self),
             Endpoint::Postbacks => lists::postbacks(self),
             Endpoint::PutRules => rules::put(self, body).await,

@@ -10,8 +10,8 @@ use counterfoil_core::{
     Arrival, ConversionId, Decision, Issue, MessageId, RequestId, Ruleset, Timestamp,
     TransactionId,
     view::{
-        ConversionView, DeliveryView, Explanation, Filter, Page, RequestView, Timeline,
-        TransactionView,
+        ConversionView, DeliveryView, Erased, Explanation, Filter, Page, RequestView, Subject,
+        Timeline, TransactionView,
     },
 };
 
@@ -273,6 +273,12 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// Where the store cannot write.
     fn retry_deliveries(&self, tenant: &str, filter: &Filter) -> Result<u64, SubmitError>;
+
+    /// Erases what is personal about one visitor. May block.
+    ///
+    /// # Errors
+    /// Where the store cannot write.
+    fn erase(&self, tenant: &str, subject: &Subject) -> Result<Erased, SubmitError>;
 
     /// How much waits to be sent. May block.
     ///

@@ -72,6 +72,7 @@ pub(crate) enum Endpoint {
     Delivery,
     RetryDelivery,
     RetryDeliveries,
+    Erase,
     Postbacks,
     TrackingApis,
     PutRules,
@@ -331,6 +332,12 @@ pub(crate) static OPERATIONS: &[Operation] = &[
         query: Query::Filters(RETRY_FILTERS),
         answers: &[(OK, Content::Json("Retried")), BAD_REQUEST, NOT_FOUND],
         ..admin(Endpoint::RetryDeliveries, Verb::Post, "/api/{tenant}/deliveries/retry")
+    },
+    Operation {
+        summary: "Erases what is personal about one visitor; a resend stays a duplicate",
+        body: Content::Json("Subject"),
+        answers: &[(OK, Content::Json("Erased")), BAD_REQUEST, NOT_FOUND],
+        ..admin(Endpoint::Erase, Verb::Post, "/api/{tenant}/privacy/erase")
     },
     Operation {
         summary: "The tracking APIs; to an affiliate its own",

@@ -73,7 +73,7 @@ const REASONS: [(Reason, i64); 32] = [
     (Reason::Unauthorized, 31),
 ];
 
-const NOTES: [(Note, i64); 12] = [
+const NOTES: [(Note, i64); 13] = [
     (Note::DirectAmountFirstOnly, 0),
     (Note::DirectAmountIgnored, 1),
     (Note::LoopStopped, 2),
@@ -86,6 +86,7 @@ const NOTES: [(Note, i64); 12] = [
     (Note::SimilarParameter, 9),
     (Note::StepsSkippedNoId, 10),
     (Note::UnmappedStatus, 11),
+    (Note::PersonalValue, 12),
 ];
 
 /// Written out in schema/v1.sql too, in the conditions of indexes.
@@ -244,7 +245,8 @@ mod tests {
             "0 direct_amount_first_only, 1 direct_amount_ignored, 2 loop_stopped, \
              3 missing_value, 4 no_matching_commission, 5 no_transaction, \
              6 recurrence_limit_reached, 7 repeated_parameter, 8 result_not_inherited, \
-             9 similar_parameter, 10 steps_skipped_no_id, 11 unmapped_status",
+             9 similar_parameter, 10 steps_skipped_no_id, 11 unmapped_status, \
+             12 personal_value",
         );
         check(
             &Reason::ALL,

@@ -7,6 +7,7 @@ use counterfoil_core::{
 use rusqlite::{Connection, params};
 
 use crate::{
+    audit,
     blobs::{self, RequestMore},
     codes::Coded,
     fault::{Fault, bad},
@@ -50,7 +51,26 @@ pub(crate) fn apply(
         }
     }
     let is_own_record = arrival.method == Method::Link && decision.outcome == Outcome::Created;
+    if arrival.method == Method::Admin && decision.outcome == Outcome::Updated {
+        audit_edit(db, place, arrival, receipt)?;
+    }
     if is_own_record { Ok(()) } else { log(db, place, arrival, receipt, decision) }
+}
+
+fn audit_edit(
+    db: &Connection,
+    place: Place<'_>,
+    arrival: &Arrival,
+    receipt: Receipt,
+) -> Result<(), Fault> {
+    let change = audit::Change {
+        at: receipt.at,
+        tenant: place.ruleset.tenant().as_str(),
+        action: "edit",
+        subject: &receipt.id.to_string(),
+        detail: &arrival.query,
+    };
+    audit::append(db, &change)
 }
 
 fn insert_conversion(db: &Connection, place: Place<'_>, stored: &Stored) -> Result<(), Fault> {

@@ -92,6 +92,12 @@ pub(crate) fn last_sibling(id: &MessageId) -> MessageId {
     RequestId::from_bytes(*id.as_bytes()).message_id(u16::MAX)
 }
 
+/// The greatest id below all that carry this moment or a later one.
+pub(crate) fn last_before(at: Timestamp) -> [u8; 16] {
+    let ms = u128::from(u64::try_from(at.as_ms()).unwrap_or(0));
+    (ms << 80).saturating_sub(1).to_be_bytes()
+}
+
 fn with_tail(bytes: &[u8; 16], tail: u128) -> [u8; 16] {
     ((u128::from_be_bytes(*bytes) >> 16 << 16) | tail).to_be_bytes()
 }

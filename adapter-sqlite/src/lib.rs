@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod again;
+mod audit;
 mod backup;
 mod blobs;
 mod claim;
@@ -18,8 +19,10 @@ mod condition;
 mod decide;
 mod deliveries;
 mod effects;
+mod erase;
 mod facts;
 mod fault;
+mod gaps;
 mod ids;
 mod imports;
 mod lists;
@@ -28,6 +31,7 @@ mod measured;
 mod messages;
 mod open;
 mod outbox;
+mod prune;
 mod reader;
 mod recent;
 mod replay;
@@ -38,22 +42,27 @@ mod rules;
 mod schema;
 mod search;
 mod store;
+mod subject;
 mod timeline;
 mod under_root;
 mod writer;
 
+pub use audit::{AuditHead, AuditReport, AuditRow};
 pub use backup::{BackupError, BackupReport};
 pub use condition::{Condition, last_owner};
 pub use deliveries::Outbox;
+pub use erase::EraseError;
 pub use imports::{FilePlace, Import, ImportProgress, ImportRow, RefusedRow};
 pub use measured::Distribution;
 pub use open::{OpenError, Options, Synchronous};
 pub use outbox::{ClaimReply, ReportReply, Reported, Retried};
+pub use prune::Pruned;
 pub use reader::{Due, ReadError, Reader};
 pub use replay::{Difference, ReplayReport};
 pub use rules::{InstallError, Installed, Rules, RulesFormat, RulesVersion};
 pub use search::{Arrivals, Arrived};
 pub use store::{Decided, Health, Reply, Store, Submission, SubmitError, Waiting};
+pub use subject::Known;
 
 /// The examples of the front page compile and run.
 #[cfg(doctest)]

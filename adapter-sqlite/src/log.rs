@@ -10,6 +10,7 @@ use crate::{
     ReadError, Reader,
     blobs::{self, RequestMore},
     fault::Fault,
+    gaps::ERASED,
     lists::{List, Range, has_no_message_column},
     rows,
 };
@@ -90,6 +91,11 @@ impl Reader {
         let postback = ruleset.zip(definition).and_then(|(r, place)| r.definition_at(place));
         let unreadable =
             || vec![format!("version {} of the rules cannot be read any more", logged.ruleset)];
+        let trace = match ruleset {
+            _ if logged.query == ERASED => Vec::new(),
+            Some(ruleset) => logged.more.trace.lines(ruleset, logged.outcome),
+            None => unreadable(),
+        };
         let notes = logged.more.notes();
         let refusal = logged.more.refusal;
         Ok(Some(RequestView {
@@ -107,7 +113,7 @@ impl Reader {
             notes,
             conversion_id: logged.conversion,
             transaction_ids: logged.more.transaction_ids,
-            trace: ruleset.map_or_else(unreadable, |r| logged.more.trace.lines(r, logged.outcome)),
+            trace,
         }))
     }
 }

@@ -55,7 +55,7 @@ pub struct Reported {
 pub enum Retried {
     /// The message is due.
     Due,
-    /// The tenant has no such message.
+    /// The tenant has no such message, or its content is gone.
     NotFound,
     /// It is being sent, or held for something: nothing has changed.
     InHand,

@@ -9,11 +9,14 @@
 //! rendered or dropped makes room for the next one about its transaction (R43). When that was is
 //! not decided but a matter of time, so it is an input too: each such message keeps the newest
 //! request of that moment, and replaying settles it between the same two requests.
+//!
+//! What was pruned or erased is left out, with what depends on it (gaps.rs).
 
 use std::collections::BTreeMap;
 
 use counterfoil_core::{
     Arrival, ConversionId, MessageId, Method, Outcome, Receipt, Request, RequestId, RootRequest,
+    Timestamp,
 };
 use rusqlite::{Connection, Row, Rows, params, types::Value};
 
@@ -24,8 +27,10 @@ use crate::{
     codes::Coded,
     decide,
     fault::{Fault, bad},
+    gaps::Gaps,
     ids,
     log::{self, LogRow, REQUEST},
+    prune,
     rows::{self, CONVERSION},
     rules::{self, Rules},
     schema, under_root,
@@ -38,6 +43,11 @@ pub struct ReplayReport {
     pub requests: u64,
     /// Clicks that were made again.
     pub clicks: u64,
+    /// Requests and clicks that are still there and could not be checked, because what they depend
+    /// on was pruned or erased.
+    pub not_checked: u64,
+    /// The moment before which the history may be gone; none: nothing was pruned.
+    pub begins_at: Option<Timestamp>,
     /// What came out differently, the first [`ReplayReport::DIFFERENCES_MAX`].
     pub differences: Vec<Difference>,
     /// How many differences there are in all.
@@ -89,9 +99,11 @@ impl Reader {
                 reader: self,
                 stored: &snapshot,
                 again: &transaction,
+                gaps: Gaps::of(&snapshot)?,
                 active: BTreeMap::new(),
                 report: ReplayReport::default(),
             };
+            replay.report.begins_at = replay.gaps.upto.map(prune::time_of);
             replay.decide_all()?;
             replay.compare_all()?;
             Ok(replay.report)
@@ -130,6 +142,7 @@ struct Replay<'a> {
     reader: &'a Reader,
     stored: &'a Connection,
     again: &'a Connection,
+    gaps: Gaps,
     /// The rules that decide about each tenant at this point of the history.
     active: BTreeMap<i64, Rules>,
     report: ReplayReport,
@@ -141,7 +154,7 @@ struct Click {
     tenant: i64,
     ruleset: u32,
     arrival: Arrival,
-    at: counterfoil_core::Timestamp,
+    at: Timestamp,
 }
 
 impl Replay<'_> {
@@ -192,6 +205,10 @@ impl Replay<'_> {
     }
 
     fn make(&mut self, click: &Click) -> Result<(), Fault> {
+        if self.gaps.has(click.id.conversion_id().as_bytes()) {
+            self.report.not_checked += 1;
+            return Ok(());
+        }
         self.report.clicks += 1;
         let rules = self.rules(click.tenant, click.ruleset)?;
         let receipt = Receipt { id: click.id, at: click.at };
@@ -204,8 +221,15 @@ impl Replay<'_> {
         Ok(())
     }
 
+    fn leave_out(&mut self, logged: &LogRow) -> Result<(), Fault> {
+        self.report.not_checked += 1;
+        self.gaps.leave_out(self.stored, logged)
+    }
+
     fn decide(&mut self, logged: LogRow) -> Result<(), Fault> {
-        self.report.requests += 1;
+        if self.gaps.touch(self.stored, &logged)? {
+            return self.leave_out(&logged);
+        }
         let rules = self.rules(logged.tenant, logged.ruleset)?;
         let refusal = logged.refusal();
         let form = Logged {
@@ -217,6 +241,10 @@ impl Replay<'_> {
         let request = again::read(&rules.ruleset, &form);
         let receipt = Receipt { id: logged.id, at: logged.received_at };
         let decision = decide::consider(self.again, &rules, &request, receipt)?;
+        if self.gaps.are_named(self.stored, &decision.trace)? {
+            return self.leave_out(&logged);
+        }
+        self.report.requests += 1;
         let says = |outcome: Outcome, reason: Option<counterfoil_core::Reason>| match reason {
             Some(reason) => format!("{outcome}: {reason}"),
             None => outcome.to_string(),
@@ -274,6 +302,7 @@ impl Replay<'_> {
              integration, external_id, value, price, currency, more, pair, created_at, \
              updated_at, revision, ruleset FROM conversions ORDER BY id",
             1,
+            0,
         )?;
         self.compare_table(
             "transaction",
@@ -281,10 +310,12 @@ impl Replay<'_> {
              terms, direct_amount, revenue_edited, payout_edited, auto_set_at, auto_set_result, \
              created_at, updated_at, revision FROM transactions ORDER BY conversion, id",
             2,
+            0,
         )?;
         self.compare_table(
             "repeat key",
             "SELECT tenant, key, conversion FROM repeat_keys ORDER BY tenant, key",
+            2,
             2,
         )?;
         self.compare_table(
@@ -292,21 +323,31 @@ impl Replay<'_> {
             "SELECT id, tenant, ruleset, tracking_api, postback, step, owner, event, conversion, \
              transaction_id, destination, depth, is_delayed FROM messages ORDER BY id",
             1,
+            8,
         )
     }
 
-    /// Compares two tables in the order of their key, which is the first `key_len` columns.
+    /// Compares two tables in the order of their key, which is the first `key_len` columns;
+    /// `conversion` is the column with the id of the conversion that a row belongs to.
     fn compare_table(
         &mut self,
         what: &'static str,
         sql: &str,
         key_len: usize,
+        conversion: usize,
     ) -> Result<(), Fault> {
         let mut stored = self.stored.prepare(sql)?;
         let mut again = self.again.prepare(sql)?;
         let columns = stored.column_count();
+        let (gaps, db) = (&self.gaps, self.stored);
         let next = |rows: &mut Rows<'_>| -> Result<Option<Vec<Value>>, Fault> {
-            rows.next()?.map(|row| values(row, columns)).transpose()
+            while let Some(row) = rows.next()? {
+                let id = ConversionId::from_bytes(row.get(conversion)?);
+                if !gaps.hold(db, &id)? {
+                    return values(row, columns).map(Some);
+                }
+            }
+            Ok(None)
         };
         let (mut stored, mut again) = (stored.query([])?, again.query([])?);
         let (mut left, mut right) = (next(&mut stored)?, next(&mut again)?);

@@ -4,6 +4,7 @@ use counterfoil_core::{DeadReason, MessageId, MessageOf, TenantName, Timestamp};
 use rusqlite::{Connection, params};
 
 use crate::{
+    audit,
     codes::Coded,
     fault::Fault,
     ids,
@@ -19,6 +20,7 @@ pub(crate) fn retry(
     ids: &[MessageId],
     at: Timestamp,
 ) -> Result<Vec<Retried>, Fault> {
+    let name = tenant;
     let Some((tenant, _)) = rules::tenant_of(desk.db, tenant)? else {
         return Ok(vec![Retried::NotFound; ids.len()]);
     };
@@ -27,6 +29,11 @@ pub(crate) fn retry(
         _ => Ok(Retried::NotFound),
     };
     let retried: Vec<Retried> = ids.iter().map(one).collect::<Result<_, _>>()?;
+    for id in ids.iter().zip(&retried).filter(|(_, became)| **became == Retried::Due) {
+        let subject = id.0.to_string();
+        let (tenant, action, detail) = (name.as_str(), "retry", "");
+        audit::append(desk.db, &audit::Change { at, tenant, action, subject: &subject, detail })?;
+    }
     desk.made_due |= retried.contains(&Retried::Due);
     Ok(retried)
 }
@@ -34,6 +41,9 @@ pub(crate) fn retry(
 fn retry_one(desk: &Desk<'_>, row: &MessageRow, at: Timestamp) -> Result<Retried, Fault> {
     if row.lease_until.is_some() || row.standing == Standing::Held {
         return Ok(Retried::InHand);
+    }
+    if row.message.request.as_ref().is_some_and(|request| request.url.is_empty()) {
+        return Ok(Retried::NotFound);
     }
     let rules = desk.versions.get(desk.db, row.tenant, row.ruleset)?;
     let waits = match &rules {

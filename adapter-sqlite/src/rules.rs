@@ -13,6 +13,7 @@ use rusqlite::{Connection, params};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    audit,
     codes::Coded,
     fault::{Fault, bad},
     rows::{self, value},
@@ -156,6 +157,15 @@ pub(crate) fn store(db: &Connection, new: &Text<'_>) -> Result<Result<Stored, Cu
     let before = (before > 0).then_some(before);
     if before != Some(version) {
         activate(db, tenant, before, version, new.ruleset)?;
+        let before = before.map_or_else(|| "none".to_owned(), |before| before.to_string());
+        let change = audit::Change {
+            at: new.at,
+            tenant: name.as_str(),
+            action: "rules",
+            subject: &format!("version {version}"),
+            detail: &format!("before: {before}"),
+        };
+        audit::append(db, &change)?;
     }
     Ok(Ok(Stored { tenant, version, before, is_new }))
 }

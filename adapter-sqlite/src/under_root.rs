@@ -106,6 +106,18 @@ pub(crate) fn newest(
     Ok(moved.max(newest_in(db, "temp.under_root_fresh", root, conversion_type)?))
 }
 
+/// All conversions under a root, in no order.
+pub(crate) fn all(db: &Connection, root: &ConversionId) -> Result<Vec<ConversionId>, Fault> {
+    if !db.is_readonly(MAIN_DB)? {
+        catch_up(db)?;
+    }
+    let sql = "SELECT id FROM under_root WHERE root = ?1 \
+               UNION SELECT id FROM temp.under_root_fresh WHERE root = ?1";
+    let mut statement = db.prepare_cached(sql)?;
+    let ids = statement.query_map([root.as_bytes()], |row| row.get(0))?;
+    ids.map(|id| Ok(ConversionId::from_bytes(id?))).collect()
+}
+
 fn newest_in(
     db: &Connection,
     table: &str,

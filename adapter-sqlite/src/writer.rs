@@ -13,6 +13,9 @@
 //! write), and recovery means: open again, copy the whole write-ahead log into the database, and
 //! write something.
 
+mod alone;
+mod install;
+
 use std::{
     collections::VecDeque,
     panic::{self, AssertUnwindSafe},
@@ -27,6 +30,7 @@ use std::{
 use counterfoil_core::{Issue, RequestId, Ruleset, Timestamp};
 use rusqlite::{Connection, TransactionBehavior};
 
+use self::alone::Alone;
 use crate::{
     claim::Turn,
     decide, effects,
@@ -36,7 +40,7 @@ use crate::{
     open::{self, Lock, OpenError, Options},
     outbox::{Desk, Outbound, Reporting},
     recent::Recent,
-    rules::{self, InstallError, Installed, Rules, RulesFormat, Versions},
+    rules::{InstallError, Installed, RulesFormat, Versions},
     store::{Decided, Shared, Submission, SubmitError, Waiting},
     under_root::Merge,
 };
@@ -55,6 +59,8 @@ pub(crate) enum Job {
     Outbound(Outbound),
     /// Make rules the ones that decide.
     Install(Box<NewRules>, SyncSender<Result<Installed, InstallError>>),
+    /// Do work in a transaction of its own.
+    Alone(Alone),
 }
 
 impl Job {
@@ -62,7 +68,7 @@ impl Job {
     pub(crate) fn into_waiting(self) -> Vec<Waiting> {
         match self {
             Self::Decide(batch) => batch,
-            Self::Outbound(_) | Self::Install(..) => Vec::new(),
+            Self::Outbound(_) | Self::Install(..) | Self::Alone(_) => Vec::new(),
         }
     }
 }
@@ -79,7 +85,7 @@ impl Batch {
         match job {
             Job::Decide(more) => self.requests.extend(more),
             Job::Outbound(outbound) => self.outbound.push(outbound),
-            job @ Job::Install(..) => return Err(job),
+            job @ (Job::Install(..) | Job::Alone(_)) => return Err(job),
         }
         Ok(())
     }
@@ -174,6 +180,7 @@ impl Writer {
                     // Nobody waits any more where this fails.
                     let _ = reply.send(self.install(*rules));
                 }
+                Ok(Job::Alone(alone)) => self.work_alone(alone),
                 Ok(job) => {
                     let mut batch = Batch::default();
                     let mut rest = batch.add(job).err();
@@ -324,48 +331,6 @@ impl Writer {
             self.merge.rolled_back();
             self.recent.clear();
         })
-    }
-
-    fn install(&mut self, new: NewRules) -> Result<Installed, InstallError> {
-        let NewRules { ruleset, warnings, text, format, at } = new;
-        let stored = self.store_rules(&rules::Text { ruleset: &ruleset, text: &text, format, at });
-        let stored = match stored {
-            Ok(Ok(stored)) => stored,
-            Ok(Err(from)) => {
-                let tenant = ruleset.tenant().clone();
-                return Err(InstallError::CurrencyChange { tenant, from, to: ruleset.currency() });
-            }
-            Err(fault) if fault.is_of_the_machine() => {
-                self.give_up(&fault);
-                return Err(InstallError::Store(SubmitError::Unavailable));
-            }
-            Err(fault) => {
-                tracing::error!(error = %fault, "rules could not be stored: a defect");
-                return Err(InstallError::Store(SubmitError::Internal));
-            }
-        };
-        let rules = Rules { tenant: stored.tenant, version: stored.version, ruleset };
-        self.versions.keep(&rules);
-        self.recent.clear();
-        self.shared.set_rules(rules.clone());
-        let replaced = stored.before.filter(|before| *before != stored.version);
-        Ok(Installed { rules, replaced, is_new: stored.is_new, warnings })
-    }
-
-    fn store_rules(
-        &mut self,
-        new: &rules::Text<'_>,
-    ) -> Result<Result<rules::Stored, counterfoil_core::Currency>, Fault> {
-        let db = self.connection()?;
-        let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let stored = rules::store(&transaction, new)?;
-        if stored.is_ok() {
-            transaction.commit()?;
-        } else {
-            transaction.rollback()?;
-        }
-        self.is_well();
-        Ok(stored)
     }
 
     /// The connection, opened again where the disk has failed.

@@ -169,6 +169,10 @@ fn make_root(
     journal: &mut Journal,
 ) -> Result<Decision, Refusal> {
     journal.steps.push(Step::MakesRoot(request.method));
+    for (name, masked) in &request.masked {
+        journal.notes.insert(Note::PersonalValue);
+        journal.steps.push(Step::Masked { name: name.clone(), masked: *masked });
+    }
     let origin = request.origin(ruleset)?;
     let id = receipt.id.conversion_id();
     let conversion_type = request.conversion_type.clone();

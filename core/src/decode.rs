@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 use crate::{
     conversion::Method,
     parameter::Parameter,
+    privacy::Privacy,
     reason::{Reason, Refusal, shown},
 };
 
@@ -28,7 +29,7 @@ pub const VALUE_LEN_MAX: usize = 2048;
 /// The most parameters in all, known ones counted as often as they come.
 pub(crate) const PAIRS_MAX: usize = 2 * PARAMS_MAX;
 /// What a log row shows in place of a secret.
-const MASK: &str = "***";
+pub(crate) const MASK: &str = "***";
 /// The most bytes of an undecodable request that a log row keeps.
 const RAW_LEN_MAX: usize = 8192;
 
@@ -322,8 +323,9 @@ fn mask<'a>(values: &mut Vec<&'a str>, value: &'a str) -> String {
 }
 
 /// What a log row keeps of a request that cannot be decoded: the text as it came, cut, with
-/// everything masked that follows the name of a secret.
-pub(crate) fn masked_raw(incoming: &Incoming<'_>) -> String {
+/// everything masked that follows the name of a secret, or is personal.
+pub(crate) fn masked_raw(privacy: &Privacy, incoming: &Incoming<'_>) -> String {
+    let mask_piece = |piece| mask_piece(privacy, piece);
     let mut pieces: Vec<String> = incoming.query.split('&').map(mask_piece).collect();
     match incoming.body {
         None => {}
@@ -343,10 +345,11 @@ pub(crate) fn masked_raw(incoming: &Incoming<'_>) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-fn mask_piece(piece: &str) -> String {
-    let (name, _) = piece.split_once('=').unwrap_or((piece, ""));
+fn mask_piece(privacy: &Privacy, piece: &str) -> String {
+    let (name, value) = piece.split_once('=').unwrap_or(("", piece));
     let decoded = percent_decode_str(name).decode_utf8_lossy();
-    if Parameter::named(&decoded).is_some_and(Parameter::is_secret) {
+    let is_secret = Parameter::named(&decoded).is_some_and(Parameter::is_secret);
+    if is_secret || privacy.hides(&decoded, &percent_decode_str(value).decode_utf8_lossy()) {
         return format!("{name}={MASK}");
     }
     piece.to_string()
@@ -355,6 +358,7 @@ fn mask_piece(piece: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::token::TenantName;
 
     fn query(query: &str) -> Incoming<'_> {
         Incoming { method: Method::S2s, dialect: None, query, body: None }
@@ -423,8 +427,10 @@ mod tests {
     fn secrets_are_masked_and_conflicts_survive() {
         let text = masked_text(&decode(&query("token=abc&x=1&token=def&token=abc&sig=s")).unwrap());
         assert_eq!(text, "token=***&x=1&token=***1&token=***&sig=***");
-        let raw = masked_raw(&query("token=abc&x=%zz&%74oken=abc"));
-        assert_eq!(raw, "token=***&x=%zz&%74oken=***");
+        let privacy = Privacy::of_tenant(TenantName::new("acme").unwrap());
+        let text = "token=abc&x=%zz&%74oken=abc&m=a%40b.example%zz&phone=%2B420777123456";
+        let raw = masked_raw(&privacy, &query(text));
+        assert_eq!(raw, "token=***&x=%zz&%74oken=***&m=***&phone=***");
     }
 
     #[test]

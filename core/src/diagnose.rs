@@ -153,7 +153,10 @@ impl Call<'_> {
         now: Timestamp,
         findings: &mut Vec<Finding>,
     ) -> Arc<Dialect> {
-        let selected = ruleset.map(|ruleset| select(ruleset, self.incoming, self.pairs));
+        // As it would be decided: what is personal is told by its hash.
+        let mut pairs = self.pairs.clone();
+        let selected = ruleset.map(|ruleset| select(ruleset, self.incoming, &mut pairs));
+        let masked = Call { pairs: &pairs, ..*self };
         let definition = selected.as_ref().and_then(|selected| selected.as_ref().ok());
         let built_in = |name: &str| Dialect::named(name).cloned().map(Arc::new);
         let named = |name: &str| {
@@ -163,15 +166,15 @@ impl Call<'_> {
         let dialect = definition.map(|definition| Arc::clone(&definition.dialect));
         let native = || Arc::new(Dialect::native().clone());
         let dialect = dialect.or_else(of_path).unwrap_or_else(native);
-        for (name, value) in self.pairs {
-            self.value(&dialect, ruleset, name, value, findings);
+        for (name, value) in &pairs {
+            masked.value(&dialect, ruleset, name, value, findings);
         }
-        for (name, value) in self.pairs {
-            findings.extend(self.wrong_name(&dialect, name, value));
+        for (name, value) in &pairs {
+            findings.extend(masked.wrong_name(&dialect, name, value));
         }
         if let (Some(ruleset), Some(definition)) = (ruleset, definition) {
             proof::look(definition, self.called.is_plain, self.pairs, now, findings);
-            self.parse(ruleset, definition, findings);
+            masked.parse(ruleset, definition, findings);
         } else if let Some(Err(refusal)) = selected {
             tell_refusal(refusal, findings);
         }

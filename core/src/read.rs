@@ -15,6 +15,7 @@ use crate::{
     nearest::nearest,
     parameter::{Given, Parameter, Parameters, similar_name},
     postback::{Action, Postback},
+    privacy::{Masked, masked},
     reason::{Note, Reason, Refusal, shown},
     request::Request,
     ruleset::{Limits, PostbackDefinition, Ruleset, StatusMeaning},
@@ -28,11 +29,11 @@ use crate::{
 /// Decodes, selects and parses: the request, and the text that a log row keeps of it.
 pub fn read(ruleset: &Ruleset, incoming: &Incoming<'_>) -> (Request, String) {
     let unreadable = |refusal: Refusal| Request::Unreadable(Box::new(refusal));
-    let pairs = match decode(incoming) {
+    let mut pairs = match decode(incoming) {
         Ok(pairs) => pairs,
-        Err(refusal) => return (unreadable(refusal), masked_raw(incoming)),
+        Err(refusal) => return (unreadable(refusal), masked_raw(ruleset.privacy(), incoming)),
     };
-    let postback = select(ruleset, incoming, &pairs)
+    let postback = select(ruleset, incoming, &mut pairs)
         .and_then(|definition| parse(ruleset, definition, incoming.method, &pairs));
     let request = match postback {
         Ok(postback) => Request::Postback(Box::new(postback)),
@@ -41,11 +42,16 @@ pub fn read(ruleset: &Ruleset, incoming: &Incoming<'_>) -> (Request, String) {
     (request, masked_text(&pairs))
 }
 
-/// The text that a log row keeps of a request, whether it can be decoded or not.
-pub fn logged_text(incoming: &Incoming<'_>) -> String {
+/// The text that a log row keeps of a request that no definition reads, whether it can be decoded
+/// or not.
+pub fn logged_text(ruleset: &Ruleset, incoming: &Incoming<'_>) -> String {
+    let privacy = ruleset.privacy();
     match decode(incoming) {
-        Ok(pairs) => masked_text(&pairs),
-        Err(_) => masked_raw(incoming),
+        Ok(mut pairs) => {
+            privacy.mask_postback(incoming.method, Dialect::native(), &mut pairs);
+            masked_text(&pairs)
+        }
+        Err(_) => masked_raw(privacy, incoming),
     }
 }
 
@@ -149,13 +155,21 @@ fn read_as<T, E: core::fmt::Display>(
     })
 }
 
-/// Unknown names are kept; those that repeat (R5) or come close to a reserved one are noted.
+/// Unknown names are kept; those that repeat (R5), come close to a reserved one, or had a personal
+/// value are noted.
 fn others(dialect: &Dialect, parameters: &Parameters<'_>, postback: &mut Postback) {
     for (name, value) in &parameters.others {
         if Cause::may_stand_with(postback.method) && take_cause(name, value, postback) {
             continue;
         }
-        postback.params.insert((*name).into(), (*value).into());
+        let masked = masked(value);
+        if let Some(masked) = masked {
+            postback.notes.push(Note::PersonalValue);
+            postback.steps.push(Step::Masked { name: (*name).into(), masked });
+        }
+        if masked != Some(Masked::Dropped) {
+            postback.params.insert((*name).into(), (*value).into());
+        }
         if dialect.meaning(name).is_none()
             && let Some(reserved) = similar_name(dialect, name)
         {
@@ -173,7 +187,8 @@ fn others(dialect: &Dialect, parameters: &Parameters<'_>, postback: &mut Postbac
 /// The sender's own fields that the dialect wants to be numbers (R47).
 fn numbers(dialect: &Dialect, parameters: &Parameters<'_>) -> Result<(), Refusal> {
     let mut wrong = parameters.others.iter().filter(|(name, value)| {
-        dialect.meaning(name) == Some(&Meaning::OwnNumber) && !is_number(value)
+        let may_stand = || is_number(value) || masked(value).is_some();
+        dialect.meaning(name) == Some(&Meaning::OwnNumber) && !may_stand()
     });
     let Some((name, value)) = wrong.next() else {
         return Ok(());

@@ -184,6 +184,8 @@ pub enum Note {
     NoMatchingCommission,
     /// There is no transaction that could take the result (R23).
     NoTransaction,
+    /// A parameter's value was personal; only its hash is kept, or nothing.
+    PersonalValue,
     /// The commission made its most transactions under this root (R27).
     RecurrenceLimitReached,
     /// An unknown parameter came more than once; the first value counts (R5).
@@ -200,13 +202,14 @@ pub enum Note {
 
 impl Note {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::DirectAmountFirstOnly,
         Self::DirectAmountIgnored,
         Self::LoopStopped,
         Self::MissingValue,
         Self::NoMatchingCommission,
         Self::NoTransaction,
+        Self::PersonalValue,
         Self::RecurrenceLimitReached,
         Self::RepeatedParameter,
         Self::ResultNotInherited,
@@ -224,6 +227,7 @@ impl Note {
             Self::MissingValue => "missing_value",
             Self::NoMatchingCommission => "no_matching_commission",
             Self::NoTransaction => "no_transaction",
+            Self::PersonalValue => "personal_value",
             Self::RecurrenceLimitReached => "recurrence_limit_reached",
             Self::RepeatedParameter => "repeated_parameter",
             Self::ResultNotInherited => "result_not_inherited",

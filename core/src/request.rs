@@ -120,11 +120,14 @@ impl Arrival {
     pub fn root(ruleset: &Ruleset, json: &[u8]) -> Self {
         let method = Method::Api;
         let (read, query) = match root_pairs(json) {
-            Ok(pairs) => (RootRequest::read(ruleset, method, &pairs), masked_text(&pairs)),
+            Ok(mut pairs) => {
+                ruleset.privacy().mask_root(&mut pairs);
+                (RootRequest::read(ruleset, method, &pairs), masked_text(&pairs))
+            }
             Err(refusal) => {
                 let body = Some(Body::Json(json));
                 let incoming = Incoming { method, dialect: None, query: "", body };
-                (Err(refusal), logged_text(&incoming))
+                (Err(refusal), logged_text(ruleset, &incoming))
             }
         };
         let request = match read {

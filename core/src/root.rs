@@ -11,6 +11,7 @@ use crate::{
     money::Amount,
     nearest::nearest,
     parameter::Parameter,
+    privacy::{Masked, masked},
     reason::{Reason, Refusal, shown},
     ruleset::Ruleset,
     token::{AffiliateId, Channel, Integration, OfferId, TokenError},
@@ -43,6 +44,8 @@ pub struct RootRequest {
     pub value: Option<Amount>,
     /// Everything else.
     pub params: Params,
+    /// Parameters whose values were personal, and what became of these.
+    pub masked: Vec<(Box<str>, Masked)>,
 }
 
 /// The fields of a root over the API, beside `affs1` to `affs10` and `param.NAME`.
@@ -57,6 +60,11 @@ const FIELDS: [&str; 9] = [
     "value",
     "affiliate_click_id",
 ];
+
+/// Whether a name is one of the fields of a root, whose values have forms of their own.
+pub(crate) fn is_root_field(name: &str) -> bool {
+    FIELDS.contains(&name)
+}
 
 /// The number of the sub id that `affsN` names, 1 to 10.
 fn aff_number(name: &str) -> Option<u8> {
@@ -103,7 +111,7 @@ impl RootRequest {
     /// `invalid_amount`, `type_required`, `unknown_type`, `unknown_offer`, `unknown_affiliate`,
     /// `type_not_root`.
     pub fn read(ruleset: &Ruleset, method: Method, pairs: &Pairs<'_>) -> Result<Self, Refusal> {
-        let (affs, params) = open_fields(pairs)?;
+        let OpenFields { affs, params, masked } = open_fields(pairs)?;
         let field = |name: &'static str| {
             pairs.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
         };
@@ -137,6 +145,7 @@ impl RootRequest {
             external_id: field("external_id").map(external_id).transpose()?,
             value: field("value").map(value).transpose()?,
             params,
+            masked,
         };
         root.origin(ruleset)?;
         root.refuse_other_types()?;
@@ -179,6 +188,7 @@ impl RootRequest {
             external_id: None,
             value: None,
             params: Params::new(),
+            masked: Vec::new(),
         };
         click.origin(ruleset)?;
         for (name, value) in pairs {
@@ -189,6 +199,14 @@ impl RootRequest {
     }
 
     fn take(&mut self, name: &str, value: &str) {
+        if aff_number(name).is_some()
+            && let Some(masked) = masked(value)
+        {
+            self.masked.push((name.into(), masked));
+            if masked == Masked::Dropped {
+                return;
+            }
+        }
         if let Some(number) = aff_number(name) {
             if !self.affs.iter().any(|(known, _)| *known == number) {
                 self.affs.push((number, value.into()));
@@ -227,6 +245,7 @@ impl RootRequest {
             external_id: None,
             value: None,
             params: click.params.clone(),
+            masked: Vec::new(),
         })
     }
 
@@ -254,18 +273,23 @@ impl RootRequest {
     }
 }
 
-/// Sub ids by number.
-type Affs = Vec<(u8, Box<str>)>;
+/// The fields of a root that are open.
+#[derive(Default)]
+struct OpenFields {
+    /// Sub ids by number.
+    affs: Vec<(u8, Box<str>)>,
+    params: Params,
+    masked: Vec<(Box<str>, Masked)>,
+}
 
 /// The sub ids and the params of a root; any other field must be known, and come once. The limits
 /// are those of a postback's parameters (semantics 2).
-fn open_fields(pairs: &Pairs<'_>) -> Result<(Affs, Params), Refusal> {
+fn open_fields(pairs: &Pairs<'_>) -> Result<OpenFields, Refusal> {
     let malformed = |message: String| Refusal::new(Reason::Malformed, message);
     if pairs.len() > PAIRS_MAX {
         return Err(malformed(format!("there are more than {PAIRS_MAX} fields")).hint("send fewer"));
     }
-    let mut affs = Vec::new();
-    let mut params = Params::new();
+    let mut open = OpenFields::default();
     for (at, (name, value)) in pairs.iter().enumerate() {
         if pairs.iter().take(at).any(|(earlier, other)| earlier == name && other != value) {
             let message = format!("`{}` has two different values", shown(name));
@@ -285,22 +309,35 @@ fn open_fields(pairs: &Pairs<'_>) -> Result<(Affs, Params), Refusal> {
                 .hint(format!("a value has at most {VALUE_LEN_MAX} bytes")));
         }
         if let Some(number) = aff_number(name) {
-            affs.retain(|(known, _)| *known != number);
-            affs.push((number, (**value).into()));
+            if open.keeps(name, value) {
+                open.affs.retain(|(known, _)| *known != number);
+                open.affs.push((number, (**value).into()));
+            }
         } else if let Some(param) = name.strip_prefix(PARAM_PREFIX).filter(|p| !p.is_empty()) {
             refuse_param(param)?;
-            params.insert(param.into(), (**value).into());
+            if open.keeps(param, value) {
+                open.params.insert(param.into(), (**value).into());
+            }
         } else if !FIELDS.contains(&&**name) {
             return Err(unknown_field(name));
         }
     }
-    if params.len() > PARAMS_MAX {
-        return Err(malformed(format!("{} params", params.len()))
+    if open.params.len() > PARAMS_MAX {
+        return Err(malformed(format!("{} params", open.params.len()))
             .about("params")
             .hint(format!("send at most {PARAMS_MAX}")));
     }
-    affs.sort_by_key(|(number, _)| *number);
-    Ok((affs, params))
+    open.affs.sort_by_key(|(number, _)| *number);
+    Ok(open)
+}
+
+impl OpenFields {
+    /// Whether anything is kept of a value; notes what was done with a personal one.
+    fn keeps(&mut self, name: &str, value: &str) -> bool {
+        let masked = masked(value);
+        self.masked.extend(masked.map(|masked| (name.into(), masked)));
+        masked != Some(Masked::Dropped)
+    }
 }
 
 /// A param of a root whose name is too long, or that of a secret: those are never stored.

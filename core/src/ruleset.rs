@@ -17,6 +17,7 @@ use crate::{
     currency::Currency,
     dialects::Dialect,
     money::{Amount, Rate},
+    privacy::Privacy,
     template::Template,
     time::{Period, Timestamp},
     token::{
@@ -48,6 +49,7 @@ pub struct Ruleset {
     pub(crate) exchange_rates: BTreeMap<Currency, Rate>,
     pub(crate) tracking_apis: Vec<TrackingApi>,
     pub(crate) api_tokens: Vec<SecretName>,
+    pub(crate) privacy: Privacy,
 }
 
 /// Who pays for conversions.

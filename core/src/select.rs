@@ -11,8 +11,9 @@ use crate::{
     ruleset::{GLOBAL_POSTBACK, PostbackDefinition, Ruleset},
 };
 
-/// Finds the definition that decides (rung 2; R13). Methods from inside are decided by the
-/// built-in definition (R47).
+/// Finds the definition that decides (rung 2; R13), and masks what is personal among the
+/// parameters, by the names of its dialect. Methods from inside are decided by the built-in
+/// definition (R47).
 ///
 /// # Errors
 /// `conflicting_parameters` (rung 1), by the names of the definition's dialect or, where there is
@@ -21,7 +22,7 @@ use crate::{
 pub fn select<'r>(
     ruleset: &'r Ruleset,
     incoming: &Incoming<'_>,
-    pairs: &Pairs<'_>,
+    pairs: &mut Pairs<'_>,
 ) -> Result<&'r PostbackDefinition, Refusal> {
     let path = incoming.dialect.and_then(|name| ruleset.dialect(name)).map(|path| &**path);
     let selected = if incoming.method.is_internal() {
@@ -30,23 +31,28 @@ pub fn select<'r>(
         selected(ruleset, incoming, pairs, path)
     };
     let dialect = selected.as_ref().ok().map(|definition| &*definition.dialect).or(path);
-    Parameters::gather(dialect.unwrap_or(Dialect::native()), pairs)?;
+    let dialect = dialect.unwrap_or(Dialect::native());
+    ruleset.privacy().mask_postback(incoming.method, dialect, pairs);
+    Parameters::gather(dialect, pairs)?;
     selected
 }
 
 fn selected<'r>(
     ruleset: &'r Ruleset,
     incoming: &Incoming<'_>,
-    pairs: &Pairs<'_>,
+    pairs: &mut Pairs<'_>,
     path: Option<&Dialect>,
 ) -> Result<&'r PostbackDefinition, Refusal> {
     if let (Some(name), None) = (incoming.dialect, path) {
         return Err(unknown_dialect(ruleset, name));
     }
     // All dialects have this name. Another value of it is told by whoever gathers them all.
-    let id = pairs.iter().find(|(name, _)| Parameter::named(name) == Some(Parameter::Id));
-    match id {
-        Some((name, value)) => by_id(ruleset, Given { name, value }, path),
+    let is_id = |name: &str| Parameter::named(name) == Some(Parameter::Id);
+    match pairs.iter_mut().find(|(name, _)| is_id(name)) {
+        Some((name, value)) => {
+            ruleset.privacy().mask_known(name, value);
+            by_id(ruleset, Given { name, value }, path)
+        }
         None => by_default(ruleset, path),
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     ids::{ConversionId, MessageId, TransactionId},
     money::{Amount, Percent, Rate},
     postback::Action,
+    privacy::Masked,
     reason::Reason,
     ruleset::{KeyKind, OnRepeat},
     time::Timestamp,
@@ -216,6 +217,13 @@ pub enum Step {
         result: Option<TransactionResult>,
         /// What it means for the type.
         conversion_type: Option<ConversionType>,
+    },
+    /// A parameter's value was personal.
+    Masked {
+        /// Its name.
+        name: Box<str>,
+        /// What became of the value.
+        masked: Masked,
     },
 }
 

@@ -2,6 +2,7 @@
 //! command line. Amounts are decimal texts, times RFC 3339, ids lower-case hyphenated UUIDs.
 
 mod delivery;
+mod subject;
 mod timeline;
 
 use alloc::{
@@ -27,6 +28,7 @@ use crate::{
 };
 
 pub use delivery::{AttemptView, DeliveryView, RequestShown, TrackingApiView};
+pub use subject::{Erased, Subject};
 pub use timeline::{Held, Moment, MomentKind, Timeline};
 
 /// The answer of an inbound postback. It holds no amounts and no rule names but commission ids:

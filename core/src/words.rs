@@ -14,6 +14,7 @@ use crate::{
     decision::Outcome,
     money::Amount,
     postback::Action,
+    privacy::Masked,
     ruleset::{OnRepeat, Ruleset},
     trace::{
         AmountParameter, BornBecause, Field, Formula, Leg, PairedBy, Step, TargetBy, Trace,
@@ -141,6 +142,7 @@ impl Display for Worded<'_> {
             Step::Repeated(name) => {
                 write!(f, "the parameter `{name}` came more than once; the first value counts (R5)")
             }
+            Step::Masked { name, masked } => masked_value(f, name, *masked),
             Step::StatusWord { .. } | Step::EventWord { .. } => foreign_word(f, self.step),
             Step::DefaultType(t) => write!(f, "no type was given: the definition's default, {t}"),
             Step::Action { action, named } => effective_action(f, *action, *named),
@@ -232,6 +234,14 @@ fn definition(f: &mut fmt::Formatter<'_>, ruleset: &Ruleset, place: Option<u32>)
         }
         None => f.write_str("the built-in definition decides: no conditions, no limits (R47)"),
     }
+}
+
+fn masked_value(f: &mut fmt::Formatter<'_>, name: &str, masked: Masked) -> fmt::Result {
+    let kept = match masked {
+        Masked::Hashed => "only its hash is kept",
+        Masked::Dropped => "it is not kept",
+    };
+    write!(f, "the value of `{name}` is personal: {kept}")
 }
 
 /// What a word of another system means.

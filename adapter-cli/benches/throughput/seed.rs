@@ -186,6 +186,7 @@ fn link_request() -> Result<Request> {
         external_id: None,
         value: None,
         params: Params::new(),
+        masked: Vec::new(),
     })))
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use counterfoil_core::Timestamp;
 use counterfoil_sqlite::ReplayReport;
 use serde::Serialize;
 
@@ -38,6 +39,8 @@ pub(crate) struct Arguments {
 struct Report<'a> {
     requests: u64,
     clicks: u64,
+    not_checked: u64,
+    begins_at: Option<Timestamp>,
     differences_total: u64,
     differences: &'a [Row<'a>],
 }
@@ -57,6 +60,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let whole = Report {
         requests: report.requests,
         clicks: report.clicks,
+        not_checked: report.not_checked,
+        begins_at: report.begins_at,
         differences_total: report.differences_total,
         differences: &rows,
     };
@@ -64,6 +69,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         output::say_list(arguments.format, &COLUMNS, &whole, &rows)?;
     }
     let counts = format!("{} requests and {} clicks", report.requests, report.clicks);
+    if let Some(begins_at) = report.begins_at {
+        output::tell(format_args!("the history from before {begins_at} was pruned"));
+    }
+    if report.not_checked > 0 {
+        output::tell(format_args!(
+            "{} requests and clicks are not checked: what they depend on was pruned or erased",
+            report.not_checked
+        ));
+    }
     if report.differences_total == 0 {
         output::tell(format_args!("{GOOD}nothing differs{GOOD:#}: {counts} decided again"));
         return Ok(ExitCode::Done);

@@ -13,6 +13,7 @@ use std::{
 };
 
 use clap::{Args, builder::BoolishValueParser};
+use counterfoil_core::Period;
 use counterfoil_http::{BindError, Config, DispatchMetrics, Dispatcher, IpNet, Secret, Server};
 
 use self::{config::Settings, logging::LogFormat};
@@ -23,6 +24,7 @@ use crate::{
     exit_code::ExitCode,
     failure::Failure,
     output::{self, HINT, STRONG, SUSPICIOUS},
+    retention::{self, RetentionTimer},
     rules_files,
     secrets::Secrets,
     sending::{self, SendingArguments},
@@ -82,6 +84,10 @@ pub(crate) struct Arguments {
     trusted_proxy: Vec<IpNet>,
     #[command(flatten)]
     sending: SendingArguments,
+    /// Delete requests, messages and idle clicks that are older than this, every hour; see `prune`
+    #[arg(long, value_name = "PERIOD", env = "COUNTERFOIL_PRUNE_OLDER_THAN",
+          value_parser = retention::period)]
+    prune_older_than: Option<Period>,
     /// A file with these settings
     #[arg(long, value_name = "FILE", env = "COUNTERFOIL_CONFIG")]
     config: Option<PathBuf>,
@@ -220,6 +226,9 @@ fn serve(
     secrets: &Secrets,
 ) -> Result<ExitCode, Failure> {
     let timer = AutoSetTimer::start(Arc::clone(store)).map_err(Failure::could_not)?;
+    let retention = settings.prune_older_than;
+    let retention = retention.map(|period| RetentionTimer::start(Arc::clone(store), period));
+    let retention = retention.transpose().map_err(Failure::could_not)?;
     let addresses = Addresses::of(&server, settings)?;
     let dispatching = dispatcher.start().map_err(sending::failure)?;
     let until_stopped = async {
@@ -243,7 +252,7 @@ fn serve(
     if !dispatching.join() {
         tracing::error!("sending broke off; what was under way is sent again after a start");
     }
-    drop(timer);
+    drop((timer, retention));
     if stopped.cut {
         tracing::warn!("connections that did not end in time were cut");
     }

@@ -20,6 +20,7 @@ mod faults;
 mod imports;
 mod killed;
 mod listen;
+mod privacy;
 mod sandbox;
 mod sending;
 mod serve;

@@ -17,7 +17,9 @@ use crate::{
 pub(crate) async fn follow(call: &Call<'_>) -> Result<Answer, Problem> {
     let rules = call.rules()?;
     let ruleset = rules.ruleset.clone();
-    let pairs = readable(call.query());
+    let mut pairs = readable(call.query());
+    let deeplink = deeplink(&pairs).map(str::to_owned);
+    ruleset.privacy().mask_root(&mut pairs);
     let (offer, affiliate) = (call.param("offer"), call.param("affiliate"));
     let (request, query) = match RootRequest::click(&ruleset, offer, affiliate, &pairs) {
         Ok(click) => (Request::Root(click.into()), masked_text(&pairs)),
@@ -39,7 +41,7 @@ pub(crate) async fn follow(call: &Call<'_>) -> Result<Answer, Problem> {
             Told::Accepted(_) => Problem::not_found("the offer is gone"),
         });
     };
-    let to = landing(offer, click, deeplink(&pairs));
+    let to = landing(offer, click, deeplink.as_deref());
     answer::redirect(&to).ok_or_else(|| Problem::not_found("the offer's url leads nowhere"))
 }
 

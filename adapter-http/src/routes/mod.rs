@@ -2,6 +2,7 @@
 
 pub(crate) mod deliveries;
 pub(crate) mod edit;
+pub(crate) mod erase;
 pub(crate) mod explain;
 pub(crate) mod link;
 pub(crate) mod lists;

@@ -144,12 +144,13 @@ fn read<'r>(ruleset: &'r Ruleset, sent: &Sent<'_>) -> Result<Read<'r>, Problem> 
         let request = Request::Unreadable(refusal.into());
         Ok(Read { request, query, definition: None, manner: Manner::native() })
     };
-    let pairs = match decode(incoming) {
+    let mut pairs = match decode(incoming) {
         Ok(pairs) => pairs,
-        Err(refusal) => return unknown(refusal, logged_text(incoming)),
+        Err(refusal) => return unknown(refusal, logged_text(ruleset, incoming)),
     };
+    let selected = select(ruleset, incoming, &mut pairs);
     let query = masked_text(&pairs);
-    let definition = match select(ruleset, incoming, &pairs) {
+    let definition = match selected {
         Ok(definition) => definition,
         Err(refusal) => return unknown(refusal, query),
     };

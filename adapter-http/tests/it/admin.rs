@@ -259,3 +259,33 @@ fn a_store_that_breaks_while_it_reads_costs_one_answer() {
     running.admin_get("/api/acme/conversions").assert_problem(503, "unavailable");
     assert_eq!(running.admin_get("/version").status, 200);
 }
+
+#[test]
+fn a_visitor_is_erased_by_one_of_its_ids() {
+    let running = Running::start();
+    let (pcid, answer) = sale(&running);
+    let erase = |body: &Value| running.admin("POST", ERASE, JSON, body.to_string().as_bytes());
+    let id = answer["conversion_id"].as_str().unwrap();
+    let reply = erase(&json!({ "pcid": id }));
+    assert_eq!((reply.status, reply.json()["requests"].as_u64()), (200, Some(1)));
+    assert!(running.store.log().iter().any(|row| row.query.is_empty()));
+    let nobody = "01930000-0000-7000-8000-00000000ffff";
+    for (body, status, code) in [
+        (json!({ "pcid": nobody }), 404, "not_found"),
+        (json!({ "external_id": "A", "advertiser_id": "shoply" }), 404, "not_found"),
+        (json!({}), 400, "bad_body"),
+        (json!({ "pcid": "x" }), 400, "bad_body"),
+        (json!({ "pcid": pcid, "external_id": "A" }), 400, "bad_body"),
+        (json!({ "advertiser_id": "shoply" }), 400, "bad_body"),
+        (json!({ "click": pcid }), 400, "bad_body"),
+    ] {
+        erase(&body).assert_problem(status, code);
+    }
+    let elsewhere = ERASE.replace("acme", "other");
+    let body = json!({ "pcid": id }).to_string();
+    running.admin("POST", &elsewhere, JSON, body.as_bytes()).assert_problem(404, "unknown_tenant");
+    running.store.set_mood(Mood::Full);
+    erase(&json!({ "pcid": id })).assert_problem(503, "unavailable");
+}
+
+const ERASE: &str = "/api/acme/privacy/erase";

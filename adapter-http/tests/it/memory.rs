@@ -11,8 +11,8 @@ use counterfoil_core::{
     MessageState, Next, Origin, Owner, Period, Report, RequestId, Ruleset, RulesetSpec, Severity,
     Timestamp, TransactionId, Wanted,
     view::{
-        ConversionView, DeliveryView, Explanation, Filter, Held, Page, RequestView, Timeline,
-        TransactionView,
+        ConversionView, DeliveryView, Erased, Explanation, Filter, Held, Page, RequestView,
+        Subject, Timeline, TransactionView,
     },
 };
 use counterfoil_fixtures::World;
@@ -320,6 +320,19 @@ impl Store for Memory {
             state.world.retry(*id, NOW);
         }
         Ok(wanted.len() as u64)
+    }
+
+    fn erase(&self, _: &str, subject: &Subject) -> Result<Erased, SubmitError> {
+        let mut state = self.state.lock().unwrap();
+        if state.mood == Mood::Full {
+            return Err(SubmitError::Unavailable);
+        }
+        let Subject::Pcid(pcid) = subject else {
+            return Ok(Erased::default());
+        };
+        let rows = state.log.iter_mut().filter(|row| row.conversion_id == Some(*pcid));
+        let requests = rows.map(|row| row.query.clear()).count() as u64;
+        Ok(Erased { requests, ..Erased::default() })
     }
 
     fn backlog(&self) -> Result<Backlog, ReadError> {

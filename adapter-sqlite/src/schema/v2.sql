@@ -1,4 +1,4 @@
--- Schema version 2: imports.
+-- Schema version 2: imports, and what is kept of retention, erasure and administrative changes.
 
 -- Files that were imported, each with how far it came. What became of its rows and which were
 -- refused is kept with them; the rows themselves are requests.
@@ -30,4 +30,26 @@ CREATE TABLE import_refusals (
     line    INTEGER NOT NULL,
     request BLOB NOT NULL,
     PRIMARY KEY (import, offset)
+) STRICT, WITHOUT ROWID;
+
+-- Administrative changes, each hashed with the one before it (audit.rs). Append only.
+CREATE TABLE audit (
+    number  INTEGER PRIMARY KEY,
+    at      INTEGER NOT NULL,
+    -- The name; empty: all tenants.
+    tenant  TEXT NOT NULL,
+    action  TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    detail  TEXT NOT NULL,
+    hash    BLOB NOT NULL
+) STRICT;
+
+-- One row: requests, messages and clicks up to this id may be gone.
+CREATE TABLE pruned (upto BLOB NOT NULL) STRICT;
+INSERT INTO pruned VALUES (x'');
+
+-- Roots whose personal content was erased, with all that is under them.
+CREATE TABLE erased (
+    root BLOB PRIMARY KEY NOT NULL,
+    at   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;

@@ -189,7 +189,8 @@ pub(crate) fn postback(ruleset: &Ruleset, method: Method, query: &str) -> Arriva
 
 pub(crate) fn click(ruleset: &Ruleset, offer: &str, affiliate: &str, query: &str) -> Arrival {
     let incoming = Incoming { method: Method::Link, dialect: None, query, body: None };
-    let pairs: Pairs<'_> = counterfoil_core::decode(&incoming).unwrap();
+    let mut pairs: Pairs<'_> = counterfoil_core::decode(&incoming).unwrap();
+    ruleset.privacy().mask_root(&mut pairs);
     let request = match RootRequest::click(ruleset, offer, affiliate, &pairs) {
         Ok(root) => Request::Root(Box::new(root)),
         Err(refusal) => Request::Unreadable(Box::new(refusal)),
@@ -199,7 +200,8 @@ pub(crate) fn click(ruleset: &Ruleset, offer: &str, affiliate: &str, query: &str
 }
 
 pub(crate) fn root(ruleset: &Ruleset, json: &str) -> Arrival {
-    let pairs = counterfoil_core::root_pairs(json.as_bytes()).unwrap();
+    let mut pairs = counterfoil_core::root_pairs(json.as_bytes()).unwrap();
+    ruleset.privacy().mask_root(&mut pairs);
     let request = match RootRequest::read(ruleset, Method::Api, &pairs) {
         Ok(root) => Request::Root(Box::new(root)),
         Err(refusal) => Request::Unreadable(Box::new(refusal)),

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
+mod audit;
 mod backup;
 mod common;
 mod crash;
@@ -18,6 +19,8 @@ mod imports;
 mod lists;
 mod opening;
 mod outbound;
+mod privacy;
+mod pruning;
 mod repeats;
 mod replay;
 mod rules;

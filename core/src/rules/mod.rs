@@ -4,11 +4,11 @@
 //! Text becomes a tree that knows where everything stood ([`RulesetSpec`], `tree`). `names` knows
 //! the kinds of definitions with their keys, and collects all ids before anything refers to them,
 //! so a definition with a mistake does not make everything that names it a mistake too. The
-//! readers (`parties`, `commission`, `dialect`, `postback`, `tracking_api`) walk the rest, each
-//! value once, with `item`, which reads one value of any kind. What senders must prove is read by
-//! `auth`, outbound requests by `call`, with `url`, `body` and `template`. Readers never stop at a
-//! mistake: it goes to one list, and the reader yields nothing for it. Only where nothing was wrong
-//! there is a [`Ruleset`]; then `warnings` looks at it as a whole.
+//! readers (`parties`, `commission`, `dialect`, `postback`, `tracking_api`, `privacy`) walk the
+//! rest, each value once, with `item`, which reads one value of any kind. What senders must prove
+//! is read by `auth`, outbound requests by `call`, with `url`, `body` and `template`. Readers never
+//! stop at a mistake: it goes to one list, and the reader yields nothing for it. Only where nothing
+//! was wrong there is a [`Ruleset`]; then `warnings` looks at it as a whole.
 
 mod auth;
 mod body;
@@ -19,6 +19,7 @@ mod item;
 mod names;
 mod parties;
 mod postback;
+mod privacy;
 mod template;
 mod tracking_api;
 mod tree;
@@ -136,7 +137,7 @@ impl Ruleset {
 }
 
 /// The keys at the top of the file.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "tenant",
     "currency",
     "api_tokens",
@@ -149,6 +150,7 @@ const KEYS: [&str; 12] = [
     "postback",
     "tracking_api",
     "exchange_rate",
+    "privacy",
 ];
 
 /// Reads everything, whatever is wrong on the way; nothing where something was.
@@ -169,6 +171,7 @@ fn read(root: &Item<'_>, issues: &Issues) -> Option<Ruleset> {
     let postbacks = with_global(postback::postbacks(&names, &dialects));
     let tracking_apis = tracking_api::tracking_apis(&names);
     let exchange_rates = parties::exchange_rates(&file, currency);
+    let privacy = privacy::privacy(&file, tenant.as_ref());
     if issues.any_error() {
         return None;
     }
@@ -188,6 +191,7 @@ fn read(root: &Item<'_>, issues: &Issues) -> Option<Ruleset> {
         exchange_rates,
         tracking_apis,
         api_tokens,
+        privacy: privacy?,
     };
     warnings::warn(&names, &ruleset);
     Some(ruleset)

@@ -12,5 +12,6 @@ mod dialects;
 mod fuzz;
 mod hints;
 mod outbound;
+mod privacy;
 mod reading;
 mod rules;

@@ -33,12 +33,14 @@ pub(super) fn read(
             Column::Date => {}
         }
     }
-    let arrived_at = match date.map(|date| arrival_at(date, now)) {
+    let arrived_at = match date.map(|date| (date, arrival_at(date, now))) {
         None => now,
-        Some(Ok(at)) => at,
-        Some(Err(refusal)) => {
-            query.append_pair("date", date.unwrap_or_default());
-            return (unreadable(refusal, logged_text(&incoming(&query.finish()))), now);
+        Some((_, Ok(at))) => at,
+        Some((date, Err(refusal))) => {
+            query.append_pair("date", date);
+            let is_personal = ruleset.privacy().hides("date", date);
+            let refusal = if is_personal { personal_date() } else { refusal };
+            return (unreadable(refusal, logged_text(ruleset, &incoming(&query.finish()))), now);
         }
     };
     (Arrival::read(ruleset, &incoming(&query.finish())), arrived_at)
@@ -57,6 +59,11 @@ fn unreadable(refusal: Refusal, query: String) -> Arrival {
 fn malformed(record: &Record, broken: Broken) -> Refusal {
     let message = format!("line {}: {broken}", record.from.line);
     Refusal::new(Reason::Malformed, message).hint(broken.hint())
+}
+
+/// What is personal is not repeated.
+fn personal_date() -> Refusal {
+    Refusal::new(Reason::InvalidParameter, "`date` is a personal value, and no date").about("date")
 }
 
 /// The time of a `date`: RFC 3339, or a date with or without a time, in UTC.

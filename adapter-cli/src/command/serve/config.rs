@@ -2,11 +2,12 @@
 
 use std::{fs, net::SocketAddr, path::PathBuf};
 
+use counterfoil_core::Period;
 use counterfoil_http::{IpNet, Tls};
 use serde::Deserialize;
 
 use super::{Arguments, exposure::Listening, logging::LogFormat};
-use crate::{destinations, failure::Failure};
+use crate::{destinations, failure::Failure, retention};
 
 /// The file of `--config`: the same names as the flags.
 #[derive(Debug, Default, Deserialize)]
@@ -27,6 +28,7 @@ pub(in crate::command) struct File {
     #[serde(default)]
     pub(in crate::command) allow_destination: Vec<String>,
     ca_file: Option<PathBuf>,
+    prune_older_than: Option<String>,
     log: Option<String>,
     log_format: Option<LogFormat>,
 }
@@ -54,6 +56,8 @@ pub(super) struct Settings {
     pub(super) allowed: Vec<IpNet>,
     /// Certificates that are trusted beside the system's.
     pub(super) ca_file: Option<PathBuf>,
+    /// How old what is kept may become; none: it is kept for ever.
+    pub(super) prune_older_than: Option<Period>,
     /// What to log.
     pub(super) log: String,
     /// How to log.
@@ -104,6 +108,13 @@ impl Settings {
             arguments.tls_cert.clone().or(file.tls_cert),
             arguments.tls_key.clone().or(file.tls_key),
         )?;
+        let kept = file.prune_older_than.as_deref().map(|text| {
+            let mistake = |hint| {
+                let what = format_args!("`{text}` of prune-older-than is no period");
+                Failure::could_not(what).hint(hint)
+            };
+            retention::period(text).map_err(mistake)
+        });
         let log = || std::env::var("RUST_LOG").ok();
         Ok(Self {
             rules,
@@ -116,6 +127,7 @@ impl Settings {
             secrets: arguments.sending.secrets.clone().or(file.secrets),
             allowed,
             ca_file: arguments.sending.ca_file.clone().or(file.ca_file),
+            prune_older_than: arguments.prune_older_than.or(kept.transpose()?),
             log: arguments.log.clone().or_else(log).or(file.log).unwrap_or_else(|| LOG.to_owned()),
             log_format: arguments.log_format.or(file.log_format).unwrap_or_default(),
         })

