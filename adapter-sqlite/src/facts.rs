@@ -74,7 +74,8 @@ pub(crate) fn root_of(
 /// A conversion that a row names, with what was told of it.
 pub(crate) fn found(db: &Connection, tenant: i64, id: &ConversionId) -> Result<Found, Fault> {
     let fetch = Fetch { db, tenant, counters: &[], tells: true };
-    fetch.found(Some(*id), None)?.ok_or_else(|| bad("conversion", id))
+    let found = fetch.found(Some(*id), None)?;
+    found.map(|found| *found).ok_or_else(|| bad("conversion", id))
 }
 
 /// The conversion of a transaction, where the tenant has both.
@@ -229,7 +230,7 @@ impl Fetch<'_> {
     }
 
     /// Who holds a repeat key (R20, R47).
-    fn holder(&self, key: &DedupKey, known: Option<&Root>) -> Result<Option<Found>, Fault> {
+    fn holder(&self, key: &DedupKey, known: Option<&Root>) -> Result<Option<Box<Found>>, Fault> {
         let sql = "SELECT conversion FROM repeat_keys WHERE tenant = ?1 AND key = ?2";
         let holder = value(self.db, sql, params![self.tenant, key.as_bytes()])?;
         self.found(holder.map(ConversionId::from_bytes), known)
@@ -240,7 +241,7 @@ impl Fetch<'_> {
         &self,
         id: Option<ConversionId>,
         known: Option<&Root>,
-    ) -> Result<Option<Found>, Fault> {
+    ) -> Result<Option<Box<Found>>, Fault> {
         let Some(id) = id else {
             return Ok(None);
         };
@@ -253,7 +254,7 @@ impl Fetch<'_> {
         let transactions = rows::transactions(self.db, &id)?;
         let counters = self.counters(&root)?;
         let told = messages::told(self.db, &id, self.tells)?;
-        Ok(Some(Found { root, conversion, transactions, counters, told }))
+        Ok(Some(Box::new(Found { root, conversion, transactions, counters, told })))
     }
 
     /// Transactions that each asked commission has made under a root (R27).

@@ -86,7 +86,8 @@ fn found<'a>(facts: &'a Facts, conversion: &Conversion) -> Option<&'a Found> {
         &facts.root_row,
         &facts.of_transaction,
     ];
-    all.into_iter().flatten().find(|found| found.conversion.id == conversion.id)
+    let mut all = all.into_iter().filter_map(|found| found.as_deref());
+    all.find(|found| found.conversion.id == conversion.id)
 }
 
 struct Teller<'a> {

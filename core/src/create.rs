@@ -178,7 +178,7 @@ fn make_root(
     let conversion_type = request.conversion_type.clone();
     let root = Root { id, conversion_type, origin, created_at: receipt.at };
     if request.external_id.is_some() {
-        let first = facts.first.as_ref();
+        let first = facts.first.as_deref();
         let id = first.map(|found| found.conversion.id);
         journal.steps.push(Step::Key { kind: KeyKind::External, first: id });
         if let Some(first) = first {

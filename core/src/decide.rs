@@ -238,7 +238,7 @@ fn repeated<'a>(case: Case<'a>, root: &Root, journal: &mut Journal) -> Option<&'
         journal.steps.push(Step::NoKey(kind));
         return None;
     }
-    let first = case.facts.first.as_ref();
+    let first = case.facts.first.as_deref();
     journal.steps.push(Step::Key { kind, first: first.map(|found| found.conversion.id) });
     first
 }

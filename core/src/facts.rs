@@ -2,7 +2,7 @@
 //! data ([`Facts`]). A store fetches exactly what the query names, inside the transaction that
 //! applies the decision.
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 
 use crate::{
     conversion::{Conversion, ConversionType, ExternalId, Root},
@@ -149,20 +149,20 @@ pub struct Facts {
     /// The oldest root under which a conversion carries the pair (R16).
     pub pair_root: Option<ConversionId>,
     /// The conversion that the pcid names, where a `target` was asked for and it is no root.
-    pub named: Option<Found>,
+    pub named: Option<Box<Found>>,
     /// The conversion that holds the repeat key.
-    pub first: Option<Found>,
+    pub first: Option<Box<Found>>,
     /// The newest conversion that carries the pair (of the type, where one was asked for).
-    pub newest_of_pair: Option<Found>,
+    pub newest_of_pair: Option<Box<Found>>,
     /// The newest conversion under the root (of the type, where one was asked for), the root
     /// itself excluded.
-    pub newest_under_root: Option<Found>,
+    pub newest_under_root: Option<Box<Found>>,
     /// The root as a conversion, where a `target` was asked for.
-    pub root_row: Option<Found>,
+    pub root_row: Option<Box<Found>>,
     /// Transactions that each asked commission has made under [`Facts::root`].
     pub counters: BTreeMap<CommissionId, u32>,
     /// The transaction that was asked for, where it exists.
     pub transaction: Option<TransactionId>,
     /// The conversion of that transaction.
-    pub of_transaction: Option<Found>,
+    pub of_transaction: Option<Box<Found>>,
 }

@@ -92,11 +92,11 @@ fn find_target<'a>(case: Case<'a>, root: &Root) -> Option<(&'a Found, TargetBy)>
     let facts = case.facts;
     let postback = case.postback;
     if let Some(target) = postback.target {
-        let exact = [&facts.named, &facts.root_row].into_iter().flatten();
-        let found = exact.into_iter().find(|found| found.conversion.id == target);
+        let exact = [facts.named.as_deref(), facts.root_row.as_deref()];
+        let found = exact.into_iter().flatten().find(|found| found.conversion.id == target);
         return found.map(|found| (found, TargetBy::Named));
     }
-    if let Some(found) = &facts.newest_of_pair {
+    if let Some(found) = facts.newest_of_pair.as_deref() {
         return Some((found, TargetBy::Pair));
     }
     let pcid = postback.pcid?;
@@ -104,19 +104,19 @@ fn find_target<'a>(case: Case<'a>, root: &Root) -> Option<(&'a Found, TargetBy)>
     let takes_id =
         |found: &&Found| postback.external_id.is_none() || found.conversion.external_id.is_none();
     let wanted = postback.conversion_type.as_ref();
-    let named = facts.named.as_ref().filter(|found| {
+    let named = facts.named.as_deref().filter(|found| {
         pcid != root.id && wanted.is_none_or(|t| *t == found.conversion.conversion_type)
     });
     if let Some(named) = named {
         return Some((named, TargetBy::Named)).filter(|(found, _)| takes_id(found));
     }
     let is_view = |t: &ConversionType| matches!(t, ConversionType::Click | ConversionType::View);
-    let root_row = facts.root_row.as_ref().filter(|found| {
+    let root_row = facts.root_row.as_deref().filter(|found| {
         let own = &found.conversion.conversion_type;
         wanted.is_none_or(|t| t == own) && (postback.external_id.is_none() || !is_view(own))
     });
     let by = if wanted.is_some() { TargetBy::NewestOfType } else { TargetBy::Newest };
-    let newest = facts.newest_under_root.as_ref().or(root_row)?;
+    let newest = facts.newest_under_root.as_deref().or(root_row)?;
     Some((newest, by)).filter(|(found, _)| takes_id(found))
 }
 

@@ -151,7 +151,10 @@ impl World {
     fn facts(&self, query: &FactQuery) -> Facts {
         let mut facts = Facts {
             transaction: query.transaction,
-            of_transaction: query.transaction.and_then(|id| self.of_transaction(id).cloned()),
+            of_transaction: query
+                .transaction
+                .and_then(|id| self.of_transaction(id).cloned())
+                .map(Box::new),
             ..Facts::default()
         };
         let named = query.pcid.and_then(|id| self.rows.iter().find(|row| row.conversion.id == id));
@@ -160,7 +163,7 @@ impl World {
         facts.root = Some(root.clone());
         let key = query.key.as_ref().and_then(|key| key.key(root));
         let first = key.and_then(|key| self.keys.get(&key));
-        facts.first = first.map(|id| self.row(*id).clone());
+        facts.first = first.map(|id| Box::new(self.row(*id).clone()));
         if let Some(target) = &query.target {
             let wanted = |row: &&Found| {
                 let wanted = target.conversion_type.as_ref();
@@ -168,9 +171,9 @@ impl World {
                     && row.conversion.id != root.id
                     && wanted.is_none_or(|wanted| *wanted == row.conversion.conversion_type)
             };
-            facts.named = (named.conversion.id != root.id).then(|| named.clone());
-            facts.root_row = Some(self.row(root.id).clone());
-            facts.newest_under_root = self.rows.iter().rev().find(wanted).cloned();
+            facts.named = (named.conversion.id != root.id).then(|| Box::new(named.clone()));
+            facts.root_row = Some(Box::new(self.row(root.id).clone()));
+            facts.newest_under_root = self.rows.iter().rev().find(wanted).cloned().map(Box::new);
         }
         facts
     }
