@@ -8,26 +8,19 @@
 //! its own alone.
 //! A token that is not known is 401, always the same; one that is known and may not do this is 403.
 
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Instant,
-};
+use std::{net::IpAddr, sync::Arc};
 
-use counterfoil_core::{AffiliateId, Ruleset, SecretName};
+use counterfoil_core::{AffiliateId, PostbackId, Ruleset, SecretName, TenantName};
 use hyper::{HeaderMap, header::AUTHORIZATION};
 use subtle::Choice;
 use tokio::task::spawn_blocking;
 
 use crate::{
     config::{Config, Secret, SecretLookup},
-    listener::holder,
+    counts::PerSecond,
+    listener::holder as address_of,
     problem::Problem,
 };
-
-/// Addresses whose failures are remembered within one second; beyond it all others share a count.
-const ADDRESSES_MAX: usize = 16 * 1024;
 
 /// Who asks the admin listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +35,21 @@ pub(crate) enum Asker {
 pub(crate) struct Guard {
     admin_token: Secret,
     secrets: SecretLookup,
-    failures: Failures,
+    failures: PerSecond<IpAddr>,
+    /// Absent: nobody's requests are counted.
+    requests: Option<PerSecond<Holder>>,
+}
+
+/// Who holds a credential, as far as requests are counted. Two secrets of one definition, in
+/// rotation, are one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Holder {
+    /// The senders of a definition that asks for a proof.
+    Senders(TenantName, PostbackId),
+    /// Who makes roots for a tenant.
+    Roots(TenantName),
+    /// An affiliate that reads what is its own.
+    Affiliate(TenantName, AffiliateId),
 }
 
 impl Guard {
@@ -50,7 +57,8 @@ impl Guard {
         Self {
             admin_token: config.admin_token.clone(),
             secrets: config.secrets.clone(),
-            failures: Failures::new(config.limits.failures_per_second_max),
+            failures: PerSecond::new(config.limits.failures_per_second_max),
+            requests: config.limits.requests_per_credential_max.map(PerSecond::new),
         }
     }
 
@@ -58,7 +66,7 @@ impl Guard {
     /// Their secrets are looked up on a thread of its own: they may be many.
     ///
     /// # Errors
-    /// 401, and 429 after too many failures.
+    /// 401, and 429 after too many failures or requests.
     pub(crate) async fn asker(
         &self,
         peer: IpAddr,
@@ -70,16 +78,21 @@ impl Guard {
             return Ok(Asker::Admin);
         }
         let (given, secrets) = (given.to_owned(), self.secrets.clone());
-        let find = move || rulesets.iter().find_map(|rules| affiliate(rules, &secrets, &given));
-        let found = spawn_blocking(find).await;
-        found.ok().flatten().map(Asker::Affiliate).ok_or_else(|| self.failed(peer))
+        let of_rules = move |rules: &Arc<Ruleset>| {
+            Some((rules.tenant().clone(), affiliate(rules, &secrets, &given)?))
+        };
+        let find = move || rulesets.iter().find_map(of_rules);
+        let found = spawn_blocking(find).await.ok().flatten();
+        let (tenant, affiliate) = found.ok_or_else(|| self.failed(peer))?;
+        self.count_request(|| Holder::Affiliate(tenant, affiliate.clone()))?;
+        Ok(Asker::Affiliate(affiliate))
     }
 
     /// Lets those pass who may hand in roots of a tenant, and administrators. Every token is
     /// compared, whichever matches.
     ///
     /// # Errors
-    /// 401, and 429 after too many failures.
+    /// 401, and 429 after too many failures or requests.
     pub(crate) fn tenant(
         &self,
         peer: IpAddr,
@@ -89,8 +102,23 @@ impl Guard {
         let given = self.given(peer, headers)?;
         let tokens = ruleset.api_tokens().iter().filter_map(|name| (self.secrets)(name));
         let of_admin = self.admin_token.matches(given);
-        let passes = tokens.fold(of_admin, |any, token| any | token.matches(given));
-        bool::from(passes).then_some(()).ok_or_else(|| self.failed(peer))
+        let of_tenant = tokens.fold(Choice::from(0), |any, token| any | token.matches(given));
+        match (bool::from(of_admin), bool::from(of_tenant)) {
+            (true, _) => Ok(()),
+            (false, true) => self.count_request(|| Holder::Roots(ruleset.tenant().clone())),
+            (false, false) => Err(self.failed(peer)),
+        }
+    }
+
+    /// Counts a request of whoever has proved who it is.
+    ///
+    /// # Errors
+    /// 429 beyond what a holder may ask in a second.
+    pub(crate) fn count_request(&self, holder: impl FnOnce() -> Holder) -> Result<(), Problem> {
+        match &self.requests {
+            Some(requests) if !requests.take(holder()) => Err(Problem::too_many_requests()),
+            _ => Ok(()),
+        }
     }
 
     /// The value of a secret, for the moment of comparing.
@@ -105,7 +133,7 @@ impl Guard {
     /// # Errors
     /// 429 after too many failures of an address.
     pub(crate) fn refuse_too_many(&self, peer: IpAddr) -> Result<(), Problem> {
-        match self.failures.are_too_many(peer) {
+        match self.failures.is_used_up(address_of(peer)) {
             true => Err(Problem::too_many_failures()),
             false => Ok(()),
         }
@@ -113,7 +141,7 @@ impl Guard {
 
     /// Counts a failure.
     pub(crate) fn count_failure(&self, peer: IpAddr) {
-        self.failures.count(peer);
+        self.failures.count(address_of(peer));
     }
 
     /// The token that was given, unless too many of this address were wrong.
@@ -123,7 +151,7 @@ impl Guard {
     }
 
     fn failed(&self, peer: IpAddr) -> Problem {
-        self.failures.count(peer);
+        self.count_failure(peer);
         Problem::unauthorized()
     }
 }
@@ -153,88 +181,9 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// Failures by address within the current second.
-struct Failures {
-    per_second_max: u32,
-    start: Instant,
-    window: Mutex<Window>,
-}
-
-#[derive(Default)]
-struct Window {
-    second: u64,
-    by_address: HashMap<IpAddr, u32>,
-    others: u32,
-}
-
-impl Failures {
-    fn new(per_second_max: u32) -> Self {
-        Self { per_second_max, start: Instant::now(), window: Mutex::default() }
-    }
-
-    fn are_too_many(&self, peer: IpAddr) -> bool {
-        self.within(self.second(), |window| *window.of(peer) >= self.per_second_max)
-    }
-
-    fn count(&self, peer: IpAddr) {
-        self.within(self.second(), |window| {
-            let count = window.of(peer);
-            *count = count.saturating_add(1);
-        });
-    }
-
-    fn second(&self) -> u64 {
-        self.start.elapsed().as_secs()
-    }
-
-    fn within<T>(&self, second: u64, look: impl FnOnce(&mut Window) -> T) -> T {
-        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
-        if window.second != second {
-            *window = Window { second, ..Window::default() };
-        }
-        look(&mut window)
-    }
-}
-
-impl Window {
-    fn of(&mut self, peer: IpAddr) -> &mut u32 {
-        let holder = holder(peer);
-        let full = self.by_address.len() >= ADDRESSES_MAX;
-        if full && !self.by_address.contains_key(&holder) {
-            return &mut self.others;
-        }
-        self.by_address.entry(holder).or_insert(0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn failures_are_counted_by_address_and_forgotten_with_the_second() {
-        let failures = Failures::new(2);
-        let one: IpAddr = [192, 0, 2, 1].into();
-        let other: IpAddr = [192, 0, 2, 2].into();
-        let count = |second, peer| failures.within(second, |window| *window.of(peer) += 1);
-        let too_many = |second, peer| failures.within(second, |window| *window.of(peer) >= 2);
-        count(7, one);
-        assert!(!too_many(7, one));
-        count(7, one);
-        assert!(too_many(7, one));
-        assert!(!too_many(7, other));
-        assert!(!too_many(8, one));
-    }
-
-    #[test]
-    fn remembered_addresses_are_bounded() {
-        let mut window = Window::default();
-        for n in 0..(ADDRESSES_MAX as u32 + 100) {
-            *window.of(IpAddr::V4(n.into())) += 1;
-        }
-        assert_eq!(window.by_address.len(), ADDRESSES_MAX);
-        assert_eq!(window.others, 100);
-    }
 
     #[test]
     fn a_bearer_token_is_read_from_its_header_alone() {

@@ -136,6 +136,9 @@ pub struct Limits {
     pub connections_per_address_max: usize,
     /// Failed authentications of one address in a second; beyond it 429.
     pub failures_per_second_max: u32,
+    /// Requests in a second of those who share a credential: the senders of one definition that
+    /// asks for a proof, an affiliate, a tenant's token; beyond it 429. Absent: unlimited.
+    pub requests_per_credential_max: Option<u32>,
     /// Refusals of strangers that the log keeps; beyond it they are answered and counted.
     pub refusal_rows: RefusalRows,
 }
@@ -171,6 +174,7 @@ impl Default for Limits {
             connections_max: 4096,
             connections_per_address_max: 512,
             failures_per_second_max: 20,
+            requests_per_credential_max: None,
             refusal_rows: RefusalRows {
                 per_address_at_once: 300,
                 per_address_per_second: 5,
@@ -196,6 +200,7 @@ mod tests {
         assert_eq!(limits.connections_max, 4096);
         assert_eq!(limits.connections_per_address_max, 512);
         assert_eq!(limits.failures_per_second_max, 20);
+        assert_eq!(limits.requests_per_credential_max, None);
         let rows = limits.refusal_rows;
         assert_eq!((rows.per_address_at_once, rows.per_address_per_second), (300, 5));
         assert_eq!((rows.at_once, rows.per_second), (3_000, 20));

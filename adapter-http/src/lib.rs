@@ -103,6 +103,7 @@ mod auth;
 mod body;
 mod clock;
 mod config;
+mod counts;
 mod dispatch;
 mod handover;
 mod listener;

@@ -21,6 +21,8 @@ use crate::{
 const RETRY_AFTER_S: &str = "5";
 /// Seconds after which a client whose failures are too many may try again.
 const RETRY_AFTER_FAILURES_S: &str = "1";
+/// Seconds after which a credential counts anew.
+const RETRY_AFTER_REQUESTS_S: &str = "1";
 
 /// One problem, on its way to an answer.
 #[derive(Debug)]
@@ -189,6 +191,15 @@ impl Problem {
             "too many failed authentications came from this address",
         )
         .with(RETRY_AFTER, RETRY_AFTER_FAILURES_S)
+    }
+
+    pub(crate) fn too_many_requests() -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_requests",
+            "too many requests came with this credential; send them more slowly",
+        )
+        .with(RETRY_AFTER, RETRY_AFTER_REQUESTS_S)
     }
 
     /// What is asked for does not go with the state of a row.

@@ -1,11 +1,16 @@
 //! What an inbound postback shows of who sent it, and what its definition says to that (R49).
 
 use counterfoil_core::{
-    Incoming, Pairs, PostbackDefinition, Proof, Reason, Refusal, Timestamp, WebhookHeaders,
+    Incoming, Pairs, PostbackDefinition, Proof, Reason, Refusal, Ruleset, Timestamp, WebhookHeaders,
 };
 use hyper::{HeaderMap, Method, StatusCode};
 
-use crate::{app::Call, auth::bearer, problem::Problem, store::Decided};
+use crate::{
+    app::Call,
+    auth::{Holder, bearer},
+    problem::Problem,
+    store::Decided,
+};
 
 /// The most bytes that the log keeps of a request that nobody vouches for: a flood of them may not
 /// fill the disk.
@@ -14,10 +19,10 @@ const KEPT_LEN_MAX: usize = 1024;
 /// Lets those pass who prove what the definition asks for. A refusal is for the log alone.
 ///
 /// # Errors
-/// 429 after too many failures of the address.
+/// 429 after too many failures of the address, or requests of the credential.
 pub(crate) fn check(
     call: &Call<'_>,
-    definition: &PostbackDefinition,
+    (ruleset, definition): (&Ruleset, &PostbackDefinition),
     incoming: &Incoming<'_>,
     pairs: &Pairs<'_>,
     body: &[u8],
@@ -46,6 +51,8 @@ pub(crate) fn check(
         call.app.metrics.skew(signed_at, now, verified.is_ok());
     }
     let Err(failure) = verified else {
+        let tenant = || ruleset.tenant().clone();
+        guard.count_request(|| Holder::Senders(tenant(), definition.id.clone()))?;
         return Ok(None);
     };
     guard.count_failure(call.peer);

@@ -157,7 +157,7 @@ fn read<'r>(ruleset: &'r Ruleset, sent: &Sent<'_>) -> Result<Read<'r>, Problem> 
     let manner = Manner::of(definition, &pairs);
     let Sent { call, body, received_at, .. } = *sent;
     let (request, query) =
-        match proof::check(call, definition, incoming, &pairs, body, received_at)? {
+        match proof::check(call, (ruleset, definition), incoming, &pairs, body, received_at)? {
             Some(refusal) => (Request::Unreadable(refusal.into()), proof::kept(query)),
             None => match parse(ruleset, definition, incoming.method, &pairs) {
                 Ok(postback) => (Request::Postback(postback.into()), query),

@@ -9,7 +9,9 @@ use serde_json::Value;
 use sha2::Sha256;
 
 use crate::{
-    harness::{RULES, Reply, Running, SHOP_KEY, SHOP_TOKEN, SHOP_WEBHOOK, bearer, send},
+    harness::{
+        ADMIN_TOKEN, RULES, Reply, Running, SHOP_KEY, SHOP_TOKEN, SHOP_WEBHOOK, bearer, send,
+    },
     logged::logged,
 };
 
@@ -252,6 +254,30 @@ fn a_flood_of_failures_is_429_and_leaves_no_rows() {
     let rows = running.store.log();
     assert_eq!(rows.len(), told.len());
     assert!(rows.iter().all(|row| row.query.len() <= 1024));
+}
+
+#[test]
+fn more_requests_of_a_credential_than_it_may_send_are_429_and_leave_no_rows() {
+    let running = Running::of(&format!("{RULES}{GUARDED}"), |config| {
+        config.limits.requests_per_credential_max = Some(3);
+    });
+    let get = |query: &str| running.get(&format!("{HANDLE}?type=sale&{query}"));
+    let by_token = format!("token={SHOP_TOKEN}");
+    let replies: Vec<Reply> = (0..100).map(|_| get(&by_token)).collect();
+    let (taken, cut): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 200);
+    assert!(taken.len() >= 3, "{}", taken.len());
+    assert!(!cut.is_empty());
+    cut[0].assert_problem(429, "too_many_requests");
+    assert_eq!(cut[0].header("retry-after"), Some("1"));
+    assert_eq!(running.store.log().len(), taken.len());
+    // Who shows nothing has no credential, and one that has failed spends nobody's.
+    assert_eq!(get("id=secure").status, 403);
+    assert_eq!(get("token=wrong").status, 401);
+    let ask = || {
+        let token = bearer(ADMIN_TOKEN);
+        send(running.admin, "GET", "/api/acme/requests", &[("authorization", &*token)], b"")
+    };
+    assert!((0..20).all(|_| ask().status == 200));
 }
 
 /// What is refused before anything stored is looked at, by reason.
