@@ -19,8 +19,15 @@ use crate::{
 /// # Errors
 /// Where it is locked, of a newer version, or no database.
 pub(crate) fn own(path: &Path, role: String) -> Result<Store, Failure> {
+    own_with(path, Options { role, ..Options::default() })
+}
+
+/// The same with other options.
+///
+/// # Errors
+/// As [`own`].
+pub(crate) fn own_with(path: &Path, options: Options) -> Result<Store, Failure> {
     check_place(path)?;
-    let options = Options { role, ..Options::default() };
     Store::open(path, options).map_err(open_failure)
 }
 

@@ -1,7 +1,8 @@
-//! `counterfoil help`: help on a command, or on the exit codes.
+//! `counterfoil help`: help on a command, on the exit codes, or on the file of a server.
 
 use clap::Args;
 
+use super::serve;
 use crate::{
     arguments::{HELP_TEMPLATE, description},
     exit_code::ExitCode,
@@ -12,21 +13,24 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   counterfoil help serve
-  counterfoil help exit-codes";
+  counterfoil help exit-codes
+  counterfoil help config > counterfoil.toml";
 
 const EXIT_CODES: &str = "exit-codes";
+const CONFIG: &str = "config";
 
-/// Print help on a command, or on the exit codes
+/// Print help on a command, on the exit codes, or on the file of `serve --config`
 #[derive(Debug, Args)]
 #[command(help_template = HELP_TEMPLATE, after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// A command, or `exit-codes`
+    /// A command, `exit-codes`, or `config`
     topic: Option<String>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let text = match arguments.topic.as_deref() {
         Some(EXIT_CODES) => exit_codes(),
+        Some(CONFIG) => serve::CONFIG_EXAMPLE.to_owned(),
         Some(name) if description().find_subcommand(name).is_none() => return Err(unknown(name)),
         topic => long_help(topic),
     };
@@ -52,7 +56,7 @@ fn exit_codes() -> String {
 fn unknown(topic: &str) -> Failure {
     let whole = description();
     let names: Vec<&str> =
-        whole.get_subcommands().map(clap::Command::get_name).chain([EXIT_CODES]).collect();
+        whole.get_subcommands().map(clap::Command::get_name).chain([EXIT_CODES, CONFIG]).collect();
     Failure::usage(format_args!("there is no help on `{topic}`"))
         .hint(format_args!("one of {}", names.join(", ")))
 }

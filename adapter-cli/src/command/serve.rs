@@ -3,6 +3,7 @@
 
 pub(super) mod config;
 pub(super) mod exposure;
+mod limits;
 mod logging;
 mod reload;
 
@@ -15,6 +16,7 @@ use std::{
 use clap::{Args, builder::BoolishValueParser};
 use counterfoil_core::Period;
 use counterfoil_http::{BindError, Config, DispatchMetrics, Dispatcher, IpNet, Secret, Server};
+use counterfoil_sqlite::Options;
 
 use self::{config::Settings, logging::LogFormat};
 use crate::{
@@ -32,6 +34,9 @@ use crate::{
     store::EmbeddedStore,
 };
 
+/// A file of `--config` with every key.
+pub(super) const CONFIG_EXAMPLE: &str = include_str!("serve/config.toml");
+
 const EXAMPLES: &str = "\
 Examples:
   counterfoil serve --rules rules.toml --db acme.db
@@ -44,8 +49,8 @@ Examples:
 
 /// Serve postbacks, pixels, affiliate links and the admin API
 ///
-/// A flag beats its environment variable, that beats the file of --config (TOML, the same names),
-/// and that beats the default.
+/// A flag beats its environment variable, that beats the file of --config (TOML, the same names,
+/// and the limits), and that beats the default. `counterfoil help config` prints such a file.
 ///
 /// The admin listener asks for the secret `admin_token` as a bearer token: the file `admin_token`
 /// in the folder of --secrets, else the variable COUNTERFOIL_SECRET_ADMIN_TOKEN. Without it a token
@@ -109,7 +114,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     };
     refuse_taken_ports(&settings)?;
     let role = database::serving_role(settings.listen, settings.admin_listen);
-    let store = EmbeddedStore::new(database::own(&settings.db, role)?);
+    let mut options = Options { role, ..Options::default() };
+    settings.limits.of_the_writer(&mut options.queue_len);
+    let store = EmbeddedStore::new(database::own_with(&settings.db, options)?);
     let store = Arc::new(store);
     exposure::warn_of(&exposure::of_listeners(settings.listening()));
     reload::start_rules(store.store(), &files, &settings, &secrets)?;
@@ -148,7 +155,8 @@ fn dispatcher(
     secrets: &Secrets,
     store: &Arc<EmbeddedStore>,
 ) -> Result<Dispatcher, Failure> {
-    let config = sending::config(secrets, &settings.allowed, settings.ca_file.as_ref());
+    let mut config = sending::config(secrets, &settings.allowed, settings.ca_file.as_ref());
+    settings.limits.of_sending(&mut config);
     Dispatcher::new(config, Arc::clone(store) as _).map_err(sending::failure)
 }
 
@@ -164,6 +172,7 @@ fn bind(
     config.tls.clone_from(&settings.tls);
     config.trusted_proxies.clone_from(&settings.trusted_proxies);
     config.secrets = sending::look_up(secrets);
+    config.limits = settings.limits.of_listeners();
     config.dispatch = Some(metrics);
     Server::bind(config, Arc::clone(store) as _).map_err(|error: BindError| {
         Failure::could_not(error).hint("choose other addresses with --listen and --admin-listen")

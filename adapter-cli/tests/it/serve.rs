@@ -163,7 +163,8 @@ fn settings_come_from_flags_then_environment_then_file() {
     let sandbox = Sandbox::with_rules().file(
         "counterfoil.toml",
         "rules = [\"rules.toml\"]\ndb = \"file.db\"\nlisten = \"127.0.0.1:1\"\n\
-         admin-listen = \"127.0.0.1:0\"\nlog-format = \"json\"\n",
+         admin-listen = \"127.0.0.1:0\"\nlog-format = \"json\"\n\
+         [limits]\ntarget-len = 100\n",
     );
     let mut command = sandbox.command();
     command
@@ -174,6 +175,9 @@ fn settings_come_from_flags_then_environment_then_file() {
     server.click();
     assert!(sandbox.path("environment.db").exists());
     assert!(!sandbox.path("file.db").exists());
+    let target = |len: usize| format!("/healthz?{}", "x".repeat(len - 9));
+    assert_eq!(server.admin(&target(100)).status, 200);
+    assert_eq!(server.admin(&target(101)).status, 414);
     server.signal("INT");
     assert_eq!(server.wait().code(), Some(0));
     let last = server.wait_for("\"stopped\"");

@@ -6,10 +6,10 @@ use counterfoil_core::Period;
 use counterfoil_http::{IpNet, Tls};
 use serde::Deserialize;
 
-use super::{Arguments, exposure::Listening, logging::LogFormat};
+use super::{Arguments, exposure::Listening, limits::LimitsTable, logging::LogFormat};
 use crate::{destinations, failure::Failure, retention};
 
-/// The file of `--config`: the same names as the flags.
+/// The file of `--config`: the same names as the flags, and the table `[limits]`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(in crate::command) struct File {
@@ -31,6 +31,8 @@ pub(in crate::command) struct File {
     prune_older_than: Option<String>,
     log: Option<String>,
     log_format: Option<LogFormat>,
+    #[serde(default)]
+    limits: LimitsTable,
 }
 
 /// What a server is going to do.
@@ -62,6 +64,8 @@ pub(super) struct Settings {
     pub(super) log: String,
     /// How to log.
     pub(super) log_format: LogFormat,
+    /// What it takes at most.
+    pub(super) limits: LimitsTable,
 }
 
 /// The public address where none is given.
@@ -130,6 +134,7 @@ impl Settings {
             prune_older_than: arguments.prune_older_than.or(kept.transpose()?),
             log: arguments.log.clone().or_else(log).or(file.log).unwrap_or_else(|| LOG.to_owned()),
             log_format: arguments.log_format.or(file.log_format).unwrap_or_default(),
+            limits: file.limits,
         })
     }
 
@@ -197,7 +202,7 @@ impl File {
         toml::from_str(&text).map_err(|error| {
             let path = path.display();
             Failure::could_not(format_args!("`{path}` has a mistake: {error}"))
-                .hint("the names are those of the flags, without the dashes in front")
+                .hint("the names are those of the flags, without the dashes in front, and [limits]")
         })
     }
 }
@@ -205,4 +210,31 @@ impl File {
 const fn loopback(port: u16) -> SocketAddr {
     use std::net::{IpAddr, Ipv4Addr};
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+#[cfg(test)]
+mod tests {
+    use counterfoil_http::Limits;
+    use counterfoil_sqlite::Options;
+
+    use super::*;
+    use crate::command::serve::CONFIG_EXAMPLE;
+
+    #[test]
+    fn the_example_has_every_key_and_the_default_limits() {
+        let example: File = toml::from_str(CONFIG_EXAMPLE).unwrap();
+        assert_eq!(example.limits.of_listeners(), Limits::default());
+        let (mut waiting, default) = (0, Options::default().queue_len);
+        example.limits.of_the_writer(&mut waiting);
+        assert_eq!(waiting, default);
+        assert_eq!((example.listen, example.admin_listen), (Some(LISTEN), Some(ADMIN_LISTEN)));
+        let whole: String = CONFIG_EXAMPLE
+            .lines()
+            .map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")).unwrap_or(line))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let whole: File = toml::from_str(&whole).unwrap();
+        assert!(whole.tls_cert.is_some() && whole.prune_older_than.is_some());
+        assert_eq!(whole.limits.of_listeners().requests_per_credential_max, Some(100));
+    }
 }
