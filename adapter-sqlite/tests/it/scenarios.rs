@@ -8,11 +8,21 @@ use crate::engine::SqliteEngine;
 
 #[test]
 fn every_scenario_comes_out_as_in_the_world_closed_and_opened_between_steps() {
+    play_all(true);
+}
+
+/// What is kept in memory from step to step changes nothing.
+#[test]
+fn every_scenario_comes_out_as_in_the_world_in_one_go() {
+    play_all(false);
+}
+
+fn play_all(reopens: bool) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/scenarios");
     let (mut played, mut passed) = (0, 0);
     for file in load(&folder).unwrap() {
         for playable in &file.scenarios {
-            let mut engine = SqliteEngine::new(true);
+            let mut engine = SqliteEngine::new(reopens);
             let verdict = run(playable, &mut engine);
             let title = &playable.scenario.title;
             // What the rules make of it is the business of the core; the store adds nothing.
