@@ -208,6 +208,9 @@ fn the_audit_log_is_listed_and_verified_and_touching_it_is_found() {
     sandbox.run(&verify).code(0);
     sandbox.run("audit verify --db acme.db --noted 1:ff").code(2).stderr_has("NUMBER:HASH");
     let raw = rusqlite::Connection::open(sandbox.path("acme.db")).unwrap();
+    raw.execute("UPDATE rulesets SET text = text || '#'", []).unwrap();
+    let changed = sandbox.run("audit verify --db acme.db").code(3).no_stdout();
+    changed.stderr_has("row 1 is wrong").stderr_has("rules that it installed were changed");
     raw.execute("UPDATE audit SET detail = 'before: 7'", []).unwrap();
     sandbox.run("audit verify --db acme.db").code(3).stderr_has("row 1 is wrong").no_stdout();
     let broken = sandbox.run("audit verify --db acme.db --format json").code(3).json();
