@@ -35,7 +35,8 @@ impl Reader {
     /// What is known about a subject; nothing, where nobody is meant. Every log row is looked at.
     ///
     /// # Errors
-    /// Where the database cannot be read.
+    /// Where conversions of several advertisers carry the external id and none is named (R14), and
+    /// where the database cannot be read.
     pub fn known_about(&self, tenant: &TenantName, subject: &Subject) -> Result<Known, ReadError> {
         let held = self.holdings(tenant, subject)?;
         let mut known = Known::default();
@@ -59,9 +60,13 @@ impl Reader {
         let named = match subject {
             Subject::Pcid(id) => self.conversion(tenant, *id)?.into_iter().collect(),
             Subject::External { external_id, advertiser } => {
-                let (external_id, advertiser) = (Some(external_id.clone()), advertiser.clone());
-                let filter = Filter { external_id, advertiser, ..Filter::default() };
-                pages(filter, |filter| self.conversions(tenant, filter))?
+                let filter = Filter {
+                    external_id: Some(external_id.clone()),
+                    advertiser: advertiser.clone(),
+                    ..Filter::default()
+                };
+                let carry = pages(filter, |filter| self.conversions(tenant, filter))?;
+                of_one_advertiser(carry, external_id)?
             }
         };
         let roots: BTreeSet<ConversionId> = named.iter().map(|view| view.root_id).collect();
@@ -77,6 +82,20 @@ impl Reader {
             Ok(held)
         })
     }
+}
+
+/// Conversions that carry an external id, where all are of one advertiser (R14).
+fn of_one_advertiser(
+    carry: Vec<ConversionView>,
+    external_id: &str,
+) -> Result<Vec<ConversionView>, ReadError> {
+    let advertisers: BTreeSet<_> = carry.iter().map(|view| view.advertiser_id.clone()).collect();
+    if advertisers.len() > 1 {
+        let advertisers = advertisers.into_iter().collect();
+        let external_id = external_id.to_owned();
+        return Err(ReadError::SeveralAdvertisers { external_id, advertisers });
+    }
+    Ok(carry)
 }
 
 /// All pages of a list.

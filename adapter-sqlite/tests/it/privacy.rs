@@ -175,6 +175,35 @@ fn erasing_forgets_what_is_kept_in_memory() {
     assert!(again.conversion.unwrap().params.is_empty());
 }
 
+/// An external id is unique only together with the advertiser (R14).
+#[test]
+fn an_external_id_of_several_advertisers_means_nobody_until_one_is_named() {
+    let db = Db::new();
+    for (offer, note) in [("shoply-cz", "at-shoply"), ("other-de", "at-other")] {
+        let pcid = db.take(click(&db.ruleset(), offer, "bo", ""), at(0));
+        let pcid = pcid.decision.conversion.unwrap().id;
+        db.send(&format!("pcid={pcid}&type=sale&value=1&external_id=A-1&note={note}"), at(1));
+    }
+    for (advertiser, note) in [("shoply", "refused-shoply"), ("other", "refused-other")] {
+        let refused = format!("advertiser_id={advertiser}&external_id=A-1&type=none&note={note}");
+        db.send(&refused, at(2));
+    }
+    let external = |advertiser: Option<&str>| Subject::External {
+        external_id: "A-1".to_owned(),
+        advertiser: advertiser.map(str::to_owned),
+    };
+    let said = db.reader().known_about(&acme(), &external(None)).unwrap_err().to_string();
+    assert!(said.contains("`other`, `shoply`"), "{said}");
+    let said = db.store().erase(&acme(), &external(None), at(3)).unwrap_err().to_string();
+    assert!(said.contains("`other`, `shoply`"), "{said}");
+    let erased = db.store().erase(&acme(), &external(Some("shoply")), at(3)).unwrap();
+    assert_eq!((erased.roots, erased.conversions, erased.requests), (1, 2, 2));
+    let log = db.reader().requests(&acme(), &Filter::default()).unwrap().items;
+    let kept = |note: &str| log.iter().any(|row| row.query.contains(note));
+    assert!(!kept("at-shoply") && kept("at-other"));
+    assert!(!kept("refused-shoply") && kept("refused-other"));
+}
+
 /// Whose queries are in the log rows about a subject.
 fn requests_about(db: &Db, subject: &Subject) -> Vec<String> {
     let known = db.reader().known_about(&acme(), subject).unwrap();
