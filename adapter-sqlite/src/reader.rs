@@ -65,6 +65,9 @@ impl From<Fault> for ReadError {
         match fault {
             Fault::Sqlite(error) => Self::Sqlite(error),
             Fault::Open(error) => Self::Open(error),
+            Fault::SeveralAdvertisers { external_id, advertisers } => {
+                Self::SeveralAdvertisers { external_id, advertisers }
+            }
             other => Self::Row(other.to_string()),
         }
     }

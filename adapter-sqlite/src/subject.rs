@@ -1,16 +1,19 @@
 //! Everything that is known about one visitor: a root, what is under it, and the requests and
 //! messages about these.
 
+mod sought;
+
 use std::collections::BTreeSet;
 
 use counterfoil_core::{
-    ConversionId, DIALECTS, Dialect, Incoming, Method, Parameter, RequestId, TenantName, decode,
+    ConversionId, RequestId, TenantName,
     view::{ConversionView, DeliveryView, Filter, Page, RequestView, Subject},
 };
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
-use crate::{ReadError, Reader, fault::Fault, gaps, log, rules, under_root};
+use self::sought::Sought;
+use crate::{ReadError, Reader, fault::Fault, log, rules, under_root};
 
 /// What is known about a subject, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -66,7 +69,9 @@ impl Reader {
                     ..Filter::default()
                 };
                 let carry = pages(filter, |filter| self.conversions(tenant, filter))?;
-                of_one_advertiser(carry, external_id)?
+                let advertisers = carry.iter().map(|view| view.advertiser_id.clone());
+                of_one_advertiser(external_id, advertisers.collect())?;
+                carry
             }
         };
         let roots: BTreeSet<ConversionId> = named.iter().map(|view| view.root_id).collect();
@@ -84,18 +89,13 @@ impl Reader {
     }
 }
 
-/// Conversions that carry an external id, where all are of one advertiser (R14).
-fn of_one_advertiser(
-    carry: Vec<ConversionView>,
-    external_id: &str,
-) -> Result<Vec<ConversionView>, ReadError> {
-    let advertisers: BTreeSet<_> = carry.iter().map(|view| view.advertiser_id.clone()).collect();
-    if advertisers.len() > 1 {
-        let advertisers = advertisers.into_iter().collect();
-        let external_id = external_id.to_owned();
-        return Err(ReadError::SeveralAdvertisers { external_id, advertisers });
+/// Refuses an external id that means nobody until an advertiser is named (R14).
+fn of_one_advertiser(external_id: &str, carry: BTreeSet<Box<str>>) -> Result<(), Fault> {
+    if carry.len() < 2 {
+        return Ok(());
     }
-    Ok(carry)
+    let external_id = external_id.to_owned();
+    Err(Fault::SeveralAdvertisers { external_id, advertisers: carry.into_iter().collect() })
 }
 
 /// All pages of a list.
@@ -115,16 +115,6 @@ fn pages<T>(
     }
 }
 
-/// What log rows are looked through for.
-struct Sought<'a> {
-    subject: &'a Subject,
-    /// The conversions, and the id that was asked for, whether it is stored or not.
-    ids: BTreeSet<ConversionId>,
-    /// What some dialect of the tenant calls the advertiser's id, and the advertiser.
-    external_id_names: BTreeSet<String>,
-    advertiser_names: BTreeSet<String>,
-}
-
 /// The log rows about some conversions, and those about none that name the subject.
 fn requests(
     db: &Connection,
@@ -139,95 +129,9 @@ fn requests(
     let mut ids = Vec::new();
     while let Some(row) = found.next()? {
         let logged = log::read_request(row)?;
-        let mut named = logged.conversion.into_iter().chain(gaps::named(&logged.more.trace));
-        let is_about = named.any(|id| sought.ids.contains(&id))
-            || logged.conversion.is_none() && sought.is_named_in(&logged.query);
-        if is_about {
+        if sought.is_in(&logged) {
             ids.push(logged.id);
         }
     }
     Ok(ids)
-}
-
-impl<'a> Sought<'a> {
-    fn new(
-        db: &Connection,
-        tenant: i64,
-        conversions: &BTreeSet<ConversionId>,
-        subject: &'a Subject,
-    ) -> Result<Self, Fault> {
-        let mut ids = conversions.clone();
-        if let Subject::Pcid(id) = subject {
-            ids.insert(*id);
-        }
-        let (external_id_names, advertiser_names) = Default::default();
-        let mut sought = Self { subject, ids, external_id_names, advertiser_names };
-        if matches!(subject, Subject::External { .. }) {
-            sought.learn_names(db, tenant)?;
-        }
-        Ok(sought)
-    }
-
-    /// The names of the built-in dialects, and of those in any rules that were ever installed. What
-    /// this build cannot read is left out.
-    fn learn_names(&mut self, db: &Connection, tenant: i64) -> Result<(), Fault> {
-        DIALECTS.into_iter().for_each(|dialect| self.learn(dialect));
-        let mut versions = db.prepare("SELECT version FROM rulesets WHERE tenant = ?1")?;
-        let versions = versions.query_map([tenant], |row| row.get(0))?;
-        for version in versions.collect::<Result<Vec<u32>, _>>()? {
-            if let Ok(ruleset) = rules::load(db, tenant, version)? {
-                ruleset.dialects().iter().for_each(|dialect| self.learn(dialect));
-            }
-        }
-        Ok(())
-    }
-
-    fn learn(&mut self, dialect: &Dialect) {
-        for (name, parameter) in dialect.known_names() {
-            let names = match parameter {
-                Parameter::ExternalId => &mut self.external_id_names,
-                Parameter::AdvertiserId => &mut self.advertiser_names,
-                _ => continue,
-            };
-            names.insert(name.to_owned());
-        }
-    }
-
-    /// Whether parameters name the subject. Of what cannot be decoded the text is looked at.
-    fn is_named_in(&self, query: &str) -> bool {
-        let incoming = Incoming { method: Method::S2s, dialect: None, query, body: None };
-        let Ok(pairs) = decode(&incoming) else {
-            return self.is_named_in_text(query);
-        };
-        let holds_id = |value: &str| value.parse().is_ok_and(|id| self.ids.contains(&id));
-        if pairs.iter().any(|(_, value)| holds_id(value)) {
-            return true;
-        }
-        let Subject::External { external_id, advertiser } = self.subject else {
-            return false;
-        };
-        let named = |names: &BTreeSet<String>, wanted: &str| {
-            pairs.iter().any(|(name, value)| names.contains(&**name) && value == wanted)
-        };
-        let names_other = advertiser.as_ref().is_some_and(|advertiser| {
-            let names_any = pairs.iter().any(|(name, _)| self.advertiser_names.contains(&**name));
-            names_any && !named(&self.advertiser_names, advertiser)
-        });
-        named(&self.external_id_names, external_id) && !names_other
-    }
-
-    /// Ids are found however they are spelt: in any case, with hyphens, encoded ones, or none.
-    fn is_named_in_text(&self, text: &str) -> bool {
-        let bare = bare(&text.to_ascii_lowercase().replace("%2d", "-"));
-        let holds_id = self.ids.iter().any(|id| bare.contains(&self::bare(&id.to_string())));
-        holds_id
-            || match self.subject {
-                Subject::Pcid(_) => false,
-                Subject::External { external_id, .. } => text.contains(external_id.as_str()),
-            }
-    }
-}
-
-fn bare(text: &str) -> String {
-    text.replace('-', "")
 }
