@@ -75,6 +75,7 @@ impl Writer {
         if let Err(error) = db.pragma_update(None, "secure_delete", false) {
             tracing::warn!(%error, "the database cannot go back to deleting fast");
             self.db = None;
+            self.merge.rolled_back();
         }
         done.unwrap_or(Err(Fault::Panic))?;
         self.is_well();
