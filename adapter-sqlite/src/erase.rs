@@ -29,8 +29,9 @@ pub enum EraseError {
 }
 
 impl Store {
-    /// Erases what is personal about a subject. What is deleted is overwritten in the file; copies
-    /// of it, such as backups, are not reached.
+    /// Erases what is personal about a subject, also of requests that were submitted before and are
+    /// not decided yet. What is deleted is overwritten in the file; copies of it, such as backups,
+    /// are not reached.
     ///
     /// # Errors
     /// As [`Store::submit`], and where the database cannot be read; nothing has changed then.

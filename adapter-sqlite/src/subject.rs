@@ -90,8 +90,8 @@ fn pages<T>(
 }
 
 impl Holdings {
-    /// What is kept now. Of log rows only those are looked at that came since, unless what is held
-    /// of before is not the same any more.
+    /// What is kept now. Only log rows that came since are looked at, or all of them, where other
+    /// conversions of before belong to the subject now.
     pub(crate) fn caught_up(
         self,
         db: &Connection,
