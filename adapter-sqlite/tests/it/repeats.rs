@@ -1,11 +1,14 @@
 //! P2: one key, one conversion, at any concurrency and across restarts.
 
-use std::{collections::BTreeSet, sync::mpsc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, mpsc},
+};
 
 use counterfoil_core::{Method, Outcome};
-use counterfoil_sqlite::SubmitError;
+use counterfoil_sqlite::{RulesFormat, Submission, SubmitError};
 
-use crate::common::{Db, at, postback, submission, submit};
+use crate::common::{Db, RULES, at, postback, submission, submit};
 
 #[test]
 fn of_a_thousand_simultaneous_creates_one_makes_a_conversion() {
@@ -112,4 +115,22 @@ fn a_commission_that_would_pay_twice_is_refused_as_a_defect() {
     assert_eq!(db.store().health().not_ready, None);
     raw.execute_batch("DROP TRIGGER twice").unwrap();
     assert_eq!(db.send(&sale, at(2)).decision.outcome, Outcome::Created);
+}
+
+/// The facts of repeats are kept in memory: they are those of one tenant.
+#[test]
+fn a_repeat_of_one_tenant_is_unknown_to_another() {
+    let db = Db::new();
+    let rules = RULES.replace("\"acme\"", "\"rival\"");
+    db.store().install_rules(None, &rules, RulesFormat::Toml, at(0)).unwrap();
+    let pcid = db.click(at(0));
+    let sale = format!("pcid={pcid}&type=sale&external_id=A&value=1");
+    assert_eq!(db.send(&sale, at(1)).decision.outcome, Outcome::Created);
+    assert_eq!(db.send(&sale, at(2)).decision.outcome, Outcome::Duplicate);
+    let ruleset = Arc::clone(db.store().rules("rival").unwrap().ruleset());
+    let arrival = postback(&ruleset, Method::S2s, &sale);
+    let foreign = Submission { ruleset, arrival, received_at: at(3) };
+    let refused = db.store().submit_wait(foreign).unwrap().decision;
+    assert_eq!(refused.outcome, Outcome::Refused);
+    assert_eq!(refused.conversion, None);
 }
