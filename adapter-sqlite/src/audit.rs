@@ -1,10 +1,10 @@
 //! The audit log: a row for each administrative change, written in the transaction of the change.
 //!
 //! Each row is hashed together with the hash of the row before it, so a row that is changed, taken
-//! out, put in or moved breaks the chain where it stands. A row about rules holds the hash of their
-//! text, so a stored text that was changed later is told, too. What the chain alone cannot tell: rows
-//! cut off at its end, and a chain that was made anew by someone who can write the file. Both are
-//! told where a row's hash was noted elsewhere ([`AuditHead`]).
+//! out, put in or moved breaks the chain where it stands. A row about rules holds the hash of
+//! their text, so a stored text that was changed later is told, too. What the chain alone cannot
+//! tell: rows cut off at its end, and a chain that was made anew by someone who can write the file.
+//! Both are told where a row's hash was noted elsewhere ([`AuditHead`]).
 
 use counterfoil_core::{TenantName, Timestamp};
 use rusqlite::{Connection, Row, params};
