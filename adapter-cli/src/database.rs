@@ -201,6 +201,10 @@ pub(crate) fn submit_failure(error: SubmitError) -> Failure {
 pub(crate) fn read_failure(error: ReadError) -> Failure {
     match error {
         ReadError::Cursor(_) => Failure::usage(error),
+        ReadError::SeveralAdvertisers { ref advertisers, .. } => {
+            let hint = format!("name one with --advertiser: {}", advertisers.join(", "));
+            Failure::usage(error).hint(hint)
+        }
         other => Failure::could_not(other)
             .hint("look at the disk; a backup restores by being put in the file's place"),
     }
