@@ -131,7 +131,7 @@ fn last_name(query: &str) -> &str {
 /// Macros that cannot even be decoded, as `%cid%`.
 fn raw_macros(query: &str, findings: &mut Vec<Finding>) {
     for (name, value) in query.split('&').filter_map(|piece| piece.split_once('=')) {
-        let is_secret = Parameter::named(name).is_some_and(Parameter::is_secret);
+        let is_secret = Parameter::secret_named(name).is_some();
         if !is_secret && looks_like_macro(value) && decode_piece(value).is_err() {
             findings.push(Finding::UnreplacedMacro { name: name.into(), value: value.into() });
         }
@@ -201,10 +201,10 @@ impl Call<'_> {
         value: &str,
         findings: &mut Vec<Finding>,
     ) {
-        let meaning = known(dialect, name);
-        if meaning.is_some_and(Parameter::is_secret) {
+        if Parameter::secret_named(name).is_some() {
             return;
         }
+        let meaning = known(dialect, name);
         let twice = decode_piece(value).ok().filter(|decoded| **decoded != *value);
         // A field of the sender may well hold a URL that is encoded.
         let twice = twice.filter(|decoded| {

@@ -211,7 +211,7 @@ fn check_name(item: &Item<'_>, name: &str) -> bool {
         item.key_error(message, format!("1 to {NAME_LEN_MAX} bytes; a `#` at its end is a number"));
         return false;
     }
-    if is_common(name) {
+    if is_common(name) || Parameter::secret_named(name).is_some() {
         let message = format!("`{name}` means the same in every dialect");
         item.key_error(message, "leave it out");
         return false;
