@@ -196,6 +196,9 @@ fn rows(table: &Table<'_>) -> Vec<Row> {
         let is_first = rows.iter().all(|row| row.means != means);
         let example = match &means {
             Meaning::Known(_) if is_first => format!("{{{}}}", entry.key),
+            Meaning::Event if is_first && !entry.key.ends_with(NUMBER) => {
+                format!("{{{}}}", entry.key)
+            }
             _ => String::new(),
         };
         let (name, example) = (entry.key.clone().into(), example.into());

@@ -121,13 +121,13 @@ fn the_url_for_partners_names_its_definition() {
     assert_eq!(
         url("by-acmetrack"),
         "https://pb.example/api/acme/postbacks/acmetrack?id=by-acmetrack&click={click}\
-         &order=[ORDER]&total={total}&state={state}&sub=[SUB]"
+         &order=[ORDER]&total={total}&state={state}&sub=[SUB]&goal={goal}"
     );
     // An own name takes the place of the base's.
     assert_eq!(
         url("by-affise-games"),
-        "https://pb.example/api/acme/postbacks/affise-games?id=by-affise-games&hash={hash}\
-         &action_id={action_id}&sum={sum}&status={status}"
+        "https://pb.example/api/acme/postbacks/affise-games?id=by-affise-games&goal={goal}\
+         &hash={hash}&action_id={action_id}&sum={sum}&status={status}"
     );
     for dialect in DIALECTS {
         let url = url(&format!("by-{}", dialect.name));
