@@ -343,8 +343,14 @@ fn what_would_not_be_decided_is_not_told_as_if_it_were() {
         let found: Vec<&str> = found.filter(|code| wrongs.contains(code)).collect();
         assert_eq!(found, wrong.iter().copied().collect::<Vec<_>>(), "{asked}: {report:#}");
         let ran = sandbox.run_with(arguments().chain([&*asked]));
+        assert_eq!(report["not_decided"].is_null(), *status == 0, "{asked}: {report:#}");
         assert_eq!(ran.stdout.contains("created"), *status == 0 && !asked.contains("nothing"));
         assert!(!ran.stdout.contains("canary") && !ran.stdout.contains("s3cret"), "{ran:?}");
+    }
+    for other in ["https://x/c/acme/shoply-cz/bo", "https://x/api/acme/conversions"] {
+        let doctor = ["doctor", "--rules", "rules.toml", "--db", "acme.db", "--format", "json"];
+        let report = sandbox.run_with(doctor.into_iter().chain([other])).code(3).json();
+        assert!(report["now"].is_null() && report["not_decided"].is_object(), "{report:#}");
     }
 }
 

@@ -35,6 +35,9 @@ pub(super) fn look(
     secrets: &Secrets,
 ) -> Option<Instead> {
     let of_place = diagnosis.findings.iter().find_map(|finding| match finding {
+        Finding::WrongPath { path, .. } if takes_roots(path) => {
+            Some((None, "roots are handed in there by POST, and no postback is decided".into()))
+        }
         Finding::WrongPath { .. } | Finding::UnknownTenant { .. } => {
             Some((Some(404), format!("it would be answered 404, and not decided: {finding}")))
         }
@@ -51,6 +54,11 @@ pub(super) fn look(
     let address = Address::read(&pasted.text, None).ok()?;
     let definition = address.definition(rules)?;
     unproved(&address, definition, pasted.is_plain, secrets)
+}
+
+fn takes_roots(path: &str) -> bool {
+    let segments: Vec<&str> = path.split('/').collect();
+    matches!(segments.as_slice(), ["", "api", _, "conversions"])
 }
 
 /// A URL that proves nothing, as far as a URL can.
@@ -73,11 +81,11 @@ fn unproved(
     });
     let why = match &failure {
         _ if asked.https_only && is_plain => "it comes in clear text, and not over https".into(),
-        Some(None) => "it is refused unless its proof is right, which cannot be checked without \
+        Some(None) => "its proof must be right, which cannot be checked without \
                        the secrets: name them with --secrets"
             .into(),
         Some(Some(failure @ (AuthFailure::NoToken | AuthFailure::Token))) => {
-            format!("{failure}, unless it is in the header `Authorization: Bearer`")
+            format!("{failure}, unless the header `Authorization: Bearer` has the right one")
         }
         Some(Some(failure)) => failure.to_string(),
         None if asked.standard_webhooks.is_some() => {
