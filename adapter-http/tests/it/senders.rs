@@ -123,6 +123,7 @@ fn failures(running: &Running, pcid: &str) -> Vec<(Reply, &'static str)> {
         (get("token=canary-wrong"), "token is none"),
         (running.public("GET", &format!("{HANDLE}?{sale}"), &in_header, b""), "token is none"),
         (get("commission=never-looked-at"), "there is no token"),
+        (get(&format!("Token={SHOP_TOKEN}")), "there is no token"),
         (running.get(&format!("/api/acme/pixel.gif?{sale}")), "there is no token"),
         (get("id=lost&token=x"), "no secret can be had"),
         (get("id=signed"), "is not signed"),
@@ -153,7 +154,7 @@ fn every_failure_is_answered_alike_and_told_apart_in_the_log_alone() {
     // Those of a definition that takes credentials, and those that come the wrong way.
     let (proofs, ways): (Vec<_>, Vec<_>) =
         bodies.into_iter().partition(|(status, _)| *status == 401);
-    assert_eq!((proofs.len(), ways.len()), (13, 2));
+    assert_eq!((proofs.len(), ways.len()), (14, 2));
     assert!(proofs.iter().all(|body| *body == proofs[0]), "{proofs:?}");
     assert!(ways.iter().all(|body| *body == ways[0]), "{ways:?}");
     assert!(proofs[0].1.contains("\"code\":\"unauthorized\""));
@@ -179,7 +180,7 @@ fn the_log_says_what_failed() {
         let mut lines = counted.iter().filter(|line| line.contains("reason=\"unauthorized\""));
         lines.any(|line| line.contains(&of_method) && line.ends_with(&format!(" {count}")))
     };
-    assert!(is_told("s2s", 14) && is_told("pixel", 1), "{counted:?}");
+    assert!(is_told("s2s", 15) && is_told("pixel", 1), "{counted:?}");
 }
 
 #[test]
@@ -407,6 +408,8 @@ fn no_secret_of_a_sender_stands_in_logs_answers_metrics_or_rows() {
     let sale = format!("{HANDLE}?pcid={pcid}&type=sale");
     texts.push(running.get(&format!("{sale}&token={SHOP_TOKEN}")).text().to_owned());
     texts.push(running.get(&format!("{sale}&token={SHOP_TOKEN}&value=%")).text().to_owned());
+    let twice = format!("{sale}&token={SHOP_TOKEN}&Token={SHOP_TOKEN}&SECURE={SHOP_TOKEN}");
+    texts.push(running.get(&twice).text().to_owned());
     texts.push(send(running.admin, "GET", "/metrics", &[], b"").text().to_owned());
     for path in ["requests", "conversions", "postbacks"] {
         texts.push(running.admin_get(&format!("/api/acme/{path}")).text().to_owned());
