@@ -2,8 +2,8 @@
 //! URL of roots, with their JSON; and the `offer/affiliate` of a click.
 
 use counterfoil_core::{
-    Arrival, Body, Dialect, Incoming, Method, Request, RootRequest, Ruleset, decode, masked_text,
-    select,
+    Arrival, Body, Dialect, Incoming, Method, PostbackDefinition, Request, RootRequest, Ruleset,
+    decode, masked_text, select,
 };
 use url::{Url, form_urlencoded};
 
@@ -96,7 +96,8 @@ impl Address {
         }
     }
 
-    fn incoming(&self) -> Incoming<'_> {
+    /// What comes in of it.
+    pub(crate) fn incoming(&self) -> Incoming<'_> {
         Incoming {
             method: self.method,
             dialect: self.dialect.as_deref(),
@@ -108,12 +109,15 @@ impl Address {
         }
     }
 
+    /// The definition that decides; none where it cannot be read.
+    pub(crate) fn definition<'r>(&self, ruleset: &'r Ruleset) -> Option<&'r PostbackDefinition> {
+        let incoming = self.incoming();
+        decode(&incoming).and_then(|mut pairs| select(ruleset, &incoming, &mut pairs)).ok()
+    }
+
     /// The dialect that it is read in; the native one where it cannot be read.
     fn dialect<'r>(&self, ruleset: &'r Ruleset) -> &'r Dialect {
-        let incoming = self.incoming();
-        let definition =
-            decode(&incoming).and_then(|mut pairs| select(ruleset, &incoming, &mut pairs));
-        definition.map_or(Dialect::native(), |definition| &definition.dialect)
+        self.definition(ruleset).map_or(Dialect::native(), |definition| &definition.dialect)
     }
 
     /// Lets it pair with this click, whatever it says itself.

@@ -75,6 +75,15 @@ impl Reader {
     }
 }
 
+/// Refuses an external id that means nobody until an advertiser is named (R14).
+fn of_one_advertiser(external_id: &str, carry: BTreeSet<Box<str>>) -> Result<(), Fault> {
+    if carry.len() < 2 {
+        return Ok(());
+    }
+    let external_id = external_id.to_owned();
+    Err(Fault::SeveralAdvertisers { external_id, advertisers: carry.into_iter().collect() })
+}
+
 /// All pages of a list.
 fn pages<T>(
     mut filter: Filter,
@@ -137,7 +146,8 @@ fn roots(
     let (Ok(external_id), Some(rules)) = (ExternalId::new(external_id), rules) else {
         return Ok(BTreeSet::new());
     };
-    let (mut roots, mut carry) = (BTreeSet::new(), BTreeSet::new());
+    let mut roots = BTreeSet::new();
+    let mut carry = BTreeSet::new();
     for advertiser in rules.ruleset.advertisers() {
         if only.as_ref().is_some_and(|only| only != advertiser.id.as_str()) {
             continue;
@@ -146,23 +156,13 @@ fn roots(
         for id in facts::carriers(db, tenant, &pair, usize::MAX)? {
             let carrier = rows::conversion(db, tenant, &id)?;
             let named = carrier.filter(|found| found.external_id.as_ref() == Some(&external_id));
-            if let Some(named) = named {
-                roots.insert(named.root_id);
-                carry.insert(advertiser.id.as_str().into());
-            }
+            let Some(named) = named else { continue };
+            roots.insert(named.root_id);
+            carry.insert(advertiser.id.as_str().into());
         }
     }
     of_one_advertiser(external_id.as_str(), carry)?;
     Ok(roots)
-}
-
-/// Refuses an external id that means nobody until an advertiser is named (R14).
-fn of_one_advertiser(external_id: &str, carry: BTreeSet<Box<str>>) -> Result<(), Fault> {
-    if carry.len() < 2 {
-        return Ok(());
-    }
-    let external_id = external_id.to_owned();
-    Err(Fault::SeveralAdvertisers { external_id, advertisers: carry.into_iter().collect() })
 }
 
 /// The log rows about some conversions, and those about none that name the subject.

@@ -302,7 +302,7 @@ pub fn masked_text(pairs: &Pairs<'_>) -> String {
         }
         text.extend(utf8_percent_encode(name, FORM));
         text.push('=');
-        if let Some(secret) = Parameter::named(name).filter(|named| named.is_secret()) {
+        if let Some(secret) = Parameter::secret_named(name) {
             let values = secrets.entry(secret).or_default();
             text.push_str(&mask(values, value));
         } else {
@@ -348,7 +348,7 @@ pub(crate) fn masked_raw(privacy: &Privacy, incoming: &Incoming<'_>) -> String {
 fn mask_piece(privacy: &Privacy, piece: &str) -> String {
     let (name, value) = piece.split_once('=').unwrap_or(("", piece));
     let decoded = percent_decode_str(name).decode_utf8_lossy();
-    let is_secret = Parameter::named(&decoded).is_some_and(Parameter::is_secret);
+    let is_secret = Parameter::secret_named(&decoded).is_some();
     if is_secret || privacy.hides(&decoded, &percent_decode_str(value).decode_utf8_lossy()) {
         return format!("{name}={MASK}");
     }
@@ -431,6 +431,13 @@ mod tests {
         let text = "token=abc&x=%zz&%74oken=abc&m=a%40b.example%zz&phone=%2B420777123456";
         let raw = masked_raw(&privacy, &query(text));
         assert_eq!(raw, "token=***&x=%zz&%74oken=***&m=***&phone=***");
+        // P10: whatever the case, and among the params of a root.
+        let text = "Token=abc&token=abc&TOKEN=def&Secure=abc&param.sIG=s&tokens=1";
+        let masked = masked_text(&decode(&query(text)).unwrap());
+        let expected = "Token=***&token=***&TOKEN=***1&Secure=***&param.sIG=***&tokens=1";
+        assert_eq!(masked, expected);
+        let raw = masked_raw(&privacy, &query("Token=abc&x=%zz&%53ecure=abc"));
+        assert_eq!(raw, "Token=***&x=%zz&%53ecure=***");
     }
 
     #[test]

@@ -131,7 +131,7 @@ fn last_name(query: &str) -> &str {
 /// Macros that cannot even be decoded, as `%cid%`.
 fn raw_macros(query: &str, findings: &mut Vec<Finding>) {
     for (name, value) in query.split('&').filter_map(|piece| piece.split_once('=')) {
-        let is_secret = Parameter::named(name).is_some_and(Parameter::is_secret);
+        let is_secret = Parameter::secret_named(name).is_some();
         if !is_secret && looks_like_macro(value) && decode_piece(value).is_err() {
             findings.push(Finding::UnreplacedMacro { name: name.into(), value: value.into() });
         }
@@ -201,10 +201,10 @@ impl Call<'_> {
         value: &str,
         findings: &mut Vec<Finding>,
     ) {
-        let meaning = known(dialect, name);
-        if meaning.is_some_and(Parameter::is_secret) {
+        if Parameter::secret_named(name).is_some() {
             return;
         }
+        let meaning = known(dialect, name);
         let twice = decode_piece(value).ok().filter(|decoded| **decoded != *value);
         // A field of the sender may well hold a URL that is encoded.
         let twice = twice.filter(|decoded| {
@@ -247,8 +247,8 @@ impl Call<'_> {
         };
         let similar = similar_name(dialect, name).filter(|meant| is_free(meant));
         let foreign = || {
-            let (dialect, meant) = self.foreign(dialect, name)?;
-            is_free(meant).then_some((meant, NameFault::Dialect(dialect)))
+            let (meant, because) = self.foreign(dialect, name)?;
+            is_free(meant).then_some((meant, because))
         };
         let by_value = || {
             let pcid = dialect.name_of(Parameter::Pcid)?;
@@ -264,20 +264,25 @@ impl Call<'_> {
         Some(Finding::WrongName { name: name.into(), meant: meant.into(), because })
     }
 
-    /// Which other dialect knows a name, and what this one calls the same. Where several do, the
-    /// one that knows the most of the request's names.
-    fn foreign<'d>(&self, dialect: &'d Dialect, name: &str) -> Option<(&'static str, &'d str)> {
+    /// What this dialect calls what others know by a name. The one that is named knows the most of
+    /// the request's names, those first that mean nothing here: a request is of one system.
+    fn foreign<'d>(&self, dialect: &'d Dialect, name: &str) -> Option<(&'d str, NameFault)> {
+        let same = |other: &Dialect, name: &str| dialect.name_of(known(other, name)?);
         let knows = |other: &Dialect| {
-            self.pairs.iter().filter(|(name, _)| other.meaning(name).is_some()).count()
+            let is_explained =
+                |name: &str| dialect.meaning(name).is_none() && same(other, name).is_some();
+            let names = || self.pairs.iter().map(|(name, _)| &**name);
+            let explained = names().filter(|name| is_explained(name)).count();
+            (explained, names().filter(|name| other.meaning(name).is_some()).count())
         };
-        let same = |other: &'static Dialect| {
-            let meant = dialect.name_of(known(other, name)?)?;
-            Some((knows(other), &*other.name, meant))
-        };
-        let others = DIALECTS.into_iter().filter(|other| *other != dialect).filter_map(same);
+        let others = || DIALECTS.into_iter().filter(|other| *other != dialect);
         // The first of the best, in the order of the dialects.
-        let best = others.reduce(|best, next| if next.0 > best.0 { next } else { best });
-        best.map(|(_, other, meant)| (other, meant))
+        let best =
+            others().reduce(|best, next| if knows(next) > knows(best) { next } else { best });
+        let of_best = best
+            .and_then(|best| same(best, name).map(|meant| (meant, NameFault::Dialect(&best.name))));
+        let of_any = || others().find_map(|other| same(other, name));
+        of_best.or_else(|| of_any().map(|meant| (meant, NameFault::Foreign)))
     }
 
     fn identifies_nothing(&self, dialect: &Dialect) -> bool {

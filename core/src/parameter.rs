@@ -4,7 +4,7 @@ use alloc::{boxed::Box, format, vec::Vec};
 
 use crate::{
     conversion::ConversionType,
-    decode::Pairs,
+    decode::{PARAM_PREFIX, Pairs},
     dialects::{Dialect, Meaning},
     ids::ConversionId,
     money::Amount,
@@ -68,6 +68,15 @@ impl Parameter {
     /// Whether its value is masked wherever it is kept.
     pub(crate) const fn is_secret(self) -> bool {
         matches!(self, Self::Token | Self::Ts | Self::Sig)
+    }
+
+    /// The secret that a name stands for, or was meant to: a secret under its name in another case
+    /// proves nothing (R2), and is masked all the same (P10). So is a param of a root.
+    pub(crate) fn secret_named(name: &str) -> Option<Self> {
+        let bare = name.strip_prefix(PARAM_PREFIX).unwrap_or(name);
+        let mut secrets = Dialect::native().known_names().filter(|(_, known)| known.is_secret());
+        let meant = secrets.find(|(known, _)| known.eq_ignore_ascii_case(bare));
+        meant.map(|(_, secret)| secret)
     }
 
     /// Whether it says which conversion is meant (R14).

@@ -118,7 +118,7 @@ impl Privacy {
     pub(crate) fn mask_postback(&self, method: Method, dialect: &Dialect, pairs: &mut Pairs<'_>) {
         self.mask(pairs, |name| match dialect.meaning(name) {
             Some(Meaning::Known(Parameter::ExternalId)) => Scope::Exempt,
-            Some(Meaning::Known(parameter)) if parameter.is_secret() => Scope::Exempt,
+            _ if Parameter::secret_named(name).is_some() => Scope::Exempt,
             Some(Meaning::Known(_) | Meaning::Event | Meaning::Listed(_) | Meaning::Ignored) => {
                 Scope::Known
             }

@@ -156,22 +156,23 @@ fn read_as<T, E: core::fmt::Display>(
 }
 
 /// Unknown names are kept; those that repeat (R5), come close to a reserved one, or had a personal
-/// value are noted.
+/// value are noted. What was meant to be a secret is noted and not kept (P10).
 fn others(dialect: &Dialect, parameters: &Parameters<'_>, postback: &mut Postback) {
     for (name, value) in &parameters.others {
         if Cause::may_stand_with(postback.method) && take_cause(name, value, postback) {
             continue;
         }
-        let masked = masked(value);
+        let secret = Parameter::secret_named(name);
+        let masked = masked(value).filter(|_| secret.is_none());
         if let Some(masked) = masked {
             postback.notes.push(Note::PersonalValue);
             postback.steps.push(Step::Masked { name: (*name).into(), masked });
         }
-        if masked != Some(Masked::Dropped) {
+        if masked != Some(Masked::Dropped) && secret.is_none() {
             postback.params.insert((*name).into(), (*value).into());
         }
         if dialect.meaning(name).is_none()
-            && let Some(reserved) = similar_name(dialect, name)
+            && let Some(reserved) = similar_name(dialect, name).or(secret.map(Parameter::name))
         {
             postback.notes.push(Note::SimilarParameter);
             let reserved = reserved.into();

@@ -348,7 +348,7 @@ fn refuse_param(name: &str) -> Result<(), Refusal> {
             .about(name)
             .hint(format!("a name has at most {NAME_LEN_MAX} bytes")));
     }
-    if Parameter::named(name).is_some_and(Parameter::is_secret) {
+    if Parameter::secret_named(name).is_some() {
         let message = format!("`{name}` is the name of a secret and is never stored");
         return Err(Refusal::new(Reason::InvalidParameter, message)
             .about(name)

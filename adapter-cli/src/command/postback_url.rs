@@ -1,9 +1,10 @@
 //! `counterfoil postback-url`: what a partner is to call.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use clap::Args;
-use counterfoil_core::Ruleset;
+use counterfoil_core::{PostbackDefinition, Ruleset, SecretName};
+use url::Url;
 
 use crate::{
     arguments::{HELP_TEMPLATE, TenantArgument},
@@ -30,7 +31,7 @@ pub(crate) struct Arguments {
     #[arg(long, required = true, value_name = "PATH", env = "COUNTERFOIL_RULES")]
     rules: Vec<PathBuf>,
     /// Where partners reach the public listener
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", value_parser = base)]
     base: String,
     #[command(flatten)]
     tenant: TenantArgument,
@@ -53,5 +54,68 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         "the macros are those of {}: replace them by the partner's own where they differ",
         definition.dialect.system
     ));
+    let asked = proofs(definition);
+    asked
+        .iter()
+        .for_each(|asked| output::tell(format_args!("the sender must prove itself: {asked}")));
     Ok(ExitCode::Done)
+}
+
+/// Where partners reach us: everything else of the address is ours to say.
+fn base(text: &str) -> Result<String, String> {
+    let hint = "write it as in https://pb.example";
+    let url = Url::parse(text).map_err(|error| format!("it is no URL: {error}; {hint}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!("it is neither http nor https; {hint}"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(format!("it has a query or a fragment; {hint}"));
+    }
+    Ok(text.to_owned())
+}
+
+/// What the sender must add that no URL has by itself. Secrets are named, and never told.
+fn proofs(definition: &PostbackDefinition) -> Vec<String> {
+    let asked = &definition.authentication;
+    let mut proofs = Vec::new();
+    if asked.https_only {
+        proofs.push("call it over https alone".into());
+    }
+    if !asked.addresses.is_empty() {
+        let networks: Vec<String> = asked.addresses.iter().map(ToString::to_string).collect();
+        proofs.push(format!("call it from {}", networks.join(", ")));
+    }
+    if !asked.tokens.is_empty() {
+        proofs.push(format!(
+            "put the value of the secret {} into `token`, or leave `token` out and send the header \
+             `Authorization: Bearer`",
+            names(&asked.tokens)
+        ));
+    }
+    if let Some(signed) = &asked.signed_query {
+        proofs.push(format!(
+            "sign each query with the secret {}: `ts` in Unix seconds and, last of all, `sig`, the \
+             HMAC-SHA256 over the query before `&sig=` in hexadecimal digits",
+            names(&signed.secrets)
+        ));
+    }
+    if let Some(signed) = &asked.standard_webhooks {
+        proofs.push(format!(
+            "send a POST whose body is signed as in Standard Webhooks with the secret {}: \
+             webhook-id, webhook-timestamp and webhook-signature",
+            names(&signed.secrets)
+        ));
+    }
+    let body = definition.body_parameters();
+    if !body.is_empty() {
+        let body: Vec<String> =
+            body.iter().map(|(name, example)| format!("{name}={example}")).collect();
+        proofs.push(format!("send in the signed body, not in the query: {}", body.join("&")));
+    }
+    proofs
+}
+
+fn names(secrets: &BTreeSet<SecretName>) -> String {
+    let names: Vec<String> = secrets.iter().map(|name| format!("`{name}`")).collect();
+    names.join(" or ")
 }

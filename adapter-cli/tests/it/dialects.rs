@@ -104,6 +104,41 @@ fn the_address_for_a_partner_is_printed_whole() {
 }
 
 #[test]
+fn the_address_says_how_the_sender_proves_itself() {
+    let asking = "\n[[postback]]\nid = \"locked\"\nhttps_only = true\n\
+        auth.tokens = [\"{secret:shop}\"]\nauth.addresses = [\"192.0.2.0/24\"]\n\
+        [[postback]]\nid = \"signed\"\nauth.signed_query = { secrets = [\"{secret:shop}\"] }\n\
+        [[postback]]\nid = \"hooked\"\nauth.standard_webhooks = { secrets = [\"{secret:shop}\"] }\n\
+        [[postback]]\nid = \"spoken\"\ndialect = \"acmetrack\"\n";
+    let sandbox = Sandbox::new()
+        .file("rules.toml", &format!("{RULES}{OWN}{asking}"))
+        .file("shop", "canary\n");
+    let url = |id: &str, base: &str| {
+        sandbox.run(&format!("postback-url {id} --rules rules.toml --base {base}"))
+    };
+    let locked = url("locked", "https://pb.example/track/").code(0);
+    locked.stdout_has("https://pb.example/track/api/acme/postbacks/handle?id=locked&pcid={pcid}");
+    let locked = url("locked", "https://pb.example").code(0);
+    assert!(locked.stdout.trim().ends_with("&token={secret:shop}"), "{locked:?}");
+    let locked = locked.stderr_has("`shop`").stderr_has("Authorization: Bearer");
+    locked.stderr_has("over https").stderr_has("192.0.2.0/24");
+    let signed = url("signed", "https://pb.example").code(0);
+    assert!(!signed.stdout.contains("token"), "{signed:?}");
+    signed.stderr_has("`sig`").stderr_has("`shop`");
+    let hooked = url("hooked", "https://pb.example").code(0).stderr_has("webhook-signature");
+    assert_eq!(hooked.stdout, "https://pb.example/api/acme/postbacks/handle?id=hooked\n");
+    hooked.stderr_has("in the signed body, not in the query: pcid={pcid}");
+    // A word for what happened is shown, too.
+    let spoken = url("spoken", "https://pb.example").code(0).stdout_has("&goal={goal}");
+    assert!(!spoken.stderr.contains("prove"), "{spoken:?}");
+    for base in
+        ["pb.example", "ftp://pb.example", "https://pb.example?a=1", "https://pb.example/#x"]
+    {
+        url("global", base).code(2).stderr_has("https://pb.example");
+    }
+}
+
+#[test]
 fn check_tells_what_is_wrong_with_a_dialect() {
     let clash = OWN.replace("id     = \"acmetrack\"", "id     = \"keitaro\"");
     let unknown = OWN.replace("extends = \"voluum\"", "extends = \"volum\"");

@@ -282,6 +282,9 @@ fn postbacks_that_were_sent_and_that_were_not() {
     let ran =
         sandbox.run_with(["doctor", "--db", "acme.db", "--tenant", "acme", "pcid=7&token=canary"]);
     assert!(!ran.stdout.contains("canary") && !ran.stderr.contains("canary"), "{ran:?}");
+    // What leaves no row may have come all the same.
+    let ran = sandbox.run_with(["doctor", "--db", "acme.db", "--tenant", "acme", "pcid=7"]).code(3);
+    ran.stdout_has("429").stdout_has("counterfoil_requests_unlogged_total");
     // Without a database the text alone is looked at.
     let ran = sandbox.run_with(["doctor", "--rules", "rules.toml", "clickid=1&type=sale"]).code(3);
     ran.stdout_has("call it `pcid`");
@@ -293,6 +296,82 @@ fn postbacks_that_were_sent_and_that_were_not() {
     let nobody = sandbox.run_with(["doctor", "--db", "acme.db", "type=sale"]).code(3);
     nobody.stderr_has("name the tenant with --tenant");
     sandbox.run("doctor --db acme.db --tenant nobody type=sale").code(1).stderr_has("`nobody`");
+}
+
+/// What is asked, the secrets at hand, the status that it would be answered without a decision
+/// (0: it would be decided), and whether its secret is wrong.
+const NOT_DECIDED: &[(&str, &str, u64, Option<&str>)] = &[
+    ("https://x/api/acme/postbacks/handle?pcid=ID&type=sale", "", 0, None),
+    ("https://x/api/acme/postback?pcid=ID&type=sale", "", 404, None),
+    ("https://x/api/nobody/postbacks/handle?pcid=ID&type=sale", "", 404, None),
+    ("id=locked&pcid=ID&type=sale", "--secrets .", 401, None),
+    ("id=locked&pcid=ID&type=sale&token=canary", "", 401, None),
+    ("id=locked&pcid=ID&type=sale&token=canary", "--secrets .", 401, Some("wrong_token")),
+    ("id=locked&pcid=ID&type=sale&Token=s3cret", "--secrets .", 401, None),
+    ("id=locked&pcid=ID&type=sale&token=s3cret", "--secrets .", 0, None),
+    ("id=half&pcid=ID&type=sale&token=canary", "--secrets .", 401, None),
+    ("id=signed&pcid=ID&type=sale&ts=1&sig=00", "--secrets .", 401, Some("wrong_signature")),
+    ("id=hooked&pcid=ID&type=sale", "--secrets .", 401, None),
+    ("id=near&pcid=ID&type=sale", "", 403, None),
+    ("http://x/api/acme/postbacks/handle?id=tls&pcid=ID&type=sale", "", 403, None),
+    ("https://x/api/acme/postbacks/handle?id=tls&pcid=ID&type=sale", "", 0, None),
+    // It is not found before anyone asks for proof.
+    ("https://x/api/acme/postbacks/nothing?id=locked&pcid=ID&type=sale", "", 0, None),
+];
+
+#[test]
+fn what_would_not_be_decided_is_not_told_as_if_it_were() {
+    let asking = "\n[[postback]]\nid = \"locked\"\nauth.tokens = [\"{secret:shop}\"]\n\
+        [[postback]]\nid = \"half\"\nauth.tokens = [\"{secret:shop}\", \"{secret:gone}\"]\n\
+        [[postback]]\nid = \"signed\"\nauth.signed_query = { secrets = [\"{secret:shop}\"] }\n\
+        [[postback]]\nid = \"hooked\"\nauth.standard_webhooks = { secrets = [\"{secret:shop}\"] }\n\
+        [[postback]]\nid = \"near\"\nauth.addresses = [\"192.0.2.0/24\"]\n\
+        [[postback]]\nid = \"tls\"\nhttps_only = true\n";
+    let sandbox =
+        Sandbox::new().file("rules.toml", &format!("{RULES}{asking}")).file("shop", "s3cret\n");
+    let click = "click --rules rules.toml --db acme.db shoply-cz/bo";
+    let pcid = sandbox.run(click).code(0).stdout.trim().to_owned();
+    for (asked, secrets, status, wrong) in NOT_DECIDED {
+        let asked = asked.replace("=ID", &format!("={pcid}"));
+        let doctor = ["doctor", "--rules", "rules.toml", "--db", "acme.db", "--tenant", "acme"];
+        let arguments = || doctor.into_iter().chain(secrets.split_whitespace());
+        let ran = sandbox.run_with(arguments().chain(["--format", "json", &*asked])).code(3);
+        let report = ran.json();
+        let answered = report["not_decided"]["status"].as_u64().unwrap_or_default();
+        assert_eq!(answered, *status, "{asked}: {report:#}");
+        assert_eq!(report["now"].is_null(), *status != 0, "{asked}: {report:#}");
+        let findings = report["findings"].as_array().expect("findings");
+        let wrongs = ["wrong_token", "wrong_signature"];
+        let found = findings.iter().filter_map(|finding| finding["code"].as_str());
+        let found: Vec<&str> = found.filter(|code| wrongs.contains(code)).collect();
+        assert_eq!(found, wrong.iter().copied().collect::<Vec<_>>(), "{asked}: {report:#}");
+        let ran = sandbox.run_with(arguments().chain([&*asked]));
+        assert_eq!(report["not_decided"].is_null(), *status == 0, "{asked}: {report:#}");
+        assert_eq!(ran.stdout.contains("created"), *status == 0 && !asked.contains("nothing"));
+        assert!(!ran.stdout.contains("canary") && !ran.stdout.contains("s3cret"), "{ran:?}");
+    }
+    for other in ["https://x/c/acme/shoply-cz/bo", "https://x/api/acme/conversions"] {
+        let doctor = ["doctor", "--rules", "rules.toml", "--db", "acme.db", "--format", "json"];
+        let report = sandbox.run_with(doctor.into_iter().chain([other])).code(3).json();
+        assert!(report["now"].is_null() && report["not_decided"].is_object(), "{report:#}");
+    }
+}
+
+#[test]
+fn what_was_pruned_may_have_arrived() {
+    let sandbox = Sandbox::with_rules();
+    let past = "--rules rules.toml --db acme.db --at 2020-01-01T00:00:00Z";
+    let pcid = sandbox.run(&format!("click {past} shoply-cz/bo")).code(0).stdout;
+    let lead = format!("pcid={}&type=lead", pcid.trim());
+    sandbox.run(&format!("send {past} {lead}")).code(0);
+    let ask = || sandbox.run_with(["doctor", "--db", "acme.db", "--format", "json", &lead]);
+    let before = ask().code(0).json();
+    assert!(before["examined"]["log_begins"].is_null());
+    sandbox.run("prune --db acme.db --older-than 30d").code(0);
+    let report = ask().code(3).json();
+    assert!(report["examined"]["log_begins"].is_string(), "{report:#}");
+    let message = report["findings"][0]["message"].as_str().unwrap();
+    assert!(message.contains("since the log begins"), "{message}");
 }
 
 #[test]

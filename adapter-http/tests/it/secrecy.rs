@@ -9,7 +9,8 @@ use crate::{
 /// Requests that carry secrets wherever a secret can stand; what was answered.
 fn ask_everything(running: &Running) -> Vec<Reply> {
     let pcid = running.click();
-    let secrets = "token=canary-query&sig=canary-sig&ts=1&email=canary@example.com\
+    let secrets = "token=canary-query&sig=canary-sig&ts=1&Token=canary-query&SECURE=canary-query&Sig=canary-sig\
+        &email=canary@example.com\
         &note=call%20%2B420%20777%20000%20111&phone=777000111";
     let handle = format!("/api/acme/postbacks/handle?pcid={pcid}&type=sale&{secrets}");
     let wrong = bearer("canary-wrong");
@@ -30,6 +31,10 @@ fn ask_everything(running: &Running) -> Vec<Reply> {
         running.hand_in(
             r#"{"type":"lead","source":"api","offer_id":"plain","affiliate_id":"bo",
                 "affs":{"affs2":"canary@example.com"},"params":{"mail":"canary@example.com"}}"#,
+        ),
+        running.hand_in(
+            r#"{"type":"lead","source":"api","offer_id":"plain","affiliate_id":"bo",
+                "params":{"Token":"canary-query"}}"#,
         ),
         running.get(&format!("/api/acme/pixel.gif?{secrets}&type=%FF")),
         running.get(&format!("/c/acme/plain/bo?{secrets}&affs1=canary-aff")),

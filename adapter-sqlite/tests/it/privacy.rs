@@ -177,6 +177,86 @@ fn erasing_forgets_what_is_kept_in_memory() {
     assert!(again.conversion.unwrap().params.is_empty());
 }
 
+/// Erases while requests wait for the writer that were accepted before. `meanwhile` happens when
+/// the erasing waits, too.
+fn erase_behind(
+    db: &Db,
+    queries: &[String],
+    subject: &Subject,
+    meanwhile: impl FnOnce(),
+) -> Result<Erased, EraseError> {
+    let (go, wait) = mpsc::channel::<()>();
+    let (begun, begins) = mpsc::channel();
+    let arrival = |query: &str| postback(&db.ruleset(), Method::S2s, query);
+    let blocking = move |_| {
+        begun.send(()).unwrap();
+        wait.recv().unwrap();
+    };
+    let unrelated = submission(db.store(), arrival("type=nothing"), at(10));
+    submit(db.store(), unrelated, blocking);
+    begins.recv().unwrap();
+    for query in queries {
+        let waits = submission(db.store(), arrival(query), at(11));
+        submit(db.store(), waits, |answer| drop(answer.unwrap()));
+    }
+    std::thread::scope(|scope| {
+        let erasing = scope.spawn(|| db.store().erase(&acme(), subject, at(12)));
+        // Time to read what is there; where it is too short, what is tested is easier.
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        meanwhile();
+        go.send(()).unwrap();
+        erasing.join().unwrap()
+    })
+}
+
+#[test]
+fn erasing_takes_what_was_accepted_before_it_and_decided_meanwhile() {
+    let mut db = Db::new();
+    let pcid = click_with(&db, "", 0);
+    let waits = format!("pcid={pcid}&type=sale&value=1&external_id=A&note=canary");
+    let erased = erase_behind(&db, &[waits], &Subject::Pcid(pcid), || {}).unwrap();
+    assert_eq!((erased.roots, erased.conversions, erased.requests), (1, 2, 1));
+    assert!(!bytes_of(&mut db).contains("canary"));
+}
+
+/// Who was nobody when the erasing began is a visitor with a past by then.
+#[test]
+fn erasing_takes_what_came_to_belong_to_the_subject_meanwhile() {
+    let mut db = Db::new();
+    let pcid = click_with(&db, "affs1=canary", 0);
+    db.send(&format!("pcid={pcid}&type=nothing&note=canary"), at(1));
+    let waits = format!("pcid={pcid}&type=sale&value=1&external_id=A");
+    let subject = Subject::External { external_id: "A".to_owned(), advertiser: None };
+    let erased = erase_behind(&db, &[waits], &subject, || {}).unwrap();
+    assert_eq!((erased.roots, erased.conversions, erased.requests), (1, 2, 2));
+    assert!(!bytes_of(&mut db).contains("canary"));
+}
+
+#[test]
+fn erasing_passes_over_what_was_pruned_meanwhile() {
+    let db = Db::new();
+    let pcid = click_with(&db, "affs1=canary", 0);
+    db.send(&format!("pcid={pcid}&type=sale&value=1"), at(1));
+    db.send(&format!("pcid={pcid}&type=nothing"), at(2));
+    let prune = || {
+        let raw = rusqlite::Connection::open(db.path()).unwrap();
+        let first = "SELECT id FROM requests ORDER BY id LIMIT 1";
+        let gone = raw.execute(&format!("DELETE FROM requests WHERE id = ({first})"), []);
+        assert_eq!(gone, Ok(1));
+    };
+    let erased = erase_behind(&db, &[], &Subject::Pcid(pcid), prune).unwrap();
+    assert_eq!((erased.roots, erased.conversions, erased.requests), (1, 2, 1));
+}
+
+#[test]
+fn erasing_nobody_changes_nothing() {
+    let db = Db::new();
+    let audited = db.reader().audit(9).unwrap();
+    let nobody = Subject::External { external_id: "A".to_owned(), advertiser: None };
+    assert_eq!(db.store().erase(&acme(), &nobody, at(1)).unwrap(), Erased::default());
+    assert_eq!(db.reader().audit(9).unwrap(), audited);
+}
+
 /// An external id is unique only together with the advertiser (R14).
 #[test]
 fn an_external_id_of_several_advertisers_means_nobody_until_one_is_named() {
@@ -269,84 +349,4 @@ fn a_visitor_that_is_not_stored_is_found_in_refused_rows() {
     assert!(db.store().erase(&acme(), &subject, at(2)).unwrap().is_nothing());
     let report = db.reader().replay().unwrap();
     assert_eq!((report.differences, report.not_checked), (vec![], 2));
-}
-
-/// Erases while requests wait for the writer that were accepted before. `meanwhile` happens when
-/// the erasing waits, too.
-fn erase_behind(
-    db: &Db,
-    queries: &[String],
-    subject: &Subject,
-    meanwhile: impl FnOnce(),
-) -> Result<Erased, EraseError> {
-    let (go, wait) = mpsc::channel::<()>();
-    let (begun, begins) = mpsc::channel();
-    let arrival = |query: &str| postback(&db.ruleset(), Method::S2s, query);
-    let blocking = move |_| {
-        begun.send(()).unwrap();
-        wait.recv().unwrap();
-    };
-    let unrelated = submission(db.store(), arrival("type=nothing"), at(10));
-    submit(db.store(), unrelated, blocking);
-    begins.recv().unwrap();
-    for query in queries {
-        let waits = submission(db.store(), arrival(query), at(11));
-        submit(db.store(), waits, |answer| drop(answer.unwrap()));
-    }
-    std::thread::scope(|scope| {
-        let erasing = scope.spawn(|| db.store().erase(&acme(), subject, at(12)));
-        // Time to read what is there; where it is too short, what is tested is easier.
-        std::thread::sleep(std::time::Duration::from_millis(300));
-        meanwhile();
-        go.send(()).unwrap();
-        erasing.join().unwrap()
-    })
-}
-
-#[test]
-fn erasing_takes_what_was_accepted_before_it_and_decided_meanwhile() {
-    let mut db = Db::new();
-    let pcid = click_with(&db, "", 0);
-    let waits = format!("pcid={pcid}&type=sale&value=1&external_id=A&note=canary");
-    let erased = erase_behind(&db, &[waits], &Subject::Pcid(pcid), || {}).unwrap();
-    assert_eq!((erased.roots, erased.conversions, erased.requests), (1, 2, 1));
-    assert!(!bytes_of(&mut db).contains("canary"));
-}
-
-/// Who was nobody when the erasing began is a visitor with a past by then.
-#[test]
-fn erasing_takes_what_came_to_belong_to_the_subject_meanwhile() {
-    let mut db = Db::new();
-    let pcid = click_with(&db, "affs1=canary", 0);
-    db.send(&format!("pcid={pcid}&type=nothing&note=canary"), at(1));
-    let waits = format!("pcid={pcid}&type=sale&value=1&external_id=A");
-    let subject = Subject::External { external_id: "A".to_owned(), advertiser: None };
-    let erased = erase_behind(&db, &[waits], &subject, || {}).unwrap();
-    assert_eq!((erased.roots, erased.conversions, erased.requests), (1, 2, 2));
-    assert!(!bytes_of(&mut db).contains("canary"));
-}
-
-#[test]
-fn erasing_passes_over_what_was_pruned_meanwhile() {
-    let db = Db::new();
-    let pcid = click_with(&db, "affs1=canary", 0);
-    db.send(&format!("pcid={pcid}&type=sale&value=1"), at(1));
-    db.send(&format!("pcid={pcid}&type=nothing"), at(2));
-    let prune = || {
-        let raw = rusqlite::Connection::open(db.path()).unwrap();
-        let first = "SELECT id FROM requests ORDER BY id LIMIT 1";
-        let gone = raw.execute(&format!("DELETE FROM requests WHERE id = ({first})"), []);
-        assert_eq!(gone, Ok(1));
-    };
-    let erased = erase_behind(&db, &[], &Subject::Pcid(pcid), prune).unwrap();
-    assert_eq!((erased.roots, erased.conversions, erased.requests), (1, 2, 1));
-}
-
-#[test]
-fn erasing_nobody_changes_nothing() {
-    let db = Db::new();
-    let audited = db.reader().audit(9).unwrap();
-    let nobody = Subject::External { external_id: "A".to_owned(), advertiser: None };
-    assert_eq!(db.store().erase(&acme(), &nobody, at(1)).unwrap(), Erased::default());
-    assert_eq!(db.reader().audit(9).unwrap(), audited);
 }

@@ -5,14 +5,39 @@ use std::{
     sync::{Arc, mpsc},
 };
 
-use counterfoil_core::{Method, Outcome};
+use counterfoil_core::{ConversionId, Method, Outcome, view::Filter};
 use counterfoil_sqlite::{RulesFormat, Submission, SubmitError};
 
-use crate::common::{Db, RULES, at, postback, submission, submit};
+use crate::common::{Db, RULES, acme, at, postback, submission, submit};
+
+/// A tracking API for each event.
+const TOLD: &str = r#"
+[[tracking_api]]
+id = "conversion"
+trigger = "conversion.created"
+request.url = "https://told.example/"
+
+[[tracking_api]]
+id = "transaction"
+trigger = "transaction.created"
+request.url = "https://told.example/"
+
+[[tracking_api]]
+id = "conversion-again"
+trigger = "conversion.updated"
+request.url = "https://told.example/"
+
+[[tracking_api]]
+id = "transaction-again"
+trigger = "transaction.updated"
+request.url = "https://told.example/"
+"#;
 
 #[test]
 fn of_a_thousand_simultaneous_creates_one_makes_a_conversion() {
     let mut db = Db::new();
+    let rules = format!("{RULES}{TOLD}");
+    db.store().install_rules(None, &rules, RulesFormat::Toml, at(0)).unwrap();
     let pcid = db.click(at(0));
     let query = format!("pcid={pcid}&type=sale&external_id=o1&value=100");
     let answers = std::thread::scope(|scope| {
@@ -42,10 +67,22 @@ fn of_a_thousand_simultaneous_creates_one_makes_a_conversion() {
     assert_eq!(named.len(), 1);
     assert_eq!(db.number("SELECT count(*) FROM conversions"), 2);
     assert_eq!(db.number("SELECT count(*) FROM transactions"), 1);
+    assert_eq!(messages_of(&db, *named.first().unwrap()), ["conversion", "transaction"]);
     db.reopen();
     let again = db.send(&query, at(2));
     assert_eq!(again.decision.outcome, Outcome::Duplicate);
     assert_eq!(again.decision.conversion.unwrap().id, *named.first().unwrap());
+    assert_eq!(messages_of(&db, *named.first().unwrap()), ["conversion", "transaction"]);
+}
+
+/// The tracking APIs of the messages about a conversion, sorted.
+fn messages_of(db: &Db, conversion: ConversionId) -> Vec<String> {
+    let filter = Filter { conversion: Some(conversion.to_string()), ..Filter::default() };
+    let page = db.reader().deliveries(&acme(), &filter).unwrap();
+    let ids = page.items.into_iter().filter_map(|message| message.tracking_api_id);
+    let mut ids: Vec<String> = ids.map(|id| id.to_string()).collect();
+    ids.sort_unstable();
+    ids
 }
 
 #[test]

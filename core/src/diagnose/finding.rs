@@ -170,6 +170,8 @@ pub enum NameFault {
     Spelling,
     /// This other dialect calls it so.
     Dialect(&'static str),
+    /// Other systems call it so, and not the one whose names the request has otherwise.
+    Foreign,
     /// Its value looks like a click id, and nothing else says which conversion is meant.
     Value,
 }
@@ -381,6 +383,9 @@ fn wrong_name(
         NameFault::Spelling => write!(f, "`{name}` means nothing here and is close to `{meant}`"),
         NameFault::Dialect(dialect) => {
             write!(f, "`{name}` is what `{dialect}` calls `{meant}`; here it means nothing")
+        }
+        NameFault::Foreign => {
+            write!(f, "`{name}` is what other systems call `{meant}`; here it means nothing")
         }
         NameFault::Value => {
             write!(f, "`{name}` means nothing here, and its value looks like a click id")

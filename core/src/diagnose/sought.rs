@@ -213,7 +213,7 @@ impl Sought {
 
 /// The parameters without secrets, in the order of their names.
 fn public(pairs: &Pairs<'_>) -> Vec<(String, String)> {
-    let is_public = |name: &str| !Parameter::named(name).is_some_and(Parameter::is_secret);
+    let is_public = |name: &str| Parameter::secret_named(name).is_none();
     let public = pairs.iter().filter(|(name, _)| is_public(name));
     let mut public: Vec<(String, String)> =
         public.map(|(name, value)| (name.to_string(), value.to_string())).collect();

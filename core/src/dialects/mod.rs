@@ -237,15 +237,38 @@ pub(crate) fn is_common(name: &str) -> bool {
 impl PostbackDefinition {
     /// What a partner is to call: the address of this definition on the public listener at `base`,
     /// with the partner's macros in place of values. The macros are those of the system that the
-    /// dialect is of; a partner of another kind replaces them by its own.
+    /// dialect is of; a partner of another kind replaces them by its own. A token is named by its
+    /// secret. Where a body is signed and the query is not, the parameters belong into the body
+    /// ([`PostbackDefinition::body_parameters`]).
     pub fn url(&self, base: &str, tenant: &TenantName) -> String {
         let base = base.trim_end_matches('/');
         let path = if self.dialect.is_native() { "handle" } else { &self.dialect.name };
         let mut url = format!("{base}/api/{tenant}/postbacks/{path}?id={}", self.id);
-        for row in self.dialect.rows.iter().filter(|row| !row.example.is_empty()) {
-            url.push_str(&format!("&{}={}", row.name, row.example));
+        let in_body = self.signs_body_alone();
+        for (name, example) in self.examples().filter(|_| !in_body) {
+            url.push_str(&format!("&{name}={example}"));
+        }
+        if let Some(secret) = self.authentication.tokens.first() {
+            url.push_str(&format!("&token={{secret:{secret}}}"));
         }
         url
+    }
+
+    /// What a partner is to send in the body, by name with its macro: nothing where the query may
+    /// say it.
+    pub fn body_parameters(&self) -> Vec<(&str, &str)> {
+        let in_body = self.signs_body_alone();
+        self.examples().filter(|_| in_body).collect()
+    }
+
+    fn examples(&self) -> impl Iterator<Item = (&str, &str)> {
+        let shown = self.dialect.rows.iter().filter(|row| !row.example.is_empty());
+        shown.map(|row| (&*row.name, &*row.example))
+    }
+
+    fn signs_body_alone(&self) -> bool {
+        let asked = &self.authentication;
+        asked.standard_webhooks.is_some() && asked.signed_query.is_none()
     }
 }
 

@@ -359,7 +359,7 @@ fn check_settable(item: &Item<'_>, name: &str) -> Option<()> {
         }
         return None;
     };
-    let is_reserved = Parameter::named(param).is_some();
+    let is_reserved = Parameter::named(param).is_some() || Parameter::secret_named(param).is_some();
     if is_reserved || [TARGET_PARAM, CAUSE_PARAM, DEPTH_PARAM].contains(&param) {
         let message = format!("`{param}` has a meaning of its own, and is no name of a param");
         item.key_error(message, "choose another name");

@@ -196,6 +196,9 @@ fn rows(table: &Table<'_>) -> Vec<Row> {
         let is_first = rows.iter().all(|row| row.means != means);
         let example = match &means {
             Meaning::Known(_) if is_first => format!("{{{}}}", entry.key),
+            Meaning::Event if is_first && !entry.key.ends_with(NUMBER) => {
+                format!("{{{}}}", entry.key)
+            }
             _ => String::new(),
         };
         let (name, example) = (entry.key.clone().into(), example.into());
@@ -211,7 +214,7 @@ fn check_name(item: &Item<'_>, name: &str) -> bool {
         item.key_error(message, format!("1 to {NAME_LEN_MAX} bytes; a `#` at its end is a number"));
         return false;
     }
-    if is_common(name) {
+    if is_common(name) || Parameter::secret_named(name).is_some() {
         let message = format!("`{name}` means the same in every dialect");
         item.key_error(message, "leave it out");
         return false;

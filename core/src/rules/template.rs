@@ -175,7 +175,7 @@ fn secret_piece(
 /// Whether a name can be that of a param: reserved names never are, and what they say has macros
 /// of its own.
 fn is_param(item: &Item<'_>, name: &str) -> Option<bool> {
-    if Parameter::named(name).is_some() {
+    if Parameter::named(name).is_some() || Parameter::secret_named(name).is_some() {
         let message = format!("`{name}` is a parameter with a meaning, and never a param");
         let has_macro = MACROS.iter().any(|known| known.name == name);
         let hint = if has_macro { format!("write `{{{name}}}`") } else { "remove it".into() };

@@ -170,6 +170,20 @@ fn what_was_probably_meant_is_named() {
         });
         assert_eq!(found, Some((expected.into(), fault)), "{text}: {findings:?}");
     }
+    // A request is of one system, the one that knows the most of its names.
+    let (one, other) = (NameFault::Dialect("affise"), NameFault::Dialect("everflow"));
+    let systems: [(&str, &[NameFault]); 2] = [
+        ("click_id=ID&action_id=7&sum=1&type=sale", &[one, one, one]),
+        ("transaction_id=ID&amount=1&status=lead&type=sale", &[other, other, NameFault::Foreign]),
+    ];
+    for (text, expected) in systems {
+        let findings = diagnosed(&text.replace("=ID", &format!("={ID}")));
+        let faults = findings.iter().filter_map(|finding| match finding {
+            Finding::WrongName { because, .. } => Some(*because),
+            _ => None,
+        });
+        assert_eq!(faults.collect::<Vec<_>>(), expected, "{text}: {findings:?}");
+    }
     let paths = [
         ("/acme/keitaro?subid=ID", "/api/acme/postbacks/keitaro"),
         ("/rival/pixel?pcid=ID&type=sale", "/api/rival/pixel.gif"),

@@ -1,7 +1,7 @@
 //! What requests in the dialects mean: `dialects.txt` says it row by row.
 
 use counterfoil_core::{
-    Action, DIALECTS, Dialect, FactSource, Incoming, Method, Postback, Request, Row, Ruleset,
+    Action, DIALECTS, Dialect, FactSource, Incoming, Method, Note, Postback, Request, Row, Ruleset,
     RulesetSpec, Word, read,
 };
 
@@ -82,13 +82,21 @@ fn a_built_in_dialect_can_be_written_in_rules() {
 /// What other systems call their secret is masked in every dialect, and never a param.
 #[test]
 fn secrets_of_other_systems_are_masked() {
-    for name in ["token", "verification_token", "security_token", "secure"] {
+    // P10: under a name in the wrong case it proves nothing (R2), and is masked nevertheless.
+    let names = ["token", "verification_token", "security_token", "secure"];
+    let wrong = ["Token", "TOKEN", "Verification_Token", "SECURITY_TOKEN", "Secure", "tS", "SIG"];
+    for name in names.into_iter().chain(wrong) {
         let query = format!("cid={CLICK}&{name}=canary");
         for dialect in [Some("voluum"), None] {
             let incoming = Incoming { method: Method::S2s, dialect, query: &query, body: None };
             let (request, logged) = read(&rules(), &incoming);
             assert!(logged.contains("***") && !logged.contains("canary"), "{logged}");
             assert!(!format!("{request:?}").contains("canary"), "{request:?}");
+            if let Request::Postback(postback) = &request {
+                assert!(!postback.params.keys().any(|known| **known == *name), "{postback:?}");
+                let is_noted = postback.notes.contains(&Note::SimilarParameter);
+                assert_eq!(is_noted, wrong.contains(&name), "{name}");
+            }
         }
     }
 }
@@ -113,13 +121,13 @@ fn the_url_for_partners_names_its_definition() {
     assert_eq!(
         url("by-acmetrack"),
         "https://pb.example/api/acme/postbacks/acmetrack?id=by-acmetrack&click={click}\
-         &order=[ORDER]&total={total}&state={state}&sub=[SUB]"
+         &order=[ORDER]&total={total}&state={state}&sub=[SUB]&goal={goal}"
     );
     // An own name takes the place of the base's.
     assert_eq!(
         url("by-affise-games"),
-        "https://pb.example/api/acme/postbacks/affise-games?id=by-affise-games&hash={hash}\
-         &action_id={action_id}&sum={sum}&status={status}"
+        "https://pb.example/api/acme/postbacks/affise-games?id=by-affise-games&goal={goal}\
+         &hash={hash}&action_id={action_id}&sum={sum}&status={status}"
     );
     for dialect in DIALECTS {
         let url = url(&format!("by-{}", dialect.name));

@@ -167,6 +167,7 @@ url = "https://shoply.example/"
         let body = format!(r#"{{{of},"params":{{{params}}}}}"#);
         let pairs = counterfoil_core::root_pairs(body.as_bytes())?;
         let logged = counterfoil_core::masked_text(&pairs);
+        assert!(!logged.contains("s3cret"), "{logged}");
         let root = counterfoil_core::RootRequest::read(&ruleset, Method::Api, &pairs)?;
         let again = Request::of_log(&ruleset, Method::Api, None, &logged, None);
         assert_eq!(again, Request::Root(root.into()));
@@ -178,7 +179,10 @@ url = "https://shoply.example/"
     assert_eq!(root(&many(101)).unwrap_err().reason, Reason::Malformed);
     assert_eq!(root(&long(64)), Ok(()));
     assert_eq!(root(&long(65)).unwrap_err().reason, Reason::Malformed);
-    assert_eq!(root(r#""token":"s3cret""#).unwrap_err().reason, Reason::InvalidParameter);
+    for secret in ["token", "Token", "SECURE", "Sig"] {
+        let param = format!(r#""{secret}":"s3cret""#);
+        assert_eq!(root(&param).unwrap_err().reason, Reason::InvalidParameter, "{secret}");
+    }
     assert!(root(r#""a\u0000":"x""#).is_err());
 }
 

@@ -1,6 +1,8 @@
 //! `counterfoil doctor URL`: what became of a postback that somebody says was sent, or what is
 //! wrong with it.
 
+mod instead;
+
 use std::sync::Arc;
 
 use counterfoil_core::{
@@ -11,6 +13,7 @@ use counterfoil_sqlite::{Arrivals, Arrived, Reader};
 use serde::Serialize;
 use url::Url;
 
+use self::instead::Instead;
 use super::{Arguments, Settings};
 use crate::{
     address::Address,
@@ -20,6 +23,7 @@ use crate::{
     failure::Failure,
     output::{self, GOOD, HINT, ListFormat, MISTAKE, QUIET, STRONG, visible},
     rules_files::{self, RulesFile},
+    secrets::Secrets,
 };
 
 /// The most arrivals that are told.
@@ -32,8 +36,10 @@ struct Report<'a> {
     arrivals: Vec<Arrival<'a>>,
     examined: Option<Examined>,
     findings: &'a [Told],
-    /// What would become of it now; absent without a database.
+    /// What would become of it now; absent without a database, and where it would not be decided.
     now: Option<&'a Explanation>,
+    /// What would be answered now without a decision.
+    not_decided: Option<&'a Instead>,
 }
 
 #[derive(Serialize)]
@@ -43,11 +49,13 @@ struct Arrival<'a> {
     request: &'a RequestView,
 }
 
-/// How many requests were looked through, and back to when where there are older ones.
+/// How many requests were looked through, back to when where there are older ones, and when the
+/// log begins where what came earlier may have been pruned.
 #[derive(Serialize)]
 struct Examined {
     requests: u64,
     since: Option<Timestamp>,
+    log_begins: Option<Timestamp>,
 }
 
 #[derive(Serialize)]
@@ -61,6 +69,8 @@ struct Told {
 /// What the database says of it.
 struct Stored {
     arrivals: Arrivals,
+    /// When the log begins, where it has been pruned.
+    begins: Option<Timestamp>,
     now: Option<Explanation>,
 }
 
@@ -93,15 +103,21 @@ pub(super) fn run(
         let arrivals = arrivals.map_err(database::read_failure)?;
         let known = reader.known_ids(&diagnosis.sought, arguments.requests);
         diagnosis.compare(&known.map_err(database::read_failure)?);
-        let now = now(reader, &rulesets, &diagnosis, &pasted)?;
-        stored = Some(Stored { arrivals, now });
+        let begins = reader.pruned_before().map_err(database::read_failure)?;
+        stored = Some(Stored { arrivals, begins, now: None });
+    }
+    let secrets = Secrets::new(settings.secrets.clone())?;
+    let mut instead = instead::look(&rulesets, &diagnosis, &pasted, &secrets);
+    if let (Some(reader), Some(stored), None) = (&reader, &mut stored, &instead) {
+        stored.now = now(reader, &rulesets, &diagnosis, &pasted)?;
     }
     if diagnosis.ruleset.is_none() {
         output::tell("whose postback it is is not clear: name the tenant with --tenant");
     }
-    let findings = findings(diagnosis.findings, stored.as_ref());
+    let mut findings = findings(diagnosis.findings, stored.as_ref());
+    findings.extend(instead.as_mut().and_then(|instead| instead.wrong.take()));
     let fine = findings.is_empty();
-    say(arguments.format, fine, &findings, stored.as_ref())?;
+    say(arguments.format, &findings, stored.as_ref(), instead.as_ref())?;
     Ok(if fine { ExitCode::Done } else { ExitCode::Negative })
 }
 
@@ -230,7 +246,7 @@ fn findings(found: Vec<Finding>, stored: Option<&Stored>) -> Vec<Told> {
             hint: finding.hint(),
         })
         .collect();
-    let Some(Stored { arrivals, .. }) = stored.filter(|_| !accepted) else {
+    let Some(Stored { arrivals, begins, .. }) = stored.filter(|_| !accepted) else {
         return told;
     };
     let is_same = |arrived: &&Arrived| arrived.likeness == Likeness::Same;
@@ -238,7 +254,7 @@ fn findings(found: Vec<Finding>, stored: Option<&Stored>) -> Vec<Told> {
         0,
         match arrivals.found.iter().find(is_same) {
             Some(Arrived { request, .. }) => refused(request),
-            None => not_arrived(arrivals),
+            None => not_arrived(arrivals, *begins),
         },
     );
     told
@@ -258,37 +274,49 @@ fn refused(request: &RequestView) -> Told {
     }
 }
 
-fn not_arrived(arrivals: &Arrivals) -> Told {
+fn not_arrived(arrivals: &Arrivals, begins: Option<Timestamp>) -> Told {
     let count = arrivals.examined;
     let back = arrivals.since.map(|at| format!(", back to {at}")).unwrap_or_default();
+    let none = format!("none of the newest {count} requests{back} is the same");
+    let message = match begins {
+        None => format!("it has not arrived: {none}"),
+        Some(at) => format!(
+            "it has not arrived since the log begins, at {at}: {none}; what came earlier is pruned"
+        ),
+    };
     Told {
         code: "not_arrived",
         parameter: None,
-        message: format!(
-            "it has not arrived: none of the newest {count} requests{back} is the same"
-        ),
+        message,
         hint:
             "ask the sender for the time and for the answer that it got; look into the log of the \
-               proxy; what names no tenant, or is no request, has no log row here"
+               proxy; no log row here has what names no tenant, or is no request, what was told \
+               429, and junk beyond what the log keeps \
+               (`counterfoil_requests_unlogged_total` counts it)"
                 .into(),
     }
 }
 
 fn say(
     format: ListFormat,
-    fine: bool,
     findings: &[Told],
     stored: Option<&Stored>,
+    instead: Option<&Instead>,
 ) -> Result<(), Failure> {
+    let fine = findings.is_empty();
     let arrivals = stored.map(|stored| &stored.arrivals);
     let found = || arrivals.into_iter().flat_map(|arrivals| &arrivals.found);
     if format == ListFormat::Json {
         let report = Report {
             fine,
             arrivals: found().map(Arrival::of).collect(),
-            examined: arrivals
-                .map(|arrivals| Examined { requests: arrivals.examined, since: arrivals.since }),
+            examined: stored.map(|Stored { arrivals, begins, .. }| Examined {
+                requests: arrivals.examined,
+                since: arrivals.since,
+                log_begins: *begins,
+            }),
             findings,
+            not_decided: instead,
             now: stored.and_then(|stored| stored.now.as_ref()),
         };
         return output::say_json(&report);
@@ -299,6 +327,10 @@ fn say(
         output::say(format_args!("{STRONG}if it came now{STRONG:#}"))?;
         let lines = explained::lines(now).into_iter();
         lines.map(|line| format!("  {line}")).try_for_each(output::say)?;
+    }
+    if let Some(instead) = instead {
+        output::say(format_args!("{STRONG}if it came now{STRONG:#}"))?;
+        output::say(format_args!("  {}", visible(&instead.message)))?;
     }
     if fine {
         output::tell(format_args!("{GOOD}nothing is wrong with it{GOOD:#}"));
