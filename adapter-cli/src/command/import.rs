@@ -2,7 +2,8 @@
 //!
 //! A row is a request like any other, by the method `import`. How far a file came is stored in the
 //! same transactions as its rows, under the hash of its content: the same command again goes on
-//! where the last one ended, however that was. A dry run is the same on a copy.
+//! where the last one ended, however that was, also under `--again`. A dry run is the same on a
+//! copy.
 
 mod feed;
 mod files;
@@ -81,7 +82,8 @@ pub(crate) struct Arguments {
     /// What stands between cells: one character, or tab [default: the header tells]
     #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
     delimiter: Option<u8>,
-    /// Import from the first row, though the file or one of its name was imported before
+    /// Import from the first row, though the file or one of its name was imported before; a file
+    /// whose import was cut short goes on where it ended
     #[arg(long)]
     again: bool,
     /// How to print what became of the rows
@@ -112,13 +114,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         again: arguments.again,
         dry: arguments.dry_run,
     };
-    let mut items = Vec::new();
+    let from = if arguments.again { run.first_anew(&mut ready)? } else { ready.len() };
+    let files = ready.len();
+    let mut items: Vec<Item> = Vec::new();
     let mut result = Ok(());
-    for (mut input, header) in ready {
+    for (place, (input, header)) in ready.iter_mut().enumerate() {
         if run.is_stopped() {
+            run.tell_not_begun(input);
             break;
         }
-        match run.import(&mut input, &header) {
+        match run.import(input, header, place >= from) {
             Ok(item) => items.push(item),
             Err(failure) => {
                 result = Err(failure);
@@ -128,7 +133,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     summary::say(&items, arguments.format)?;
     result?;
-    Ok(if run.is_stopped() {
+    // A signal that came too late to leave anything out has interrupted nothing.
+    let is_cut = items.len() < files || items.iter().any(|item| !item.is_whole);
+    Ok(if is_cut {
         ExitCode::Interrupted
     } else if items.iter().any(|item| item.refused > 0) {
         ExitCode::Negative
@@ -238,8 +245,21 @@ impl Run<'_> {
         self.target.store.reader()
     }
 
-    fn import(&self, input: &mut Input, header: &Header) -> Result<Item, Failure> {
-        let begin = self.begin(input, header)?;
+    /// The first file that `--again` may import anew. Files go in order: those in front of one that
+    /// was cut short are done, and anew their rows would be there twice.
+    fn first_anew(&self, files: &mut [(Input, Header)]) -> Result<usize, Failure> {
+        let mut first = 0;
+        for (place, (input, header)) in files.iter_mut().enumerate() {
+            let reached = self.reached(input)?;
+            if reached.is_some_and(|reached| !is_whole(input, header, &reached)) {
+                first = place;
+            }
+        }
+        Ok(first)
+    }
+
+    fn import(&self, input: &mut Input, header: &Header, anew: bool) -> Result<Item, Failure> {
+        let begin = self.begin(input, header, anew)?;
         let progress = Progress::new(input.len, begin.next.offset);
         let fed = self.feed(input, header, &begin, &progress);
         let (stored, fed) = match fed {
@@ -250,30 +270,25 @@ impl Run<'_> {
         let reached = self.reached(input)?;
         if let Err(failure) = fed {
             return Err(match reached {
-                Some(reached) => failure.hint(format_args!(
+                Some(reached) if !self.dry => failure.hint(format_args!(
                     "{} rows of `{}` are stored; when the cause is gone, the same command goes on \
                      at line {}",
                     reached.rows, input.label, reached.next.line
                 )),
-                None => failure,
+                _ => failure,
             });
         }
+        let is_whole = reached.as_ref().is_none_or(|reached| is_whole(input, header, reached));
         let has_rejects = match &reached {
-            Some(reached) if self.may_write_rejects(input, &stored) => {
+            Some(reached) if is_whole && may_write_rejects(input, &stored) => {
                 rejects::write(self.reader(), reached.import.id, input, header)?
             }
             _ => false,
         };
         let rejects = has_rejects.then(|| input.rejects.display().to_string());
-        let item = Item::of(&input.label, reached.as_ref(), rejects, self.dry);
+        let item = Item::of(&input.label, reached.as_ref(), rejects, self.dry, is_whole);
         self.tell(input, &begin, &Done { stored, rate, reached }, &item);
         Ok(item)
-    }
-
-    /// At the end of the file only. A run that found nothing to do writes them if the one before
-    /// was cut short before it could: a file that is there may have been corrected meanwhile.
-    fn may_write_rejects(&self, input: &Input, stored: &Stored) -> bool {
-        !self.is_stopped() && (stored.rows > 0 || !input.rejects.exists())
     }
 
     fn reached(&self, input: &Input) -> Result<Option<ImportProgress>, Failure> {
@@ -281,9 +296,11 @@ impl Run<'_> {
         self.reader().import_of(tenant, &input.hash).map_err(database::read_failure)
     }
 
-    /// Where to begin: where an import of the same content ended, or at the first row.
-    fn begin(&self, input: &Input, header: &Header) -> Result<Begin, Failure> {
-        let before = if self.again { None } else { self.reached(input)? };
+    /// Where to begin: where an import of the same content ended, or at the first row. Anew only
+    /// where nothing was left to import.
+    fn begin(&self, input: &mut Input, header: &Header, anew: bool) -> Result<Begin, Failure> {
+        let mut before = self.reached(input)?;
+        before.take_if(|reached| anew && is_whole(input, header, reached));
         if let Some(ImportProgress { import, rows, next, .. }) = before {
             let (label, line) = (&input.label, next.line);
             output::tell(format_args!("resuming `{label}` at line {line}: {rows} rows are stored"));
@@ -358,13 +375,31 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Where a run ends between two files: with `--again`, naming those in front once more would
+    /// import them once more.
+    fn tell_not_begun(&self, input: &Input) {
+        let label = &input.label;
+        let next = match (self.dry, self.again) {
+            (true, _) => "",
+            (false, true) => ": name it and the files behind it alone",
+            (false, false) => ": the same command goes on with it",
+        };
+        output::tell(format_args!("{SUSPICIOUS}interrupted{SUSPICIOUS:#} before `{label}`{next}"));
+    }
+
     fn tell(&self, input: &Input, begin: &Begin, done: &Done, item: &Item) {
         let (label, rows) = (&input.label, done.stored.rows);
-        if let (true, Some(reached)) = (self.is_stopped(), &done.reached) {
+        if self.dry && !item.is_whole {
+            output::tell(format_args!("{SUSPICIOUS}interrupted{SUSPICIOUS:#} in `{label}`"));
+        } else if let (false, Some(reached)) = (item.is_whole, &done.reached) {
             let line = reached.next.line;
             output::tell(format_args!(
                 "{SUSPICIOUS}interrupted{SUSPICIOUS:#}: the same command goes on with `{label}` at \
                  line {line}"
+            ));
+        } else if rows == 0 && begin.rows > 0 && self.again {
+            output::tell(format_args!(
+                "nothing to do: all of `{label}` is imported; a file behind it was cut short"
             ));
         } else if rows == 0 && begin.rows > 0 {
             output::tell(format_args!(
@@ -389,6 +424,19 @@ impl Run<'_> {
             ));
         }
     }
+}
+
+/// Whether nothing of a file is left to import.
+fn is_whole(input: &mut Input, header: &Header, reached: &ImportProgress) -> bool {
+    let records = Records::new(input.content(), header.delimiter, reached.next);
+    let left = records.and_then(|mut records| records.read(Some(header.columns.len())));
+    matches!(left, Ok(None))
+}
+
+/// A run that found nothing to do writes them if the one before was cut short before it could: a
+/// file that is there may have been corrected meanwhile.
+fn may_write_rejects(input: &Input, stored: &Stored) -> bool {
+    stored.rows > 0 || !input.rejects.exists()
 }
 
 fn not_stored(label: &str, error: SubmitError) -> Failure {
