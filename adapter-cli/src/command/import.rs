@@ -76,7 +76,8 @@ pub(crate) struct Arguments {
     /// Tell what would happen: the rows go into a copy of the database in the temporary folder
     #[arg(long)]
     dry_run: bool,
-    /// Where refused rows go, each with its line and reason [default: NAME.rejects.csv beside it]
+    /// Where refused rows go, each with its line and reason [default: NAME.rejects.csv beside it;
+    /// of a dry run nowhere]
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
     /// What stands between cells: one character, or tab [default: the header tells]
@@ -157,6 +158,7 @@ impl Target {
         let paths = &arguments.rules;
         let rules = if paths.is_empty() { Vec::new() } else { rules_files::load(paths)? };
         let db = &arguments.database.db;
+        database::check_decides(db, !rules.is_empty())?;
         let (store, copy) = if arguments.dry_run {
             let (folder, copy) = copy_of(db)?;
             (database::own(&copy, ROLE.to_owned())?, Some(folder))
@@ -172,6 +174,9 @@ impl Target {
 
 /// What others are told who find the database taken.
 const ROLE: &str = "counterfoil import";
+
+/// Refused rows that a dry run shows.
+const REFUSED_SHOWN: usize = 10;
 
 fn served(_admin: &str) -> String {
     "an import needs the database for itself: stop that server, import, and start it again; \
@@ -280,15 +285,26 @@ impl Run<'_> {
         }
         let is_whole = reached.as_ref().is_none_or(|reached| is_whole(input, header, reached));
         let has_rejects = match &reached {
-            Some(reached) if is_whole && may_write_rejects(input, &stored) => {
+            Some(reached) if is_whole && self.may_write_rejects(input, &stored) => {
                 rejects::write(self.reader(), reached.import.id, input, header)?
             }
             _ => false,
         };
         let rejects = has_rejects.then(|| input.rejects.display().to_string());
         let item = Item::of(&input.label, reached.as_ref(), rejects, self.dry, is_whole);
-        self.tell(input, &begin, &Done { stored, rate, reached }, &item);
+        let done = Done { stored, rate, reached };
+        self.tell(input, &begin, &done, &item);
+        self.tell_refused(&done, &item)?;
         Ok(item)
+    }
+
+    /// A run that found nothing to do writes them if the one before was cut short before it could:
+    /// a file that is there may have been corrected meanwhile. A dry run writes where it is told.
+    fn may_write_rejects(&self, input: &Input, stored: &Stored) -> bool {
+        if self.dry {
+            return input.is_rejects_named;
+        }
+        stored.rows > 0 || !input.rejects.exists()
     }
 
     fn reached(&self, input: &Input) -> Result<Option<ImportProgress>, Failure> {
@@ -410,19 +426,35 @@ impl Run<'_> {
             let rate = done.rate;
             output::tell(format_args!("{GOOD}{did}{GOOD:#} {rows} rows of `{label}`, {rate}/s"));
         }
-        if let Some(rejects) = &item.rejects {
-            let refused = item.refused;
-            output::tell(format_args!(
-                "refused: {refused} rows, which are in `{rejects}` with their reasons; corrected, \
-                 import that file"
-            ));
-        }
         let messages = done.stored.messages;
         if messages > 0 && !self.dry {
             output::tell(format_args!(
                 "messages that were made: {messages}; `counterfoil serve` sends them"
             ));
         }
+    }
+
+    /// Where the refused rows are; of a dry run that writes none, the first of them.
+    fn tell_refused(&self, done: &Done, item: &Item) -> Result<(), Failure> {
+        let refused = item.refused;
+        if let Some(rejects) = &item.rejects {
+            output::tell(format_args!(
+                "refused: {refused} rows, which are in `{rejects}` with their reasons; corrected, \
+                 import that file"
+            ));
+            return Ok(());
+        }
+        let Some(reached) = done.reached.as_ref().filter(|_| self.dry && refused > 0) else {
+            return Ok(());
+        };
+        output::tell(format_args!("refused: {refused} rows, --rejects FILE writes them all:"));
+        let first = self.reader().refused_rows(reached.import.id, None, REFUSED_SHOWN);
+        for row in first.map_err(database::read_failure)? {
+            let (line, code) = (row.from.line, row.refusal.reason.code());
+            let message = output::visible(&row.refusal.message);
+            output::tell(format_args!("  line {line}: {code}: {message}"));
+        }
+        Ok(())
     }
 }
 
@@ -431,12 +463,6 @@ fn is_whole(input: &mut Input, header: &Header, reached: &ImportProgress) -> boo
     let records = Records::new(input.content(), header.delimiter, reached.next);
     let left = records.and_then(|mut records| records.read(Some(header.columns.len())));
     matches!(left, Ok(None))
-}
-
-/// A run that found nothing to do writes them if the one before was cut short before it could: a
-/// file that is there may have been corrected meanwhile.
-fn may_write_rejects(input: &Input, stored: &Stored) -> bool {
-    stored.rows > 0 || !input.rejects.exists()
 }
 
 fn not_stored(label: &str, error: SubmitError) -> Failure {
