@@ -192,6 +192,43 @@ fn what_cannot_be_imported_is_refused_before_anything_is_written() {
     }
 }
 
+/// Nothing in the file of refused rows is a formula, and corrected it still brings what was there.
+#[test]
+fn refused_rows_hold_no_formulas_and_come_back_as_they_were() {
+    let (sandbox, pcid) = clicked();
+    let ids = ["=1+1", "+x", "-Ab", "@me", "'=y", "-5", "'quoted"];
+    let mut csv = "pcid,type,external_id,value,=note\n".to_owned();
+    for id in ids {
+        csv += &format!("{pcid},sale,{id},x,=n\n");
+    }
+    let sandbox = sandbox.file("a.csv", &csv);
+    import(&sandbox, "a.csv").code(3);
+    let rejects = fs::read_to_string(sandbox.path("a.rejects.csv")).unwrap();
+    assert!(rejects.lines().next().unwrap().ends_with(",pcid,type,external_id,value,'=note"));
+    let shown = ["'=1+1", "'+x", "'-Ab", "'@me", "''=y", "-5", "'quoted"];
+    for (line, id) in rejects.lines().skip(1).zip(shown) {
+        assert!(line.ends_with(&format!(",sale,{id},x,'=n")), "{line}");
+    }
+    // Once more refused, they gain nothing.
+    fs::copy(sandbox.path("a.rejects.csv"), sandbox.path("b.csv")).unwrap();
+    import(&sandbox, "b.csv").code(3);
+    let again = fs::read_to_string(sandbox.path("b.rejects.csv")).unwrap();
+    let cells = |text: &str| {
+        text.lines()
+            .map(|line| line.split_once(",invalid_").map(|(_, rest)| rest.to_owned()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(cells(&again), cells(&rejects));
+    let sandbox = sandbox.file("c.csv", &rejects.replace(",x,", ",1,"));
+    import(&sandbox, "c.csv").code(0);
+    let page = sandbox.run("conversions --db acme.db --type sale --format json").json();
+    let mut stored: Vec<_> = page["items"].as_array().unwrap().iter().collect();
+    stored.reverse();
+    let of = |name: &str| stored.iter().map(|one| one[name].as_str().unwrap()).collect::<Vec<_>>();
+    assert_eq!(of("external_id"), ids);
+    assert!(stored.iter().all(|one| one["params"]["=note"] == "=n"), "{stored:?}");
+}
+
 /// A dry run leaves a file alone that is being corrected, and shows what was refused.
 #[test]
 fn a_dry_run_writes_refused_rows_only_where_it_is_told() {
