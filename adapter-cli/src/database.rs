@@ -227,8 +227,8 @@ fn open_failure(error: OpenError) -> Failure {
         OpenError::Newer { .. } => "install the version that wrote it",
         OpenError::Older { .. } => "make a backup, then start `counterfoil serve` on it once",
         OpenError::Locked { .. } => {
-            "send the request to that server over HTTP, or stop it first; commands that only read \
-             work beside it"
+            "stop it first, or leave the work to it: a server takes requests over HTTP, and new \
+             rules at a hangup (SIGHUP); commands that only read work beside it"
         }
         _ => "look at the permissions and the space of its folder",
     };

@@ -10,6 +10,7 @@ use crate::output::{GOOD, HINT, MISTAKE, QUIET, STRONG, SUSPICIOUS, visible};
 
 /// The outcome of an attempt that sent nothing.
 const OUR_FAULT: &str = AttemptOutcome::OurFault.name();
+const FORBIDDEN: &str = AttemptOutcome::Forbidden.name();
 
 /// What makes a message.
 pub(crate) fn origin(message: &DeliveryView) -> String {
@@ -96,11 +97,19 @@ fn field(name: &str, value: impl std::fmt::Display) -> String {
     format!("{STRONG}{name}{STRONG:#}{gap}{value}")
 }
 
+/// Why the last attempt failed and what to try, a line each; `of` as for [`whole`].
+pub(crate) fn why_failed(message: &DeliveryView, of: &str) -> Vec<String> {
+    let error = message.attempts.last().and_then(|last| last.error.as_deref());
+    let error = error.map(|error| format!("    {QUIET}because:{QUIET:#} {}", visible(error)));
+    let advice = advice(message, of).map(|advice| format!("    {HINT}try{HINT:#}: {advice}"));
+    error.into_iter().chain(advice).collect()
+}
+
 /// How an attempt ended: the status, or why there is none.
 pub(crate) fn ended(attempt: &AttemptView) -> String {
     match (attempt.status, attempt.outcome) {
         (Some(status), _) => status.to_string(),
-        (None, OUR_FAULT) => "not sent".to_owned(),
+        (None, OUR_FAULT | FORBIDDEN) => "not sent".to_owned(),
         (None, _) => "no answer".to_owned(),
     }
 }
@@ -114,7 +123,7 @@ fn attempt(attempt: &AttemptView) -> Vec<String> {
     let what = ended(attempt);
     // What was never on its way took no time.
     let after = match attempt.outcome {
-        OUR_FAULT => String::new(),
+        OUR_FAULT | FORBIDDEN => String::new(),
         _ => format!(" after {duration_ms} ms"),
     };
     let mut lines =

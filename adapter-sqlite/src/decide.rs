@@ -6,7 +6,7 @@
 //!     -- finish: effects and log row (effects.rs)
 //! ```
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use counterfoil_core::{Arrival, Decision, Effect, Receipt, Request, RequestId};
 use rusqlite::Connection;
@@ -35,14 +35,12 @@ pub(crate) fn one(
         .rules(tenant.as_str())
         .ok_or_else(|| Fault::Row(format!("no rules are installed for the tenant `{tenant}`")))?;
     let receipt = Receipt { id, at: *received_at };
-    if Arc::ptr_eq(ruleset, &rules.ruleset) {
-        let decision = with_recent(db, &rules, recent, &arrival.request, receipt)?;
-        return finish(db, rules, arrival, receipt, decision);
-    }
-    let mut arrival = arrival.clone();
-    arrival.request = again::reread(&rules.ruleset, &arrival);
-    let decision = with_recent(db, &rules, recent, &arrival.request, receipt)?;
-    finish(db, rules, &arrival, receipt, decision)
+    let request = match Arc::ptr_eq(ruleset, &rules.ruleset) {
+        true => Cow::Borrowed(&arrival.request),
+        false => Cow::Owned(again::reread(&rules.ruleset, arrival)),
+    };
+    let decision = with_recent(db, &rules, recent, &request, receipt)?;
+    finish(db, rules, arrival, receipt, decision)
 }
 
 /// As [`consider`], with the facts of repeats from memory.

@@ -22,13 +22,17 @@ use std::{
 use counterfoil_core::{Decision, Effect, FactQuery, Facts, Found, PairKey, Root, Stored};
 use hashlink::LruCache;
 
-/// Repeats whose facts are kept.
-const KEPT: usize = 16 * 1024;
-/// The longest parameters of a conversion that is kept, in bytes: an unusual one must not displace
-/// the memory of thousands.
-const PARAMS_LEN_MAX: usize = 1024;
-/// The most transactions of a conversion that is kept.
-const TRANSACTIONS_MAX: usize = 4;
+/// The most that kept facts may weigh together, in bytes.
+const WEIGHT_MAX: usize = 32 * 1024 * 1024;
+/// The most that those of one repeat may weigh: an unusual one must not displace many.
+const WEIGHT_OF_ONE_MAX: usize = 16 * 1024;
+/// What the facts of a repeat weigh by themselves, as measured with an allocator's rounding: both
+/// roots, the conversion, one transaction, the query, the entry.
+const PLAIN: usize = 2_800;
+/// What one more value of its own on the heap weighs beside its bytes.
+const PIECE: usize = 96;
+/// What one more transaction weighs.
+const TRANSACTION: usize = 400;
 /// A power of two.
 const MARKS: usize = 64 * 1024;
 /// Bytes of a [`PairKey`].
@@ -38,6 +42,8 @@ const PAIR_LEN: usize = 12;
 #[derive(Debug)]
 pub(crate) struct Recent {
     kept: LruCache<FactQuery, Kept>,
+    /// What they weigh together.
+    weight: usize,
     marks: Box<[u64]>,
     hashes: RandomState,
     /// Rises with each decision.
@@ -51,12 +57,14 @@ struct Kept {
     /// Of the pair, the root, and the root of the first conversion.
     marks: [usize; 3],
     at: u64,
+    weight: usize,
 }
 
 impl Recent {
     pub(crate) fn new() -> Self {
         Self {
-            kept: LruCache::new(KEPT),
+            kept: LruCache::new_unbounded(),
+            weight: 0,
             marks: vec![0; MARKS].into_boxed_slice(),
             hashes: RandomState::new(),
             now: 1,
@@ -67,6 +75,7 @@ impl Recent {
     /// decisions.
     pub(crate) fn clear(&mut self) {
         self.kept.clear();
+        self.weight = 0;
     }
 
     /// The facts of a query that was answered before, where they still hold.
@@ -78,14 +87,16 @@ impl Recent {
         holds.then(|| Arc::clone(&kept.facts))
     }
 
-    /// Keeps the facts of a repeat; of anything else it keeps nothing.
+    /// Keeps the facts of a repeat; of anything else it keeps nothing. What was told of it late
+    /// changes without a decision, so where there is such a thing nothing is kept either.
     pub(crate) fn keep(&mut self, tenant: i64, query: FactQuery, facts: &Arc<Facts>) {
         let asks_for_more =
             query.target.is_some() || query.transaction.is_some() || query.holder.is_some();
         let (Some(first), Some(root)) = (&facts.first, &facts.root) else {
             return;
         };
-        if asks_for_more || !is_small(first) {
+        let weight = weight(&query, first);
+        if asks_for_more || !first.told.delayed.is_empty() || weight > WEIGHT_OF_ONE_MAX {
             return;
         }
         let marks = [
@@ -94,8 +105,15 @@ impl Recent {
             self.mark(&first.root.id),
         ];
         self.now += 1;
-        let kept = Kept { tenant, facts: Arc::clone(facts), marks, at: self.now };
-        self.kept.insert(query, kept);
+        let kept = Kept { tenant, facts: Arc::clone(facts), marks, at: self.now, weight };
+        self.weight += weight;
+        let replaced = self.kept.insert(query, kept);
+        self.weight -= replaced.map_or(0, |replaced| replaced.weight);
+        while self.weight > WEIGHT_MAX
+            && let Some((_, oldest)) = self.kept.remove_lru()
+        {
+            self.weight -= oldest.weight;
+        }
     }
 
     /// Marks what a decision touches: all that it changes belongs to its conversion, whose root has
@@ -144,11 +162,101 @@ fn pair_of(query: &FactQuery, root: &Root) -> Option<PairKey> {
     Some(PairKey::of(advertiser, &pair.external_id))
 }
 
-/// Whether what was found is worth its memory. What was told of it late changes without a decision.
-fn is_small(found: &Found) -> bool {
-    let params = &found.conversion.params;
-    let len: usize = params.iter().map(|(name, value)| name.len() + value.len()).sum();
-    len <= PARAMS_LEN_MAX
-        && found.transactions.len() <= TRANSACTIONS_MAX
-        && found.told.delayed.is_empty()
+/// About how many bytes kept facts take.
+fn weight(query: &FactQuery, found: &Found) -> usize {
+    let conversion = &found.conversion;
+    let params = conversion.params.iter().map(|(name, value)| name.len() + value.len() + PIECE);
+    let origin = &found.root.origin;
+    let affs = origin.affs.iter().map(|(_, aff)| aff.len() + PIECE);
+    let click_id = origin.affiliate_click_id.iter().map(|id| id.len());
+    // The root stands there twice: as what was paired with, and as that of what was found.
+    let roots = 2 * (affs.sum::<usize>() + click_id.sum::<usize>());
+    let counters = query.counters.len() + found.counters.len() + conversion.exhausted.len();
+    PLAIN
+        + params.sum::<usize>()
+        + roots
+        + found.transactions.len() * TRANSACTION
+        + (counters + conversion.rates.len()) * PIECE
+}
+
+#[cfg(test)]
+mod tests {
+    use counterfoil_core::{
+        ExternalId, KeyKind, KeyQuery, Method, Params, Receipt, RequestId, RootRequest, Ruleset,
+        RulesetSpec, Timestamp, Told, create_root,
+    };
+
+    use super::*;
+
+    const RULES: &str = r#"
+        tenant = "acme"
+        currency = "EUR"
+        advertiser = [{ id = "shoply", name = "Shoply" }]
+        affiliate = [{ id = "bo", name = "Bo" }]
+        offer = [{ id = "cz", name = "CZ", advertiser = "shoply", url = "https://shoply.example/" }]
+    "#;
+    const AT: Timestamp = Timestamp::from_ms(0);
+
+    /// The facts of a repeat of a click that was made with these affs.
+    fn found(number: u8, params: usize) -> (FactQuery, Arc<Facts>) {
+        let (ruleset, _) = Ruleset::check(RulesetSpec::from_toml(RULES).unwrap()).unwrap();
+        let pairs = vec![
+            ("type".into(), "click".into()),
+            ("source".into(), "api".into()),
+            ("offer_id".into(), "cz".into()),
+            ("affiliate_id".into(), "bo".into()),
+        ];
+        let root = RootRequest::read(&ruleset, Method::Api, &pairs).unwrap();
+        let mut id = [0; 16];
+        id[5] = number;
+        let receipt = Receipt { id: RequestId::from_bytes(id), at: AT };
+        let decision = create_root(&ruleset, &root, &Facts::default(), receipt);
+        let mut conversion = *decision.conversion.unwrap();
+        let param = |n| (format!("p{n}").into_boxed_str(), "x".repeat(100).into_boxed_str());
+        conversion.params = (0..params).map(param).collect::<Params>();
+        let root = conversion.as_root().unwrap();
+        let query = FactQuery { pcid: Some(conversion.id), ..FactQuery::default() };
+        let first = Found {
+            root: root.clone(),
+            conversion,
+            transactions: Vec::new(),
+            counters: std::collections::BTreeMap::new(),
+            told: Told::default(),
+        };
+        let facts = Facts { root: Some(root), first: Some(first.into()), ..Facts::default() };
+        (query, Arc::new(facts))
+    }
+
+    #[test]
+    fn what_is_kept_has_a_bound_in_bytes() {
+        let mut recent = Recent::new();
+        let (query, facts) = found(1, 50);
+        let each = weight(&query, facts.first.as_ref().unwrap());
+        assert!((12_000..WEIGHT_OF_ONE_MAX).contains(&each), "{each}");
+        let room = WEIGHT_MAX / each;
+        for n in 0..room + 10 {
+            let external_id = ExternalId::new(&format!("order-{n}")).ok();
+            let key = KeyQuery { kind: KeyKind::External, external_id, conversion_type: None };
+            recent.keep(1, FactQuery { key: Some(key), ..query.clone() }, &facts);
+        }
+        assert!(recent.weight <= WEIGHT_MAX);
+        assert!((room - 10..=room).contains(&recent.kept.len()), "{}", recent.kept.len());
+        recent.clear();
+        assert_eq!((recent.weight, recent.kept.len()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_heavy_is_not_kept_and_the_same_again_weighs_once() {
+        let mut recent = Recent::new();
+        let (query, facts) = found(1, 100);
+        recent.keep(1, query, &facts);
+        assert_eq!(recent.kept.len(), 0);
+        let (query, facts) = found(2, 1);
+        recent.keep(1, query.clone(), &facts);
+        let once = recent.weight;
+        recent.keep(1, query.clone(), &facts);
+        assert_eq!((recent.weight, recent.kept.len()), (once, 1));
+        assert!(recent.facts(1, &query).is_some());
+        assert!(recent.facts(2, &query).is_none());
+    }
 }

@@ -406,7 +406,7 @@ impl BornBecause {
             Self::Import => "an import's own result is trusted (R29)",
             Self::AutoApprove => "the commission approves at once (R29)",
             Self::Inherited => "the commission takes over this result (R29)",
-            Self::Default => "nothing says otherwise (R29)",
+            Self::Default => "the commission says nothing else (R29)",
             Self::Update => "the update that makes it says so (R23)",
         }
     }

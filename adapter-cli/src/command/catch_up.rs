@@ -110,7 +110,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     match arguments.format {
         AnswerFormat::Json => output::say_json(&done)?,
-        AnswerFormat::Text => done.tell()?,
+        AnswerFormat::Text => done.tell(&format!("--db {}", arguments.db.display()))?,
     }
     Ok(if done.deliveries.iter().any(has_failed) { ExitCode::Negative } else { ExitCode::Done })
 }
@@ -182,7 +182,8 @@ fn has_failed(message: &DeliveryView) -> bool {
 }
 
 impl CaughtUp {
-    fn tell(&self) -> Result<(), Failure> {
+    /// Tells it; `of` names the database to other commands.
+    fn tell(&self, of: &str) -> Result<(), Failure> {
         for transaction in self.results.iter().flat_map(|decided| &decided.transactions) {
             let result = transaction.result.name();
             output::say(format_args!("{GOOD}{result}{GOOD:#}  transaction {}", transaction.id))?;
@@ -193,6 +194,9 @@ impl CaughtUp {
             let origin = messages::origin(message);
             let last = message.attempts.last().map(messages::ended).unwrap_or_default();
             output::say(format_args!("{style}{state}{style:#}  {origin}  {}  {last}", message.id))?;
+            if has_failed(message) {
+                messages::why_failed(message, of).into_iter().try_for_each(output::say)?;
+            }
         }
         let failed = self.deliveries.iter().filter(|message| has_failed(message)).count();
         output::tell(format_args!(

@@ -10,6 +10,8 @@ use counterfoil_core::Period;
 use counterfoil_http::{DispatchConfig, Limits};
 use serde::Deserialize;
 
+const HEAD_LEN_MIN: usize = 8 * 1024;
+
 /// The table. Times are as in rules: `500ms`, `10s`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -21,7 +23,7 @@ pub(in crate::command) struct LimitsTable {
     write_stall: Option<Time>,
     stop: Option<Time>,
     target_len: Option<NonZeroUsize>,
-    head_len: Option<NonZeroUsize>,
+    head_len: Option<HeadLen>,
     headers: Option<NonZeroUsize>,
     body_len: Option<NonZeroUsize>,
     rules_len: Option<NonZeroUsize>,
@@ -54,6 +56,22 @@ impl TryFrom<String> for Time {
     }
 }
 
+/// Bytes of a head: no fewer than the HTTP library reads at once.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "usize")]
+struct HeadLen(usize);
+
+impl TryFrom<usize> for HeadLen {
+    type Error = String;
+
+    fn try_from(len: usize) -> Result<Self, String> {
+        match len {
+            HEAD_LEN_MIN.. => Ok(Self(len)),
+            _ => Err(format!("`{len}` is too short for a head; write {HEAD_LEN_MIN} or more")),
+        }
+    }
+}
+
 impl LimitsTable {
     /// The limits of the listeners.
     pub(in crate::command) fn of_listeners(&self) -> Limits {
@@ -68,7 +86,7 @@ impl LimitsTable {
         time(self.write_stall, &mut limits.write_stall);
         time(self.stop, &mut limits.stop);
         size(self.target_len, &mut limits.target_len_max);
-        size(self.head_len, &mut limits.head_len_max);
+        limits.head_len_max = self.head_len.map_or(limits.head_len_max, |len| len.0);
         size(self.headers, &mut limits.headers_max);
         size(self.body_len, &mut limits.body_len_max);
         size(self.rules_len, &mut limits.rules_len_max);
@@ -117,7 +135,7 @@ mod tests {
         write-stall = "5s"
         stop = "6s"
         target-len = 7
-        head-len = 8
+        head-len = 8192
         headers = 9
         body-len = 10
         rules-len = 11
@@ -156,7 +174,7 @@ mod tests {
             limits.connections_max,
             limits.connections_per_address_max,
         ];
-        assert_eq!(sizes, [7, 8, 9, 10, 11, 12, 13]);
+        assert_eq!(sizes, [7, 8192, 9, 10, 11, 12, 13]);
         assert_eq!(limits.failures_per_second_max, 14);
         assert_eq!(limits.requests_per_credential_max, Some(15));
         let rows = limits.refusal_rows;
@@ -175,7 +193,9 @@ mod tests {
 
     #[test]
     fn what_would_stop_everything_is_a_mistake() {
-        for text in ["head = \"0s\"", "head = 10", "connections = 0", "conections = 1"] {
+        for text in
+            ["head = \"0s\"", "head = 10", "head-len = 8191", "connections = 0", "conections = 1"]
+        {
             assert!(toml::from_str::<LimitsTable>(text).is_err(), "{text}");
         }
     }
