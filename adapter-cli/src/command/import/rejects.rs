@@ -2,8 +2,8 @@
 //! can be imported as it is.
 //!
 //! What would be a formula in it is marked as text, and the mark is taken away where the file is
-//! imported. It is made at the end from what the database keeps, so that after a kill it is as complete as
-//! without one.
+//! imported. It is made at the end from what the database keeps, so that after a kill it is as
+//! complete as without one.
 
 use std::{
     borrow::Cow,
