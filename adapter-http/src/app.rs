@@ -3,7 +3,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
-use counterfoil_core::{AffiliateId, Arrival, Method, Receipt, Request, Timestamp, refuse};
+use counterfoil_core::{AffiliateId, Arrival, Receipt, Request, Timestamp, refuse};
 use hyper::{body::Incoming, http::request::Parts};
 use ipnet::IpNet;
 use matchit::Params;
@@ -54,6 +54,15 @@ pub(crate) struct Call<'a> {
     /// Who asks; on the public listener, and where anyone may, nobody knows.
     asker: Option<Asker>,
     params: Params<'a, 'a>,
+}
+
+/// Who hands in an arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sender {
+    /// Anyone: nothing was proved.
+    Stranger,
+    /// Who has proved who it is: the log keeps a row of whatever it sends.
+    Known,
 }
 
 impl App {
@@ -250,8 +259,9 @@ impl Call<'_> {
         &self,
         rules: RunningRules,
         arrival: Arrival,
+        sender: Sender,
     ) -> Result<Decided, Problem> {
-        self.submit_at(rules, arrival, self.now()).await
+        self.submit_at(rules, arrival, sender, self.now()).await
     }
 
     /// The same for an arrival whose moment has played a part already.
@@ -259,9 +269,10 @@ impl Call<'_> {
         &self,
         rules: RunningRules,
         arrival: Arrival,
+        sender: Sender,
         received_at: Timestamp,
     ) -> Result<Decided, Problem> {
-        if let Some(decided) = self.unlogged(&arrival, received_at) {
+        if let Some(decided) = self.unlogged(&arrival, sender, received_at) {
             return Ok(decided);
         }
         let began = Instant::now();
@@ -284,20 +295,24 @@ impl Call<'_> {
         Ok(decided)
     }
 
-    /// The answer to a stranger's refusal that is beyond what the log keeps. Whoever hands in roots
-    /// or edits has shown a token, and every row of theirs is kept.
-    fn unlogged(&self, arrival: &Arrival, received_at: Timestamp) -> Option<Decided> {
+    /// The answer to a stranger's refusal that is beyond what the log keeps.
+    fn unlogged(
+        &self,
+        arrival: &Arrival,
+        sender: Sender,
+        received_at: Timestamp,
+    ) -> Option<Decided> {
         let Request::Unreadable(refusal) = &arrival.request else {
             return None;
         };
-        let is_strangers = matches!(arrival.method, Method::S2s | Method::Pixel | Method::Link);
-        if !is_strangers || self.app.row_budget.take(self.peer) {
+        if sender == Sender::Known || self.app.row_budget.take(self.peer) {
             return None;
         }
-        self.app.metrics.unlogged(refusal.reason);
         let request_id = fresh_id();
         let receipt = Receipt { id: request_id, at: received_at };
-        Some(Decided { request_id, decision: refuse((**refusal).clone(), receipt) })
+        let decision = refuse((**refusal).clone(), receipt);
+        self.app.metrics.unlogged(arrival.method, &decision, refusal.reason);
+        Some(Decided { request_id, decision })
     }
 
     /// Asks the store for something that may block, on a thread of its own.

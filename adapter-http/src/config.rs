@@ -139,12 +139,13 @@ pub struct Limits {
     /// Requests in a second of those who share a credential: the senders of one definition that
     /// asks for a proof, an affiliate, a tenant's token; beyond it 429. Absent: unlimited.
     pub requests_per_credential_max: Option<u32>,
-    /// Refusals of strangers that the log keeps; beyond it they are answered and counted.
+    /// Refusals of who proved nothing that the log keeps; beyond it they are answered and counted.
     pub refusal_rows: RefusalRows,
 }
 
 /// How many rows the log keeps of requests that are refused before anything stored is looked at:
 /// unproved, malformed, of an unknown definition, with a macro that nobody filled in, and the like.
+/// Those of senders who have proved who they are all have their rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefusalRows {
     /// Of one address (of IPv6: of one /64) at once.

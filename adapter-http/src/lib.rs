@@ -72,7 +72,7 @@
 //! | name | what |
 //! | --- | --- |
 //! | `counterfoil_requests_total` | decided requests by `method`, `outcome`, `reason` |
-//! | `counterfoil_requests_unlogged_total` | refusals beyond what the log keeps, by `reason` |
+//! | `counterfoil_requests_unlogged_total` | those of them that left no log row, by `reason` |
 //! | `counterfoil_sender_skew_seconds` | histogram: how far the `clock` of a signer is off |
 //! | `counterfoil_answers_total` | answers by `status` |
 //! | `counterfoil_decision_seconds` | histogram: from arrival to the commit of its decision |

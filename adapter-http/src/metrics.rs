@@ -90,9 +90,9 @@ impl Metrics {
 
     fn register(&mut self) {
         let registry = &mut self.registry;
-        let all = "Decided requests by method, outcome and reason";
+        let all = "Decided requests by method, outcome and reason, with a log row or without";
         registry.register("requests", all, self.requests.clone());
-        let unlogged = "Refusals beyond what the log keeps, by reason";
+        let unlogged = "Those of the requests that left no log row, by reason";
         registry.register("requests_unlogged", unlogged, self.unlogged.clone());
         let skew = "How far a signature was made before its arrival, or after it";
         registry.register_with_unit("sender_skew", skew, Unit::Seconds, self.skew.clone());
@@ -121,6 +121,11 @@ impl Metrics {
 
     /// One decision, and how long it took from arrival to commit.
     pub(crate) fn decided(&self, method: Method, decision: &Decision, took: Duration) {
+        self.count(method, decision);
+        self.decisions.observe(took.as_secs_f64());
+    }
+
+    fn count(&self, method: Method, decision: &Decision) {
         let reason = decision.refusal.as_ref().map(|refusal| refusal.reason);
         let labels = [
             ("method", method.name()),
@@ -128,11 +133,11 @@ impl Metrics {
             ("reason", reason.map_or("", |reason| reason.code())),
         ];
         self.requests.get_or_create(&labels).inc();
-        self.decisions.observe(took.as_secs_f64());
     }
 
-    /// A refusal that leaves no row.
-    pub(crate) fn unlogged(&self, reason: Reason) {
+    /// A refusal that leaves no row: one of all requests, which no commit has kept waiting.
+    pub(crate) fn unlogged(&self, method: Method, decision: &Decision, reason: Reason) {
+        self.count(method, decision);
         self.unlogged.get_or_create(&[("reason", reason.code())]).inc();
     }
 

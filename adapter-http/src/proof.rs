@@ -1,12 +1,13 @@
 //! What an inbound postback shows of who sent it, and what its definition says to that (R49).
 
 use counterfoil_core::{
-    Incoming, Pairs, PostbackDefinition, Proof, Reason, Refusal, Ruleset, Timestamp, WebhookHeaders,
+    Authentication, Incoming, Pairs, PostbackDefinition, Proof, Reason, Refusal, Ruleset,
+    Timestamp, WebhookHeaders,
 };
 use hyper::{HeaderMap, Method, StatusCode};
 
 use crate::{
-    app::Call,
+    app::{Call, Sender},
     auth::{Holder, bearer},
     problem::Problem,
     store::Decided,
@@ -16,7 +17,8 @@ use crate::{
 /// fill the disk.
 const KEPT_LEN_MAX: usize = 1024;
 
-/// Lets those pass who prove what the definition asks for. A refusal is for the log alone.
+/// Lets those pass who prove what the definition asks for, and says whether they are known by it.
+/// A refusal is for the log alone.
 ///
 /// # Errors
 /// 429 after too many failures of the address, or requests of the credential.
@@ -27,10 +29,10 @@ pub(crate) fn check(
     pairs: &Pairs<'_>,
     body: &[u8],
     now: Timestamp,
-) -> Result<Option<Refusal>, Problem> {
+) -> Result<Result<Sender, Refusal>, Problem> {
     let asked = &definition.authentication;
     if !asked.is_required() {
-        return Ok(None);
+        return Ok(Ok(Sender::Stranger));
     }
     call.app.guard.refuse_too_many(call.peer)?;
     let headers = &call.head.headers;
@@ -53,10 +55,18 @@ pub(crate) fn check(
     let Err(failure) = verified else {
         let tenant = || ruleset.tenant().clone();
         guard.count_request(|| Holder::Senders(tenant(), definition.id.clone()))?;
-        return Ok(None);
+        return Ok(Ok(sender(asked)));
     };
     guard.count_failure(call.peer);
-    Ok(Some(failure.refusal()))
+    Ok(Err(failure.refusal()))
+}
+
+/// Who has proved all of this. Anyone can speak TLS: alone it tells nothing of the sender.
+fn sender(proved: &Authentication) -> Sender {
+    match proved.takes_credentials() || !proved.addresses.is_empty() {
+        true => Sender::Known,
+        false => Sender::Stranger,
+    }
 }
 
 /// What is told of every failure: the same for all of one definition, whatever failed.

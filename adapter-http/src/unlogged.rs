@@ -1,9 +1,10 @@
 //! Which refusals of strangers the log keeps: a flood of junk must not fill the disk (R49).
 //!
-//! Whoever knows a tenant's name can send what is refused before anything stored is looked at. Each
-//! address may have a few such rows at once and then some in every second, and so may all addresses
-//! together. What goes beyond is answered as ever and counted, and leaves no row: a sender that
-//! means well has long found in the log what is wrong with its requests.
+//! Whoever knows a tenant's name can send what is refused before anything stored is looked at, and
+//! proves nothing by it. Each address may have a few such rows at once and then some in every
+//! second, and so may all addresses together. What goes beyond is answered as ever and counted, and
+//! leaves no row: a sender that means well has long found in the log what is wrong with its
+//! requests. Those who have proved who they are spend nothing of it.
 
 use std::{
     collections::HashMap,

@@ -29,8 +29,9 @@ pub enum EraseError {
 }
 
 impl Store {
-    /// Erases what is personal about a subject. What is deleted is overwritten in the file; copies
-    /// of it, such as backups, are not reached.
+    /// Erases what is personal about a subject, also of requests that were submitted before and are
+    /// not decided yet. What is deleted is overwritten in the file; copies of it, such as backups,
+    /// are not reached.
     ///
     /// # Errors
     /// As [`Store::submit`], and where the database cannot be read; nothing has changed then.
@@ -40,12 +41,14 @@ impl Store {
         subject: &Subject,
         at: Timestamp,
     ) -> Result<Erased, EraseError> {
+        // Looking at the whole log would hold up the writer. What is decided meanwhile was
+        // accepted before, and is looked for where nothing more can come between.
         let held = self.reader().holdings(tenant, subject)?;
-        if held.conversions.is_empty() && held.requests.is_empty() {
-            return Ok(Erased::default());
-        }
-        let tenant = tenant.clone();
-        Ok(self.alone(move |db| erase(db, &tenant, &held, at))?)
+        let (tenant, subject) = (tenant.clone(), subject.clone());
+        Ok(self.alone(move |db| {
+            let held = held.caught_up(db, &tenant, &subject)?;
+            erase(db, &tenant, &held, at)
+        })?)
     }
 }
 
@@ -55,6 +58,9 @@ fn erase(
     held: &Holdings,
     at: Timestamp,
 ) -> Result<Erased, Fault> {
+    if held.conversions.is_empty() && held.requests.is_empty() {
+        return Ok(Erased::default());
+    }
     let mut erased = Erased { roots: held.roots.len() as u64, ..Erased::default() };
     for root in &held.roots {
         let sql = "INSERT INTO erased (root, at) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
@@ -66,8 +72,7 @@ fn erase(
         forget_messages(db, id, &mut erased)?;
     }
     for id in &held.requests {
-        empty_request(db, id)?;
-        erased.requests += 1;
+        erased.requests += u64::from(empty_request(db, id)?);
     }
     let roots: Vec<String> = held.roots.iter().map(ToString::to_string).collect();
     let change = audit::Change {
@@ -117,11 +122,13 @@ fn forget_messages(db: &Connection, id: &ConversionId, erased: &mut Erased) -> R
     Ok(())
 }
 
-/// What came in, from where, and what was said about it. The outcome stays, with its reason.
-fn empty_request(db: &Connection, id: &RequestId) -> Result<(), Fault> {
+/// What came in, from where, and what was said about it. The outcome stays, with its reason. False
+/// where the row is gone: it was pruned since it was found.
+fn empty_request(db: &Connection, id: &RequestId) -> Result<bool, Fault> {
     let sql = format!("SELECT {} FROM requests WHERE id = ?1", log::REQUEST);
-    let logged = rows::one(db, &sql, [id.as_bytes()], log::read_request)?;
-    let mut logged = logged.ok_or_else(|| bad("request", id))?;
+    let Some(mut logged) = rows::one(db, &sql, [id.as_bytes()], log::read_request)? else {
+        return Ok(false);
+    };
     logged.more.trace = std::borrow::Cow::Owned(Trace::default());
     if let Some(refusal) = &mut logged.more.refusal {
         refusal.message = ERASED.into();
@@ -130,5 +137,5 @@ fn empty_request(db: &Connection, id: &RequestId) -> Result<(), Fault> {
     let sql = "UPDATE requests SET query = ?2, remote_addr = NULL, more = ?3 WHERE id = ?1";
     let more = blobs::encode_request(&logged.more)?;
     db.prepare_cached(sql)?.execute(params![id.as_bytes(), ERASED, more])?;
-    Ok(())
+    Ok(true)
 }

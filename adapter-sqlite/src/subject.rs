@@ -4,13 +4,20 @@
 use std::collections::BTreeSet;
 
 use counterfoil_core::{
-    ConversionId, DIALECTS, Incoming, Meaning, Method, Parameter, RequestId, TenantName, decode,
+    ConversionId, DIALECTS, ExternalId, Incoming, Meaning, Method, PairKey, Parameter, RequestId,
+    TenantName, decode,
     view::{ConversionView, DeliveryView, Filter, Page, RequestView, Subject},
 };
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
-use crate::{ReadError, Reader, fault::Fault, gaps, log, rules, under_root};
+use crate::{
+    ReadError, Reader, effects, facts,
+    fault::Fault,
+    gaps, log, rows,
+    rules::{self, Versions},
+    under_root,
+};
 
 /// What is known about a subject, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -29,6 +36,8 @@ pub(crate) struct Holdings {
     pub(crate) roots: BTreeSet<ConversionId>,
     pub(crate) conversions: BTreeSet<ConversionId>,
     pub(crate) requests: Vec<RequestId>,
+    /// The newest id of the database when it was looked for.
+    upto: [u8; 16],
 }
 
 impl Reader {
@@ -56,25 +65,9 @@ impl Reader {
         tenant: &TenantName,
         subject: &Subject,
     ) -> Result<Holdings, ReadError> {
-        let named = match subject {
-            Subject::Pcid(id) => self.conversion(tenant, *id)?.into_iter().collect(),
-            Subject::External { external_id, advertiser } => {
-                let (external_id, advertiser) = (Some(external_id.clone()), advertiser.clone());
-                let filter = Filter { external_id, advertiser, ..Filter::default() };
-                pages(filter, |filter| self.conversions(tenant, filter))?
-            }
-        };
-        let roots: BTreeSet<ConversionId> = named.iter().map(|view| view.root_id).collect();
         self.with(|db| {
-            let mut held = Holdings { conversions: roots.clone(), roots, ..Holdings::default() };
-            for root in &held.roots {
-                held.conversions.extend(under_root::all(db, root)?);
-            }
-            let Some((tenant, _)) = rules::tenant_of(db, tenant)? else {
-                return Ok(held);
-            };
-            held.requests = requests(db, tenant, &held.conversions, subject)?;
-            Ok(held)
+            let snapshot = db.unchecked_transaction()?;
+            Holdings::default().caught_up(&snapshot, tenant, subject)
         })
     }
 }
@@ -96,16 +89,78 @@ fn pages<T>(
     }
 }
 
-/// The log rows about some conversions, and those about none that name the subject.
-fn requests(
+impl Holdings {
+    /// What is kept now. Only log rows that came since are looked at, or all of them, where other
+    /// conversions of before belong to the subject now.
+    pub(crate) fn caught_up(
+        self,
+        db: &Connection,
+        tenant: &TenantName,
+        subject: &Subject,
+    ) -> Result<Self, Fault> {
+        let Some((tenant, version)) = rules::tenant_of(db, tenant)? else {
+            return Ok(Self::default());
+        };
+        let roots = roots(db, tenant, version, subject)?;
+        let mut conversions = roots.clone();
+        for root in &roots {
+            conversions.extend(under_root::all(db, root)?);
+        }
+        let seen = ConversionId::from_bytes(self.upto);
+        let is_as_before = conversions.range(..=seen).eq(&self.conversions);
+        let (mut requests, after) =
+            if is_as_before { (self.requests, self.upto) } else { (Vec::new(), [0; 16]) };
+        requests.extend(requests_after(db, tenant, after, &conversions, subject)?);
+        let upto = effects::newest_id(db)?.unwrap_or_default();
+        Ok(Self { roots, conversions, requests, upto })
+    }
+}
+
+/// The roots that a subject names, or that stand above what it names.
+fn roots(
     db: &Connection,
     tenant: i64,
+    version: u32,
+    subject: &Subject,
+) -> Result<BTreeSet<ConversionId>, Fault> {
+    let (external_id, only) = match subject {
+        Subject::Pcid(id) => {
+            let named = rows::conversion(db, tenant, id)?;
+            return Ok(named.into_iter().map(|named| named.root_id).collect());
+        }
+        Subject::External { external_id, advertiser } => (external_id, advertiser),
+    };
+    let rules = Versions::default().get(db, tenant, version)?;
+    let (Ok(external_id), Some(rules)) = (ExternalId::new(external_id), rules) else {
+        return Ok(BTreeSet::new());
+    };
+    let mut roots = BTreeSet::new();
+    for advertiser in rules.ruleset.advertisers() {
+        if only.as_ref().is_some_and(|only| only != advertiser.id.as_str()) {
+            continue;
+        }
+        let pair = PairKey::of(&advertiser.id, &external_id);
+        for id in facts::carriers(db, tenant, &pair, usize::MAX)? {
+            let carrier = rows::conversion(db, tenant, &id)?;
+            let named = carrier.filter(|found| found.external_id.as_ref() == Some(&external_id));
+            roots.extend(named.map(|named| named.root_id));
+        }
+    }
+    Ok(roots)
+}
+
+/// The log rows about some conversions, and those about none that name the subject.
+fn requests_after(
+    db: &Connection,
+    tenant: i64,
+    after: [u8; 16],
     conversions: &BTreeSet<ConversionId>,
     subject: &Subject,
 ) -> Result<Vec<RequestId>, Fault> {
-    let sql = format!("SELECT {} FROM requests WHERE tenant = ?1 ORDER BY id", log::REQUEST);
+    let columns = log::REQUEST;
+    let sql = format!("SELECT {columns} FROM requests WHERE tenant = ?1 AND id > ?2 ORDER BY id");
     let mut statement = db.prepare(&sql)?;
-    let mut found = statement.query(params![tenant])?;
+    let mut found = statement.query(params![tenant, after])?;
     let mut ids = Vec::new();
     while let Some(row) = found.next()? {
         let logged = log::read_request(row)?;

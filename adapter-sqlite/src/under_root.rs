@@ -156,8 +156,11 @@ impl Merge {
         Self { generation, requests: 0, unread: 0, moving: None }
     }
 
-    /// A transaction that held a slice was rolled back: what moved may be back.
+    /// A transaction that held a slice was rolled back: what moved may be back. Where the
+    /// connection was given up with it, the fresh rows are gone: they are read again before
+    /// anything else moves, for what is not found counts as moved.
     pub(crate) fn rolled_back(&mut self) {
+        self.unread = READ_EVERY;
         if let Some(moving) = &mut self.moving {
             moving.after = Row::default();
         }
@@ -220,4 +223,37 @@ fn move_slice(db: &Connection, moving: &Moving, last: &Row) -> Result<(), Fault>
     let delete = format!("DELETE FROM temp.under_root_fresh WHERE {IS_IN_SLICE}");
     db.prepare_cached(&delete)?.execute(given)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Options, open};
+
+    const ROOT: [u8; 16] = [7; 16];
+
+    fn insert(db: &Connection, n: u8) {
+        let sql = "INSERT INTO conversions (id, tenant, root, type, method, currency, created_at, \
+             updated_at, revision, ruleset) VALUES (?1, 1, ?2, 'sale', 0, 'EUR', 0, 0, 1, 1)";
+        db.execute(sql, params![[n; 16], ROOT]).unwrap();
+    }
+
+    #[test]
+    fn what_was_about_to_move_moves_when_its_connection_was_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || open::for_writing(&folder.path().join("x.db"), &Options::default()).unwrap();
+        let mut db = open();
+        (10..50).for_each(|n| insert(&db, n));
+        let mut merge = Merge::new(100);
+        merge.step(&db, 100).unwrap();
+        merge.step(&db, 1).unwrap();
+        db = open();
+        merge.rolled_back();
+        for _ in 0..12 {
+            merge.step(&db, 1).unwrap();
+        }
+        assert_eq!(value(&db, "SELECT id FROM under_root_upto", []).unwrap(), Some([49; 16]));
+        db = open();
+        assert_eq!(all(&db, &ConversionId::from_bytes(ROOT)).unwrap().len(), 40);
+    }
 }

@@ -341,6 +341,7 @@ impl Writer {
     fn give_up(&mut self, fault: &Fault) {
         tracing::error!(error = %fault, "the database cannot be written");
         self.db = None;
+        self.merge.rolled_back();
         self.failed_at = Some(Instant::now());
         self.shared.set_not_ready(Some(format!("the database cannot be written: {fault}")));
     }

@@ -282,6 +282,9 @@ fn postbacks_that_were_sent_and_that_were_not() {
     let ran =
         sandbox.run_with(["doctor", "--db", "acme.db", "--tenant", "acme", "pcid=7&token=canary"]);
     assert!(!ran.stdout.contains("canary") && !ran.stderr.contains("canary"), "{ran:?}");
+    // What leaves no row may have come all the same.
+    let ran = sandbox.run_with(["doctor", "--db", "acme.db", "--tenant", "acme", "pcid=7"]).code(3);
+    ran.stdout_has("429").stdout_has("counterfoil_requests_unlogged_total");
     // Without a database the text alone is looked at.
     let ran = sandbox.run_with(["doctor", "--rules", "rules.toml", "clickid=1&type=sale"]).code(3);
     ran.stdout_has("call it `pcid`");

@@ -67,10 +67,24 @@ async fn taken(client: &mut Client, target: &str) -> Value {
     }
 }
 
-/// A thousand identical creates at once make one conversion.
+/// A tracking API for each event. Where they tell it is forbidden, so that nothing is sent: a
+/// message is there all the same.
+fn told() -> String {
+    let of = |event: &str| {
+        let id = event.replace('.', "-");
+        format!(
+            "[[tracking_api]]\nid = \"{id}\"\ntrigger = \"{event}\"\n\
+             request.url = \"http://127.0.0.1:9/\"\n"
+        )
+    };
+    CREATED.into_iter().chain(UPDATED).map(of).collect()
+}
+
+/// A thousand identical creates at once make one conversion, one transaction, and one set of
+/// messages about them.
 #[test]
 fn a_thousand_identical_creates_make_one_conversion() {
-    let sandbox = Sandbox::with_rules();
+    let sandbox = Sandbox::new().file("rules.toml", &format!("{RULES}{}", told()));
     let server = Server::start(&sandbox);
     let pcid = server.click();
     let target =
@@ -85,6 +99,13 @@ fn a_thousand_identical_creates_make_one_conversion() {
     assert_eq!(row.json()["transactions"].as_array().map(Vec::len), Some(1));
     let sales = server.admin("/api/acme/conversions?type=sale").json();
     assert_eq!(sales["items"].as_array().map(Vec::len), Some(1));
+    let list = format!("/api/acme/deliveries?conversion={}", first.as_str().unwrap());
+    let messages = server.admin(&list).json();
+    let messages = messages["items"].as_array().expect("messages");
+    let mut events: Vec<&str> =
+        messages.iter().map(|message| message["event"].as_str().expect("an event")).collect();
+    events.sort_unstable();
+    assert_eq!(events, CREATED, "{messages:#?}");
 }
 
 /// One definition with a repeat rule of its own, and the storm that it gets.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::{
     answer::{self, Answer},
-    app::Call,
+    app::{Call, Sender},
     problem::Problem,
 };
 
@@ -28,7 +28,7 @@ pub(crate) async fn transaction(call: &Call<'_>, body: body::Incoming) -> Result
         remote_addr: Some(call.peer.to_string().into()),
         ..Arrival::edit(&pairs(id, fields)?)
     };
-    let decided = call.submit(rules, arrival).await?;
+    let decided = call.submit(rules, arrival, Sender::Known).await?;
     match Told::of(&decided.decision, decided.request_id) {
         Told::Refused(refused) => Err(Problem::refused(refused)),
         accepted @ Told::Accepted(_) => Ok(answer::json(StatusCode::OK, &accepted)),

@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::{
     answer::{self, Answer},
-    app::Call,
+    app::{Call, Sender},
     problem::Problem,
 };
 
@@ -34,7 +34,7 @@ pub(crate) async fn follow(call: &Call<'_>) -> Result<Answer, Problem> {
         query,
         remote_addr: Some(call.peer.to_string().into()),
     };
-    let decided = call.submit(rules, arrival).await?;
+    let decided = call.submit(rules, arrival, Sender::Stranger).await?;
     let (Some(offer), Some(click)) = (ruleset.offer(offer), &decided.decision.conversion) else {
         return Err(match Told::of(&decided.decision, decided.request_id) {
             Told::Refused(refused) => Problem::refused(refused).with_status(StatusCode::NOT_FOUND),

@@ -10,7 +10,7 @@ use hyper::{StatusCode, body};
 
 use crate::{
     answer::{self, Answer},
-    app::Call,
+    app::{Call, Sender},
     body::parameters,
     problem::Problem,
     proof,
@@ -85,7 +85,7 @@ async fn decide(
         query: read.query,
         remote_addr: Some(call.peer.to_string().into()),
     };
-    let decided = call.submit_at(rules, arrival, received_at).await?;
+    let decided = call.submit_at(rules, arrival, read.sender, received_at).await?;
     match read.definition {
         Some(definition) if proof::is_refused(&decided) => {
             Err(proof::refused(definition).of_request(decided.request_id))
@@ -107,6 +107,7 @@ struct Read<'r> {
     request: Request,
     /// What the log row keeps.
     query: String,
+    sender: Sender,
     /// The definition that decides; none where none was found.
     definition: Option<&'r PostbackDefinition>,
     manner: Manner,
@@ -142,7 +143,8 @@ fn read<'r>(ruleset: &'r Ruleset, sent: &Sent<'_>) -> Result<Read<'r>, Problem> 
     let incoming = sent.incoming;
     let unknown = |refusal: Refusal, query| {
         let request = Request::Unreadable(refusal.into());
-        Ok(Read { request, query, definition: None, manner: Manner::native() })
+        let (sender, manner) = (Sender::Stranger, Manner::native());
+        Ok(Read { request, query, sender, definition: None, manner })
     };
     let mut pairs = match decode(incoming) {
         Ok(pairs) => pairs,
@@ -156,13 +158,13 @@ fn read<'r>(ruleset: &'r Ruleset, sent: &Sent<'_>) -> Result<Read<'r>, Problem> 
     };
     let manner = Manner::of(definition, &pairs);
     let Sent { call, body, received_at, .. } = *sent;
-    let (request, query) =
-        match proof::check(call, (ruleset, definition), incoming, &pairs, body, received_at)? {
-            Some(refusal) => (Request::Unreadable(refusal.into()), proof::kept(query)),
-            None => match parse(ruleset, definition, incoming.method, &pairs) {
-                Ok(postback) => (Request::Postback(postback.into()), query),
-                Err(refusal) => (Request::Unreadable(refusal.into()), query),
-            },
-        };
-    Ok(Read { request, query, definition: Some(definition), manner })
+    let checked = proof::check(call, (ruleset, definition), incoming, &pairs, body, received_at)?;
+    let (request, query, sender) = match checked {
+        Err(refusal) => (Request::Unreadable(refusal.into()), proof::kept(query), Sender::Stranger),
+        Ok(sender) => match parse(ruleset, definition, incoming.method, &pairs) {
+            Ok(postback) => (Request::Postback(postback.into()), query, sender),
+            Err(refusal) => (Request::Unreadable(refusal.into()), query, sender),
+        },
+    };
+    Ok(Read { request, query, sender, definition: Some(definition), manner })
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     answer::{self, Answer},
-    app::Call,
+    app::{Call, Sender},
     body::Form,
     problem::Problem,
     store::Decided,
@@ -36,7 +36,7 @@ pub(crate) async fn make(call: &Call<'_>, body: body::Incoming) -> Result<Answer
         remote_addr: Some(call.peer.to_string().into()),
         ..Arrival::root(&rules.ruleset, &bytes)
     };
-    let Decided { request_id, decision } = call.submit(rules, arrival).await?;
+    let Decided { request_id, decision } = call.submit(rules, arrival, Sender::Known).await?;
     match Told::of(&decision, request_id) {
         Told::Accepted(accepted) => {
             let status = match accepted.outcome {

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use counterfoil_core::SigningKey;
+use counterfoil_core::{Reason, SigningKey};
 use counterfoil_http::RefusalRows;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
@@ -294,20 +294,17 @@ const JUNK: [(&str, &str); 7] = [
     ("unknown_offer", "/c/acme/nowhere/bo"),
 ];
 
+const FEW_ROWS: RefusalRows =
+    RefusalRows { per_address_at_once: 5, per_address_per_second: 0, at_once: 8, per_second: 0 };
+
 /// A flood of junk is told what it always is and leaves a few rows; whoever means well has each of
 /// theirs.
 #[test]
 fn a_flood_of_junk_leaves_few_rows_and_hides_nothing_of_others() {
-    let rows = RefusalRows {
-        per_address_at_once: 5,
-        per_address_per_second: 0,
-        at_once: 8,
-        per_second: 0,
-    };
     for (reason, target) in JUNK {
         let running = Running::of(&format!("{RULES}{GUARDED}"), |config| {
             config.limits.failures_per_second_max = 1000;
-            config.limits.refusal_rows = rows;
+            config.limits.refusal_rows = FEW_ROWS;
             config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
         });
         let from =
@@ -334,8 +331,13 @@ fn a_flood_of_junk_leaves_few_rows_and_hides_nothing_of_others() {
         }
         assert_eq!(running.store.log().len(), 8, "{target}");
         let metrics = send(running.admin, "GET", "/metrics", &[], b"");
+        let text = metrics.text();
         let line = format!("counterfoil_requests_unlogged_total{{reason=\"{reason}\"}} 17");
-        assert!(metrics.text().contains(&line), "{target}: {}", metrics.text());
+        assert!(text.contains(&line), "{target}: {text}");
+        // Those without a row are counted among all, too.
+        let all = format!("outcome=\"refused\",reason=\"{reason}\"}} 25");
+        let is_of_all = |line: &str| line.starts_with("counterfoil_requests_total{");
+        assert!(text.lines().any(|line| is_of_all(line) && line.ends_with(&all)), "{text}");
         // What looks at what is stored has its row, refused or not, and so has who shows a token.
         let pcid = running.click();
         let of_nobody = "advertiser_id=shoply&external_id=none&id=strict";
@@ -343,6 +345,36 @@ fn a_flood_of_junk_leaves_few_rows_and_hides_nothing_of_others() {
         running.get(&format!("{HANDLE}?pcid={pcid}&type=sale&token={SHOP_TOKEN}"));
         running.hand_in(r#"{"type":"lead","source":"api","offer_id":"x","affiliate_id":"bo"}"#);
         assert_eq!(running.store.log().len(), 8 + 4, "{target}");
+    }
+}
+
+/// What is refused of those who have proved who they are has its row, however much it is. That a
+/// request came over TLS proves of nobody who it is.
+#[test]
+fn who_has_proved_something_has_a_row_of_every_refusal() {
+    let wrong = "type=sale&value=1,5";
+    let by_token = format!("{wrong}&token={SHOP_TOKEN}");
+    let signed_query = format!("id=signed&{wrong}&ts={}", now_s());
+    for (target, rows) in [
+        (format!("{HANDLE}?{by_token}"), 20),
+        (format!("/api/acme/pixel.gif?{by_token}"), 20),
+        (signed(&signed_query, SHOP_KEY), 20),
+        (format!("{HANDLE}?id=near&{wrong}"), 20),
+        (format!("{HANDLE}?id=secure&{wrong}"), 5),
+        (format!("{HANDLE}?id=strict&{wrong}"), 5),
+    ] {
+        let running = Running::of(&format!("{RULES}{GUARDED}"), |config| {
+            config.limits.refusal_rows = FEW_ROWS;
+            config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+        });
+        let headers = [("x-forwarded-for", "203.0.113.1"), ("x-forwarded-proto", "https")];
+        for _ in 0..20 {
+            running.public("GET", &target, &headers, b"");
+        }
+        let log = running.store.log();
+        assert_eq!(log.len(), rows, "{target}");
+        let is_told = |reason: Option<Reason>| reason == Some(Reason::InvalidAmount);
+        assert!(log.iter().all(|row| is_told(row.reason)), "{target}");
     }
 }
 

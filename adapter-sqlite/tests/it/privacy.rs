@@ -1,13 +1,15 @@
 //! Personal values: masked ones never reach the file; erasing takes what was kept, and leaves what
 //! answers resends (P2, P3, P10).
 
-use counterfoil_core::{
-    ConversionId, Outcome,
-    view::{Filter, Subject},
-};
-use counterfoil_sqlite::{Reader, RulesFormat};
+use std::sync::mpsc;
 
-use crate::common::{Db, RULES, acme, at, click, root};
+use counterfoil_core::{
+    ConversionId, Method, Outcome,
+    view::{Erased, Filter, Subject},
+};
+use counterfoil_sqlite::{EraseError, Reader, RulesFormat};
+
+use crate::common::{Db, RULES, acme, at, click, postback, root, submission, submit};
 
 const API: &str = "[[tracking_api]]\nid = 'x'\nordered = false\n\
      request.url = 'https://a.example/{param.note}?a={affs1}'\n";
@@ -173,4 +175,84 @@ fn erasing_forgets_what_is_kept_in_memory() {
     let again = db.send(&sale.replace("&id=per-order", ""), at(6)).decision;
     assert_eq!(again.outcome, Outcome::Duplicate);
     assert!(again.conversion.unwrap().params.is_empty());
+}
+
+/// Erases while requests wait for the writer that were accepted before. `meanwhile` happens when
+/// the erasing waits, too.
+fn erase_behind(
+    db: &Db,
+    queries: &[String],
+    subject: &Subject,
+    meanwhile: impl FnOnce(),
+) -> Result<Erased, EraseError> {
+    let (go, wait) = mpsc::channel::<()>();
+    let (begun, begins) = mpsc::channel();
+    let arrival = |query: &str| postback(&db.ruleset(), Method::S2s, query);
+    let blocking = move |_| {
+        begun.send(()).unwrap();
+        wait.recv().unwrap();
+    };
+    let unrelated = submission(db.store(), arrival("type=nothing"), at(10));
+    submit(db.store(), unrelated, blocking);
+    begins.recv().unwrap();
+    for query in queries {
+        let waits = submission(db.store(), arrival(query), at(11));
+        submit(db.store(), waits, |answer| drop(answer.unwrap()));
+    }
+    std::thread::scope(|scope| {
+        let erasing = scope.spawn(|| db.store().erase(&acme(), subject, at(12)));
+        // Time to read what is there; where it is too short, what is tested is easier.
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        meanwhile();
+        go.send(()).unwrap();
+        erasing.join().unwrap()
+    })
+}
+
+#[test]
+fn erasing_takes_what_was_accepted_before_it_and_decided_meanwhile() {
+    let mut db = Db::new();
+    let pcid = click_with(&db, "", 0);
+    let waits = format!("pcid={pcid}&type=sale&value=1&external_id=A&note=canary");
+    let erased = erase_behind(&db, &[waits], &Subject::Pcid(pcid), || {}).unwrap();
+    assert_eq!((erased.roots, erased.conversions, erased.requests), (1, 2, 1));
+    assert!(!bytes_of(&mut db).contains("canary"));
+}
+
+/// Who was nobody when the erasing began is a visitor with a past by then.
+#[test]
+fn erasing_takes_what_came_to_belong_to_the_subject_meanwhile() {
+    let mut db = Db::new();
+    let pcid = click_with(&db, "affs1=canary", 0);
+    db.send(&format!("pcid={pcid}&type=nothing&note=canary"), at(1));
+    let waits = format!("pcid={pcid}&type=sale&value=1&external_id=A");
+    let subject = Subject::External { external_id: "A".to_owned(), advertiser: None };
+    let erased = erase_behind(&db, &[waits], &subject, || {}).unwrap();
+    assert_eq!((erased.roots, erased.conversions, erased.requests), (1, 2, 2));
+    assert!(!bytes_of(&mut db).contains("canary"));
+}
+
+#[test]
+fn erasing_passes_over_what_was_pruned_meanwhile() {
+    let db = Db::new();
+    let pcid = click_with(&db, "affs1=canary", 0);
+    db.send(&format!("pcid={pcid}&type=sale&value=1"), at(1));
+    db.send(&format!("pcid={pcid}&type=nothing"), at(2));
+    let prune = || {
+        let raw = rusqlite::Connection::open(db.path()).unwrap();
+        let first = "SELECT id FROM requests ORDER BY id LIMIT 1";
+        let gone = raw.execute(&format!("DELETE FROM requests WHERE id = ({first})"), []);
+        assert_eq!(gone, Ok(1));
+    };
+    let erased = erase_behind(&db, &[], &Subject::Pcid(pcid), prune).unwrap();
+    assert_eq!((erased.roots, erased.conversions, erased.requests), (1, 2, 1));
+}
+
+#[test]
+fn erasing_nobody_changes_nothing() {
+    let db = Db::new();
+    let audited = db.reader().audit(9).unwrap();
+    let nobody = Subject::External { external_id: "A".to_owned(), advertiser: None };
+    assert_eq!(db.store().erase(&acme(), &nobody, at(1)).unwrap(), Erased::default());
+    assert_eq!(db.reader().audit(9).unwrap(), audited);
 }

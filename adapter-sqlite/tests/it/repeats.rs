@@ -1,15 +1,43 @@
 //! P2: one key, one conversion, at any concurrency and across restarts.
 
-use std::{collections::BTreeSet, sync::mpsc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, mpsc},
+};
 
-use counterfoil_core::{Method, Outcome};
-use counterfoil_sqlite::SubmitError;
+use counterfoil_core::{ConversionId, Method, Outcome, view::Filter};
+use counterfoil_sqlite::{RulesFormat, Submission, SubmitError};
 
-use crate::common::{Db, at, postback, submission, submit};
+use crate::common::{Db, RULES, acme, at, postback, submission, submit};
+
+/// A tracking API for each event.
+const TOLD: &str = r#"
+[[tracking_api]]
+id = "conversion"
+trigger = "conversion.created"
+request.url = "https://told.example/"
+
+[[tracking_api]]
+id = "transaction"
+trigger = "transaction.created"
+request.url = "https://told.example/"
+
+[[tracking_api]]
+id = "conversion-again"
+trigger = "conversion.updated"
+request.url = "https://told.example/"
+
+[[tracking_api]]
+id = "transaction-again"
+trigger = "transaction.updated"
+request.url = "https://told.example/"
+"#;
 
 #[test]
 fn of_a_thousand_simultaneous_creates_one_makes_a_conversion() {
     let mut db = Db::new();
+    let rules = format!("{RULES}{TOLD}");
+    db.store().install_rules(None, &rules, RulesFormat::Toml, at(0)).unwrap();
     let pcid = db.click(at(0));
     let query = format!("pcid={pcid}&type=sale&external_id=o1&value=100");
     let answers = std::thread::scope(|scope| {
@@ -39,10 +67,22 @@ fn of_a_thousand_simultaneous_creates_one_makes_a_conversion() {
     assert_eq!(named.len(), 1);
     assert_eq!(db.number("SELECT count(*) FROM conversions"), 2);
     assert_eq!(db.number("SELECT count(*) FROM transactions"), 1);
+    assert_eq!(messages_of(&db, *named.first().unwrap()), ["conversion", "transaction"]);
     db.reopen();
     let again = db.send(&query, at(2));
     assert_eq!(again.decision.outcome, Outcome::Duplicate);
     assert_eq!(again.decision.conversion.unwrap().id, *named.first().unwrap());
+    assert_eq!(messages_of(&db, *named.first().unwrap()), ["conversion", "transaction"]);
+}
+
+/// The tracking APIs of the messages about a conversion, sorted.
+fn messages_of(db: &Db, conversion: ConversionId) -> Vec<String> {
+    let filter = Filter { conversion: Some(conversion.to_string()), ..Filter::default() };
+    let page = db.reader().deliveries(&acme(), &filter).unwrap();
+    let ids = page.items.into_iter().filter_map(|message| message.tracking_api_id);
+    let mut ids: Vec<String> = ids.map(|id| id.to_string()).collect();
+    ids.sort_unstable();
+    ids
 }
 
 #[test]
@@ -112,4 +152,22 @@ fn a_commission_that_would_pay_twice_is_refused_as_a_defect() {
     assert_eq!(db.store().health().not_ready, None);
     raw.execute_batch("DROP TRIGGER twice").unwrap();
     assert_eq!(db.send(&sale, at(2)).decision.outcome, Outcome::Created);
+}
+
+/// The facts of repeats are kept in memory: they are those of one tenant.
+#[test]
+fn a_repeat_of_one_tenant_is_unknown_to_another() {
+    let db = Db::new();
+    let rules = RULES.replace("\"acme\"", "\"rival\"");
+    db.store().install_rules(None, &rules, RulesFormat::Toml, at(0)).unwrap();
+    let pcid = db.click(at(0));
+    let sale = format!("pcid={pcid}&type=sale&external_id=A&value=1");
+    assert_eq!(db.send(&sale, at(1)).decision.outcome, Outcome::Created);
+    assert_eq!(db.send(&sale, at(2)).decision.outcome, Outcome::Duplicate);
+    let ruleset = Arc::clone(db.store().rules("rival").unwrap().ruleset());
+    let arrival = postback(&ruleset, Method::S2s, &sale);
+    let foreign = Submission { ruleset, arrival, received_at: at(3) };
+    let refused = db.store().submit_wait(foreign).unwrap().decision;
+    assert_eq!(refused.outcome, Outcome::Refused);
+    assert_eq!(refused.conversion, None);
 }

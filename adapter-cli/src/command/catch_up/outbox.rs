@@ -1,7 +1,10 @@
 //! The outbox of one pass: only what was chosen is given to the dispatcher, and it is told when
 //! nothing is left that may be sent now.
 //!
-//! What was not chosen is claimed as well, kept until the end, and then given back untouched.
+//! What was not chosen is claimed as well, kept until the end, and then given back as it is due. It
+//! is not attempted, but claiming has dealt with what is delayed and is due (R43), chosen or not:
+//! its request is rendered and stays so, and a message whose result has to come first is held, one
+//! whose conditions no longer hold is dropped.
 
 use std::{
     collections::HashSet,

@@ -301,7 +301,9 @@ fn not_arrived(arrivals: &Arrivals) -> Told {
         ),
         hint:
             "ask the sender for the time and for the answer that it got; look into the log of the \
-               proxy; what names no tenant, or is no request, has no log row here"
+               proxy; no log row here has what names no tenant, or is no request, what was told \
+               429, and junk beyond what the log keeps \
+               (`counterfoil_requests_unlogged_total` counts it)"
                 .into(),
     }
 }

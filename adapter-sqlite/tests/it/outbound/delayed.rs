@@ -1,5 +1,7 @@
 //! Delayed messages (R43): one for each transaction, held, woken, dropped, and replayed.
 
+use counterfoil_core::Outcome;
+
 use super::*;
 
 fn later(more: &str) -> String {
@@ -128,4 +130,23 @@ fn replay_settles_delayed_messages_when_they_were_settled() {
     let report = db.reader().replay().unwrap();
     assert!(report.differences.iter().all(|found| found.what == "message"), "{report:?}");
     assert_eq!(report.differences_total, count as u64 - 1);
+}
+
+/// What becomes of a delayed message is no decision, so facts of repeats that tell of one are not
+/// kept in memory.
+#[test]
+fn a_repeat_knows_that_a_delayed_message_was_sent_since_the_repeat_before() {
+    let definition =
+        "[[postback]]\nid = 'again'\ndedup = { key = 'external', on_repeat = 'update' }\n";
+    let (db, click) = begin(&later(definition));
+    let sale = format!("id=again&pcid={click}&type=sale&external_id=1");
+    db.send(&format!("{sale}&value=100"), at(0));
+    let update = format!("pcid={click}&action=update&external_id=1&result=approved");
+    db.send(&update, at(1));
+    let repeat = db.send(&format!("{sale}&value=100"), at(2)).decision;
+    assert_eq!(repeat.outcome, Outcome::Unchanged);
+    delivered(&db, &claim_one(&db, HOUR), HOUR);
+    db.send(&format!("{sale}&value=400"), at(HOUR + 1));
+    assert_eq!(states(&db), "delivered due");
+    replays(&db);
 }
