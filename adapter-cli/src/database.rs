@@ -99,6 +99,20 @@ pub(crate) fn check_place(path: &Path) -> Result<(), Failure> {
     }
 }
 
+/// Refuses to make a database that has nothing to decide with.
+///
+/// # Errors
+/// Where there is none at this path yet, and no rules for one.
+pub(crate) fn check_decides(path: &Path, has_rules: bool) -> Result<(), Failure> {
+    check_place(path)?;
+    if has_rules || path.exists() {
+        return Ok(());
+    }
+    let path = path.display();
+    Err(Failure::could_not(format_args!("there is no database `{path}`"))
+        .hint("name an existing one, or make one by naming the rules: --rules PATH"))
+}
+
 /// Opens a database to read what belongs to one tenant.
 ///
 /// # Errors
@@ -201,6 +215,10 @@ pub(crate) fn submit_failure(error: SubmitError) -> Failure {
 pub(crate) fn read_failure(error: ReadError) -> Failure {
     match error {
         ReadError::Cursor(_) => Failure::usage(error),
+        ReadError::SeveralAdvertisers { ref advertisers, .. } => {
+            let hint = format!("name one with --advertiser: {}", advertisers.join(", "));
+            Failure::usage(error).hint(hint)
+        }
         other => Failure::could_not(other)
             .hint("look at the disk; a backup restores by being put in the file's place"),
     }

@@ -27,6 +27,7 @@ mod rules_files;
 mod secrets;
 mod sending;
 mod signals;
+mod spreadsheet;
 mod store;
 mod timeline;
 

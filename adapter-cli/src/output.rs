@@ -12,7 +12,7 @@ use comfy_table::{Table, presets};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, spreadsheet};
 
 /// Headings and names.
 pub(crate) const STRONG: Style = Style::new().bold();
@@ -35,7 +35,7 @@ pub(crate) enum ListFormat {
     Table,
     /// The shapes of the HTTP interface.
     Json,
-    /// Every column, for spreadsheets.
+    /// Every column, for spreadsheets: text that begins like a formula gets an apostrophe.
     Csv,
 }
 
@@ -134,7 +134,8 @@ fn csv_text(columns: &[Column], rows: &[Value]) -> Result<String, Failure> {
     let header = columns.iter().map(|column| column.name);
     writer.write_record(header).map_err(Failure::could_not)?;
     for row in rows {
-        let cells = columns.iter().map(|column| cell(row, column.name));
+        let cells: Vec<String> = columns.iter().map(|column| cell(row, column.name)).collect();
+        let cells = cells.iter().map(|cell| spreadsheet::harmless(cell.as_bytes()));
         writer.write_record(cells).map_err(Failure::could_not)?;
     }
     let bytes = writer.into_inner().map_err(Failure::could_not)?;
@@ -181,6 +182,13 @@ mod tests {
         let expected =
             "id,value,params\n\"a,b\",,\"{\"\"x\"\":\"\"1\"\"}\"\n\"two\nlines\",10.00,{}\n";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn csv_holds_no_formulas() {
+        let rows = [serde_json::json!({"id": "=1+1", "value": "-5.00", "params": {}})];
+        let text = csv_text(&COLUMNS, &rows).unwrap();
+        assert_eq!(text, "id,value,params\n'=1+1,-5.00,{}\n");
     }
 
     #[test]

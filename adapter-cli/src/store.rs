@@ -172,11 +172,16 @@ impl http::Store for EmbeddedStore {
         self.tenant(tenant).map_or(Ok(0), retry).map_err(submit_error)
     }
 
-    fn erase(&self, tenant: &str, subject: &Subject) -> Result<Erased, http::SubmitError> {
+    fn erase(&self, tenant: &str, subject: &Subject) -> Result<Erased, http::EraseError> {
         let erase = |tenant| self.store.erase(&tenant, subject, clock::now());
-        self.tenant(tenant).map_or(Ok(Erased::default()), erase).map_err(|error| {
-            tracing::error!(%error, "a visitor could not be erased");
-            http::SubmitError::Unavailable
+        self.tenant(tenant).map_or(Ok(Erased::default()), erase).map_err(|error| match error {
+            sqlite::EraseError::Read(sqlite::ReadError::SeveralAdvertisers {
+                advertisers, ..
+            }) => http::EraseError::SeveralAdvertisers(advertisers),
+            error => {
+                tracing::error!(%error, "a visitor could not be erased");
+                http::SubmitError::Unavailable.into()
+            }
         })
     }
 

@@ -131,7 +131,7 @@ pub use ipnet::IpNet;
 pub use outbox::{ClaimReply, Outbox, ReportReply};
 pub use server::{BindError, Server, ServerHandle, Stopped};
 pub use store::{
-    Backlog, Decided, Distribution, Health, PutRulesError, ReadError, Reply, Retried,
+    Backlog, Decided, Distribution, EraseError, Health, PutRulesError, ReadError, Reply, Retried,
     RulesAccepted, RulesFormat, RulesText, RunningRules, Store, Submission, SubmitError,
 };
 pub use tls::{Tls, TlsError};

@@ -13,7 +13,7 @@ use uuid::{NoContext, Uuid};
 
 use crate::{
     answer::{Answer, json_bytes},
-    store::{PutRulesError, ReadError, SubmitError},
+    store::{EraseError, PutRulesError, ReadError, SubmitError},
     table::Verb,
 };
 
@@ -279,6 +279,20 @@ impl From<SubmitError> for Problem {
             SubmitError::Unavailable => {
                 Self::unavailable("unavailable", "nothing can be stored now; come again")
             }
+        }
+    }
+}
+
+impl From<EraseError> for Problem {
+    fn from(error: EraseError) -> Self {
+        match error {
+            EraseError::SeveralAdvertisers(advertisers) => {
+                let detail = "conversions of several advertisers carry this external id";
+                Self::conflict("ambiguous_external_id", detail)
+                    .about("advertiser_id")
+                    .hint(format!("name one with `advertiser_id`: `{}`", advertisers.join("`, `")))
+            }
+            EraseError::Store(error) => error.into(),
         }
     }
 }

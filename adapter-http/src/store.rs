@@ -61,6 +61,17 @@ pub enum SubmitError {
     Unavailable,
 }
 
+/// Why nothing was erased.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EraseError {
+    /// Conversions of these advertisers carry the external id, and none of them was named (R14).
+    #[error("the external id is known of several advertisers")]
+    SeveralAdvertisers(Vec<Box<str>>),
+    /// The store cannot write.
+    #[error(transparent)]
+    Store(#[from] SubmitError),
+}
+
 /// Why something could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
@@ -277,8 +288,8 @@ pub trait Store: Send + Sync + 'static {
     /// Erases what is personal about one visitor. May block.
     ///
     /// # Errors
-    /// Where the store cannot write.
-    fn erase(&self, tenant: &str, subject: &Subject) -> Result<Erased, SubmitError>;
+    /// See [`EraseError`].
+    fn erase(&self, tenant: &str, subject: &Subject) -> Result<Erased, EraseError>;
 
     /// How much waits to be sent. May block.
     ///

@@ -336,7 +336,7 @@ pub(crate) static OPERATIONS: &[Operation] = &[
     Operation {
         summary: "Erases what is personal about one visitor; a resend stays a duplicate",
         body: Content::Json("Subject"),
-        answers: &[(OK, Content::Json("Erased")), BAD_REQUEST, NOT_FOUND],
+        answers: &[(OK, Content::Json("Erased")), BAD_REQUEST, NOT_FOUND, CONFLICT],
         ..admin(Endpoint::Erase, Verb::Post, "/api/{tenant}/privacy/erase")
     },
     Operation {

@@ -1,15 +1,16 @@
 //! The audit log: a row for each administrative change, written in the transaction of the change.
 //!
 //! Each row is hashed together with the hash of the row before it, so a row that is changed, taken
-//! out, put in or moved breaks the chain where it stands. What the chain alone cannot tell: rows
+//! out, put in or moved breaks the chain where it stands. A row about rules holds the hash of their
+//! text, so a stored text that was changed later is told, too. What the chain alone cannot tell: rows
 //! cut off at its end, and a chain that was made anew by someone who can write the file. Both are
 //! told where a row's hash was noted elsewhere ([`AuditHead`]).
 
-use counterfoil_core::Timestamp;
+use counterfoil_core::{TenantName, Timestamp};
 use rusqlite::{Connection, Row, params};
 use sha2::{Digest, Sha256};
 
-use crate::{ReadError, Reader, fault::Fault, rows};
+use crate::{ReadError, Reader, fault::Fault, rows, rules};
 
 /// What every hash begins with.
 const DOMAIN: &[u8] = b"counterfoil audit 1\0";
@@ -138,8 +139,8 @@ impl Reader {
         })
     }
 
-    /// Computes the chain anew. `noted` must be in it, where it is given: else its end was cut off,
-    /// or it is another chain.
+    /// Computes the chain anew, and compares the rules that it names with those that are stored.
+    /// `noted` must be in it, where it is given: else its end was cut off, or it is another chain.
     ///
     /// # Errors
     /// Where the database cannot be read.
@@ -153,14 +154,19 @@ impl Reader {
                 let number: i64 = row.get(0)?;
                 let number = u64::try_from(number).unwrap_or_default();
                 let before = report.head.map_or(NO_HASH, |head| head.hash);
-                let Some(wrong) = wrong(&before, report.rows + 1, read(row).ok(), noted) else {
-                    let hash = row.get(6)?;
-                    report.rows += 1;
-                    report.head = Some(AuditHead { number, hash });
-                    continue;
+                let found = match checked(&before, report.rows + 1, read(row).ok(), noted) {
+                    Ok(found) => found,
+                    Err(wrong) => {
+                        report.broken = Some((number, wrong));
+                        return Ok(report);
+                    }
                 };
-                report.broken = Some((number, wrong));
-                return Ok(report);
+                if !has_its_rules(db, &found)? {
+                    report.broken = Some((number, "the rules that it installed were changed"));
+                    return Ok(report);
+                }
+                report.rows += 1;
+                report.head = Some(AuditHead { number, hash: found.hash });
             }
             if let Some(noted) = noted.filter(|noted| noted.number > report.rows) {
                 report.broken = Some((noted.number, "it was noted, and is gone"));
@@ -170,22 +176,48 @@ impl Reader {
     }
 }
 
-/// What is wrong with the row that should have this number.
-fn wrong(
+/// The row, where it is the one that should have this number; else what is wrong with it.
+fn checked(
     before: &[u8; 32],
     number: u64,
     row: Option<AuditRow>,
     noted: Option<AuditHead>,
-) -> Option<&'static str> {
-    let Some(row) = row else {
-        return Some("it cannot be read");
-    };
+) -> Result<AuditRow, &'static str> {
+    let row = row.ok_or("it cannot be read")?;
     if row.number != number {
-        return Some("a row before it is missing");
+        return Err("a row before it is missing");
     }
     if row.hash != hash(before, &row) {
-        return Some("it does not follow from the row before it");
+        return Err("it does not follow from the row before it");
     }
-    let is_other = noted.is_some_and(|noted| noted.number == number && noted.hash != row.hash);
-    is_other.then_some("another hash was noted")
+    match noted.filter(|noted| noted.number == number && noted.hash != row.hash) {
+        Some(_) => Err("another hash was noted"),
+        None => Ok(row),
+    }
+}
+
+/// Whether the text that a row made decide is stored as it was then; so for all other rows.
+fn has_its_rules(db: &Connection, row: &AuditRow) -> Result<bool, Fault> {
+    if row.action != "rules" {
+        return Ok(true);
+    }
+    let version = row.subject.strip_prefix("version ").and_then(|version| version.parse().ok());
+    let tenant = TenantName::new(&row.tenant).ok();
+    let (Some(version), Some(tenant)) = (version, tenant) else {
+        return Ok(false);
+    };
+    let stored = match rules::tenant_of(db, &tenant)? {
+        Some((tenant, _)) => rules::text_of(db, tenant, Some(version)),
+        None => Ok(None),
+    };
+    match stored {
+        Ok(Some(stored)) => {
+            let fingerprint = rules::fingerprint(stored.format, &stored.text);
+            // Rows of the first builds have no hash of the rules.
+            Ok(row.detail.rsplit_once("; ").is_none_or(|(_, noted)| noted == fingerprint))
+        }
+        Err(fault) if fault.is_of_the_machine() => Err(fault),
+        // They are gone, or cannot be read.
+        Ok(None) | Err(_) => Ok(false),
+    }
 }

@@ -45,10 +45,13 @@ impl Store {
         // accepted before, and is looked for where nothing more can come between.
         let held = self.reader().holdings(tenant, subject)?;
         let (tenant, subject) = (tenant.clone(), subject.clone());
-        Ok(self.alone(move |db| {
-            let held = held.caught_up(db, &tenant, &subject)?;
-            erase(db, &tenant, &held, at)
-        })?)
+        let erased = self.alone(move |db| match held.caught_up(db, &tenant, &subject) {
+            Ok(held) => Ok(Ok(erase(db, &tenant, &held, at)?)),
+            // Another advertiser's visitor came to have the same id meanwhile: no defect.
+            Err(fault @ Fault::SeveralAdvertisers { .. }) => Ok(Err(ReadError::from(fault))),
+            Err(fault) => Err(fault),
+        })?;
+        Ok(erased?)
     }
 }
 

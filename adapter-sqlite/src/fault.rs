@@ -18,6 +18,9 @@ pub(crate) enum Fault {
     /// A row does not hold what this version writes.
     #[error("a row cannot be read: {0}")]
     Row(String),
+    /// An external id was asked for alone, and means several visitors (R14).
+    #[error("`{external_id}` is known of several advertisers")]
+    SeveralAdvertisers { external_id: String, advertisers: Vec<Box<str>> },
     /// The core failed where it must not.
     #[error("the decision panicked")]
     Panic,
@@ -43,7 +46,7 @@ impl Fault {
                         | ErrorCode::NotADatabase
                 )
             ),
-            Self::Blob(_) | Self::Row(_) | Self::Panic => false,
+            Self::Blob(_) | Self::Row(_) | Self::SeveralAdvertisers { .. } | Self::Panic => false,
         }
     }
 }

@@ -47,13 +47,15 @@ impl Gaps {
     /// Whether a request is about a root of which something is gone, or may have been decided as it
     /// was because of one.
     pub(crate) fn touch(&self, db: &Connection, logged: &LogRow) -> Result<bool, Fault> {
+        // It may be about no root at all.
+        if logged.query == ERASED {
+            return Ok(true);
+        }
         if self.is_empty() {
             return Ok(false);
         }
         // The traces of these do not name what else was found.
-        let found_another =
-            matches!(logged.reason, Some(Reason::PairingConflict | Reason::ExternalIdTaken));
-        if found_another || logged.query == ERASED {
+        if matches!(logged.reason, Some(Reason::PairingConflict | Reason::ExternalIdTaken)) {
             return Ok(true);
         }
         let about = logged.conversion.map_or(Ok(false), |id| self.hold(db, &id))?;

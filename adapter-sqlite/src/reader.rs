@@ -47,6 +47,17 @@ pub enum ReadError {
     /// The cursor is none that a page has named.
     #[error("`{0}` is no cursor: pass `next_cursor` of the page before")]
     Cursor(String),
+    /// An external id means one visitor only together with an advertiser (R14).
+    #[error(
+        "the external id `{external_id}` is known of several advertisers: `{}`; name one of them",
+        advertisers.join("`, `")
+    )]
+    SeveralAdvertisers {
+        /// The id.
+        external_id: String,
+        /// The advertisers, in order.
+        advertisers: Vec<Box<str>>,
+    },
 }
 
 impl From<Fault> for ReadError {
@@ -54,6 +65,9 @@ impl From<Fault> for ReadError {
         match fault {
             Fault::Sqlite(error) => Self::Sqlite(error),
             Fault::Open(error) => Self::Open(error),
+            Fault::SeveralAdvertisers { external_id, advertisers } => {
+                Self::SeveralAdvertisers { external_id, advertisers }
+            }
             other => Self::Row(other.to_string()),
         }
     }

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -163,7 +164,7 @@ pub(crate) fn store(db: &Connection, new: &Text<'_>) -> Result<Result<Stored, Cu
             tenant: name.as_str(),
             action: "rules",
             subject: &format!("version {version}"),
-            detail: &format!("before: {before}"),
+            detail: &format!("before: {before}; {}", fingerprint(new.format, new.text)),
         };
         audit::append(db, &change)?;
     }
@@ -210,6 +211,20 @@ pub(crate) fn text_of(
             installed_at: rows::time(row, 3)?,
         })
     })
+}
+
+/// What the audit log says about a text: its language, and the hash of its bytes.
+pub(crate) fn fingerprint(format: RulesFormat, text: &str) -> String {
+    let language = match format {
+        RulesFormat::Toml => "toml",
+        RulesFormat::Json => "json",
+    };
+    let mut said = format!("{language} sha256:");
+    for byte in Sha256::digest(text.as_bytes()) {
+        // Writing to a string does not fail.
+        let _ = write!(said, "{byte:02x}");
+    }
+    said
 }
 
 /// A stored version, checked; the inner error is what this build finds wrong with it.

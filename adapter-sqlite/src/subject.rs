@@ -1,20 +1,22 @@
 //! Everything that is known about one visitor: a root, what is under it, and the requests and
 //! messages about these.
 
+mod sought;
+
 use std::collections::BTreeSet;
 
 use counterfoil_core::{
-    ConversionId, DIALECTS, ExternalId, Incoming, Meaning, Method, PairKey, Parameter, RequestId,
-    TenantName, decode,
+    ConversionId, ExternalId, PairKey, RequestId, TenantName,
     view::{ConversionView, DeliveryView, Filter, Page, RequestView, Subject},
 };
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
+use self::sought::Sought;
 use crate::{
     ReadError, Reader, effects, facts,
     fault::Fault,
-    gaps, log, rows,
+    log, rows,
     rules::{self, Versions},
     under_root,
 };
@@ -44,7 +46,8 @@ impl Reader {
     /// What is known about a subject; nothing, where nobody is meant. Every log row is looked at.
     ///
     /// # Errors
-    /// Where the database cannot be read.
+    /// Where conversions of several advertisers carry the external id and none is named (R14), and
+    /// where the database cannot be read.
     pub fn known_about(&self, tenant: &TenantName, subject: &Subject) -> Result<Known, ReadError> {
         let held = self.holdings(tenant, subject)?;
         let mut known = Known::default();
@@ -70,6 +73,15 @@ impl Reader {
             Holdings::default().caught_up(&snapshot, tenant, subject)
         })
     }
+}
+
+/// Refuses an external id that means nobody until an advertiser is named (R14).
+fn of_one_advertiser(external_id: &str, carry: BTreeSet<Box<str>>) -> Result<(), Fault> {
+    if carry.len() < 2 {
+        return Ok(());
+    }
+    let external_id = external_id.to_owned();
+    Err(Fault::SeveralAdvertisers { external_id, advertisers: carry.into_iter().collect() })
 }
 
 /// All pages of a list.
@@ -135,6 +147,7 @@ fn roots(
         return Ok(BTreeSet::new());
     };
     let mut roots = BTreeSet::new();
+    let mut carry = BTreeSet::new();
     for advertiser in rules.ruleset.advertisers() {
         if only.as_ref().is_some_and(|only| only != advertiser.id.as_str()) {
             continue;
@@ -143,9 +156,12 @@ fn roots(
         for id in facts::carriers(db, tenant, &pair, usize::MAX)? {
             let carrier = rows::conversion(db, tenant, &id)?;
             let named = carrier.filter(|found| found.external_id.as_ref() == Some(&external_id));
-            roots.extend(named.map(|named| named.root_id));
+            let Some(named) = named else { continue };
+            roots.insert(named.root_id);
+            carry.insert(advertiser.id.as_str().into());
         }
     }
+    of_one_advertiser(external_id.as_str(), carry)?;
     Ok(roots)
 }
 
@@ -157,6 +173,7 @@ fn requests_after(
     conversions: &BTreeSet<ConversionId>,
     subject: &Subject,
 ) -> Result<Vec<RequestId>, Fault> {
+    let sought = Sought::new(db, tenant, conversions, subject)?;
     let columns = log::REQUEST;
     let sql = format!("SELECT {columns} FROM requests WHERE tenant = ?1 AND id > ?2 ORDER BY id");
     let mut statement = db.prepare(&sql)?;
@@ -164,39 +181,9 @@ fn requests_after(
     let mut ids = Vec::new();
     while let Some(row) = found.next()? {
         let logged = log::read_request(row)?;
-        let mut named = logged.conversion.into_iter().chain(gaps::named(&logged.more.trace));
-        let is_about = named.any(|id| conversions.contains(&id))
-            || logged.conversion.is_none() && names(&logged.query, conversions, subject);
-        if is_about {
+        if sought.is_in(&logged) {
             ids.push(logged.id);
         }
     }
     Ok(ids)
-}
-
-/// Whether parameters name the subject. Of what cannot be decoded the text is looked at.
-fn names(query: &str, conversions: &BTreeSet<ConversionId>, subject: &Subject) -> bool {
-    let incoming = Incoming { method: Method::S2s, dialect: None, query, body: None };
-    let Ok(pairs) = decode(&incoming) else {
-        return match subject {
-            Subject::Pcid(id) => query.contains(&id.to_string()),
-            Subject::External { external_id, .. } => query.contains(external_id.as_str()),
-        };
-    };
-    pairs.iter().any(|(name, value)| {
-        let is_pcid = || value.parse().is_ok_and(|id| conversions.contains(&id));
-        match subject {
-            Subject::External { external_id, .. } if names_external_id(name) => {
-                value == external_id || is_pcid()
-            }
-            _ => is_pcid(),
-        }
-    })
-}
-
-/// Whether some dialect calls the advertiser's id so.
-fn names_external_id(name: &str) -> bool {
-    let rows = DIALECTS.iter().flat_map(|dialect| dialect.rows.iter());
-    let mut known = rows.filter(|row| row.means == Meaning::Known(Parameter::ExternalId));
-    known.any(|row| row.name == name)
 }

@@ -70,10 +70,11 @@ struct ListArguments {
 enum Verify {
     /// Compute the chain of hashes anew
     ///
-    /// A row that was changed, taken out, put in or moved is found: exit 3, with the first row that
-    /// is wrong. What the chain alone cannot tell: rows cut off at its end, and a chain made anew
-    /// from its beginning by someone who can write the file. So keep the head that this prints
-    /// somewhere else, and give it back with --noted.
+    /// A row that was changed, taken out, put in or moved is found, and so are rules that were
+    /// changed where they are stored: exit 3, with the first row that is wrong. What the chain alone
+    /// cannot tell: rows cut off at its end, and a chain made anew from its beginning by someone who
+    /// can write the file. So keep the head that this prints somewhere else, and give it back with
+    /// --noted.
     #[command(help_template = HELP_TEMPLATE, after_help = VERIFY_EXAMPLES)]
     Verify {
         /// The database; a server may be running on it

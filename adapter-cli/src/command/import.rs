@@ -2,7 +2,8 @@
 //!
 //! A row is a request like any other, by the method `import`. How far a file came is stored in the
 //! same transactions as its rows, under the hash of its content: the same command again goes on
-//! where the last one ended, however that was. A dry run is the same on a copy.
+//! where the last one ended, however that was, also under `--again`. A dry run is the same on a
+//! copy.
 
 mod feed;
 mod files;
@@ -75,13 +76,15 @@ pub(crate) struct Arguments {
     /// Tell what would happen: the rows go into a copy of the database in the temporary folder
     #[arg(long)]
     dry_run: bool,
-    /// Where refused rows go, each with its line and reason [default: NAME.rejects.csv beside it]
+    /// Where refused rows go, each with its line and reason [default: NAME.rejects.csv beside it;
+    /// of a dry run nowhere]
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
     /// What stands between cells: one character, or tab [default: the header tells]
     #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
     delimiter: Option<u8>,
-    /// Import from the first row, though the file or one of its name was imported before
+    /// Import from the first row, though the file or one of its name was imported before; a file
+    /// whose import was cut short goes on where it ended
     #[arg(long)]
     again: bool,
     /// How to print what became of the rows
@@ -112,13 +115,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         again: arguments.again,
         dry: arguments.dry_run,
     };
-    let mut items = Vec::new();
+    let from = if arguments.again { run.first_anew(&mut ready)? } else { ready.len() };
+    let files = ready.len();
+    let mut items: Vec<Item> = Vec::new();
     let mut result = Ok(());
-    for (mut input, header) in ready {
+    for (place, (input, header)) in ready.iter_mut().enumerate() {
         if run.is_stopped() {
+            run.tell_not_begun(input);
             break;
         }
-        match run.import(&mut input, &header) {
+        match run.import(input, header, place >= from) {
             Ok(item) => items.push(item),
             Err(failure) => {
                 result = Err(failure);
@@ -128,7 +134,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     summary::say(&items, arguments.format)?;
     result?;
-    Ok(if run.is_stopped() {
+    // A signal that came too late to leave anything out has interrupted nothing.
+    let is_cut = items.len() < files || items.iter().any(|item| !item.is_whole);
+    Ok(if is_cut {
         ExitCode::Interrupted
     } else if items.iter().any(|item| item.refused > 0) {
         ExitCode::Negative
@@ -150,6 +158,7 @@ impl Target {
         let paths = &arguments.rules;
         let rules = if paths.is_empty() { Vec::new() } else { rules_files::load(paths)? };
         let db = &arguments.database.db;
+        database::check_decides(db, !rules.is_empty())?;
         let (store, copy) = if arguments.dry_run {
             let (folder, copy) = copy_of(db)?;
             (database::own(&copy, ROLE.to_owned())?, Some(folder))
@@ -165,6 +174,9 @@ impl Target {
 
 /// What others are told who find the database taken.
 const ROLE: &str = "counterfoil import";
+
+/// Refused rows that a dry run shows.
+const REFUSED_SHOWN: usize = 10;
 
 fn served(_admin: &str) -> String {
     "an import needs the database for itself: stop that server, import, and start it again; \
@@ -238,8 +250,21 @@ impl Run<'_> {
         self.target.store.reader()
     }
 
-    fn import(&self, input: &mut Input, header: &Header) -> Result<Item, Failure> {
-        let begin = self.begin(input, header)?;
+    /// The first file that `--again` may import anew. Files go in order: those in front of one that
+    /// was cut short are done, and anew their rows would be there twice.
+    fn first_anew(&self, files: &mut [(Input, Header)]) -> Result<usize, Failure> {
+        let mut first = 0;
+        for (place, (input, header)) in files.iter_mut().enumerate() {
+            let reached = self.reached(input)?;
+            if reached.is_some_and(|reached| !is_whole(input, header, &reached)) {
+                first = place;
+            }
+        }
+        Ok(first)
+    }
+
+    fn import(&self, input: &mut Input, header: &Header, anew: bool) -> Result<Item, Failure> {
+        let begin = self.begin(input, header, anew)?;
         let progress = Progress::new(input.len, begin.next.offset);
         let fed = self.feed(input, header, &begin, &progress);
         let (stored, fed) = match fed {
@@ -250,30 +275,36 @@ impl Run<'_> {
         let reached = self.reached(input)?;
         if let Err(failure) = fed {
             return Err(match reached {
-                Some(reached) => failure.hint(format_args!(
+                Some(reached) if !self.dry => failure.hint(format_args!(
                     "{} rows of `{}` are stored; when the cause is gone, the same command goes on \
                      at line {}",
                     reached.rows, input.label, reached.next.line
                 )),
-                None => failure,
+                _ => failure,
             });
         }
+        let is_whole = reached.as_ref().is_none_or(|reached| is_whole(input, header, reached));
         let has_rejects = match &reached {
-            Some(reached) if self.may_write_rejects(input, &stored) => {
+            Some(reached) if is_whole && self.may_write_rejects(input, &stored) => {
                 rejects::write(self.reader(), reached.import.id, input, header)?
             }
             _ => false,
         };
         let rejects = has_rejects.then(|| input.rejects.display().to_string());
-        let item = Item::of(&input.label, reached.as_ref(), rejects, self.dry);
-        self.tell(input, &begin, &Done { stored, rate, reached }, &item);
+        let item = Item::of(&input.label, reached.as_ref(), rejects, self.dry, is_whole);
+        let done = Done { stored, rate, reached };
+        self.tell(input, &begin, &done, &item);
+        self.tell_refused(&done, &item)?;
         Ok(item)
     }
 
-    /// At the end of the file only. A run that found nothing to do writes them if the one before
-    /// was cut short before it could: a file that is there may have been corrected meanwhile.
+    /// A run that found nothing to do writes them if the one before was cut short before it could:
+    /// a file that is there may have been corrected meanwhile. A dry run writes where it is told.
     fn may_write_rejects(&self, input: &Input, stored: &Stored) -> bool {
-        !self.is_stopped() && (stored.rows > 0 || !input.rejects.exists())
+        if self.dry {
+            return input.is_rejects_named;
+        }
+        stored.rows > 0 || !input.rejects.exists()
     }
 
     fn reached(&self, input: &Input) -> Result<Option<ImportProgress>, Failure> {
@@ -281,9 +312,11 @@ impl Run<'_> {
         self.reader().import_of(tenant, &input.hash).map_err(database::read_failure)
     }
 
-    /// Where to begin: where an import of the same content ended, or at the first row.
-    fn begin(&self, input: &Input, header: &Header) -> Result<Begin, Failure> {
-        let before = if self.again { None } else { self.reached(input)? };
+    /// Where to begin: where an import of the same content ended, or at the first row. Anew only
+    /// where nothing was left to import.
+    fn begin(&self, input: &mut Input, header: &Header, anew: bool) -> Result<Begin, Failure> {
+        let mut before = self.reached(input)?;
+        before.take_if(|reached| anew && is_whole(input, header, reached));
         if let Some(ImportProgress { import, rows, next, .. }) = before {
             let (label, line) = (&input.label, next.line);
             output::tell(format_args!("resuming `{label}` at line {line}: {rows} rows are stored"));
@@ -358,13 +391,31 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Where a run ends between two files: with `--again`, naming those in front once more would
+    /// import them once more.
+    fn tell_not_begun(&self, input: &Input) {
+        let label = &input.label;
+        let next = match (self.dry, self.again) {
+            (true, _) => "",
+            (false, true) => ": name it and the files behind it alone",
+            (false, false) => ": the same command goes on with it",
+        };
+        output::tell(format_args!("{SUSPICIOUS}interrupted{SUSPICIOUS:#} before `{label}`{next}"));
+    }
+
     fn tell(&self, input: &Input, begin: &Begin, done: &Done, item: &Item) {
         let (label, rows) = (&input.label, done.stored.rows);
-        if let (true, Some(reached)) = (self.is_stopped(), &done.reached) {
+        if self.dry && !item.is_whole {
+            output::tell(format_args!("{SUSPICIOUS}interrupted{SUSPICIOUS:#} in `{label}`"));
+        } else if let (false, Some(reached)) = (item.is_whole, &done.reached) {
             let line = reached.next.line;
             output::tell(format_args!(
                 "{SUSPICIOUS}interrupted{SUSPICIOUS:#}: the same command goes on with `{label}` at \
                  line {line}"
+            ));
+        } else if rows == 0 && begin.rows > 0 && self.again {
+            output::tell(format_args!(
+                "nothing to do: all of `{label}` is imported; a file behind it was cut short"
             ));
         } else if rows == 0 && begin.rows > 0 {
             output::tell(format_args!(
@@ -375,13 +426,6 @@ impl Run<'_> {
             let rate = done.rate;
             output::tell(format_args!("{GOOD}{did}{GOOD:#} {rows} rows of `{label}`, {rate}/s"));
         }
-        if let Some(rejects) = &item.rejects {
-            let refused = item.refused;
-            output::tell(format_args!(
-                "refused: {refused} rows, which are in `{rejects}` with their reasons; corrected, \
-                 import that file"
-            ));
-        }
         let messages = done.stored.messages;
         if messages > 0 && !self.dry {
             output::tell(format_args!(
@@ -389,6 +433,36 @@ impl Run<'_> {
             ));
         }
     }
+
+    /// Where the refused rows are; of a dry run that writes none, the first of them.
+    fn tell_refused(&self, done: &Done, item: &Item) -> Result<(), Failure> {
+        let refused = item.refused;
+        if let Some(rejects) = &item.rejects {
+            output::tell(format_args!(
+                "refused: {refused} rows, which are in `{rejects}` with their reasons; corrected, \
+                 import that file"
+            ));
+            return Ok(());
+        }
+        let Some(reached) = done.reached.as_ref().filter(|_| self.dry && refused > 0) else {
+            return Ok(());
+        };
+        output::tell(format_args!("refused: {refused} rows, --rejects FILE writes them all:"));
+        let first = self.reader().refused_rows(reached.import.id, None, REFUSED_SHOWN);
+        for row in first.map_err(database::read_failure)? {
+            let (line, code) = (row.from.line, row.refusal.reason.code());
+            let message = output::visible(&row.refusal.message);
+            output::tell(format_args!("  line {line}: {code}: {message}"));
+        }
+        Ok(())
+    }
+}
+
+/// Whether nothing of a file is left to import.
+fn is_whole(input: &mut Input, header: &Header, reached: &ImportProgress) -> bool {
+    let records = Records::new(input.content(), header.delimiter, reached.next);
+    let left = records.and_then(|mut records| records.read(Some(header.columns.len())));
+    matches!(left, Ok(None))
 }
 
 fn not_stored(label: &str, error: SubmitError) -> Failure {

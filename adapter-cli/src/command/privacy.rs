@@ -19,7 +19,8 @@ const EXAMPLES: &str = "\
 Examples:
   counterfoil privacy export --db acme.db --pcid 01993b2e-7c1a-7f00-8000-0123456789ab
   counterfoil privacy export --db acme.db --external-id A-1 --advertiser shoply
-  counterfoil privacy erase --db acme.db --pcid 01993b2e-7c1a-7f00-8000-0123456789ab";
+  counterfoil privacy erase --db acme.db --pcid 01993b2e-7c1a-7f00-8000-0123456789ab
+  counterfoil privacy erase --db acme.db --external-id A-1 --advertiser shoply";
 
 /// Print everything that is known about one visitor, or erase what is personal of it
 #[derive(Debug, Args)]
@@ -71,7 +72,7 @@ struct SubjectArguments {
     /// The advertiser's id of a lead or an order
     #[arg(long, value_name = "ID", conflicts_with = "pcid")]
     external_id: Option<String>,
-    /// The advertiser of that id, where several use the same ids
+    /// The advertiser of that id; must be named where conversions of several carry it
     #[arg(long, value_name = "ID", requires = "external_id")]
     advertiser: Option<String>,
 }

@@ -52,6 +52,7 @@ pub(super) struct Opened {
 pub(super) fn open(arguments: &WriteArguments, role: &str) -> Result<Opened, Failure> {
     let WriteArguments { database: of, rules: paths, moment } = arguments;
     let files = if paths.is_empty() { Vec::new() } else { rules_files::load(paths)? };
+    database::check_decides(&of.db, !files.is_empty())?;
     let store = database::own(&of.db, role.to_owned())?;
     let loaded = database::install_all(&store, &files)?;
     let wanted = of.tenant.tenant.as_deref();

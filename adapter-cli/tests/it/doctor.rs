@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{Read, Seek, SeekFrom, Write},
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, TcpStream},
     thread,
 };
 
@@ -394,4 +394,32 @@ fn what_the_doctor_says_of_one_that_arrived() {
         .code(0)
         .stdout_has("the same: created")
         .stdout_has("if it came now");
+}
+
+/// Such a request leaves no trace: nothing but its text can tell why.
+#[test]
+fn characters_with_which_no_request_is_read() {
+    let sandbox = Sandbox::with_rules();
+    let server = Server::start(&sandbox);
+    let target = |value: &str| format!("/api/acme/postbacks/handle?pcid={value}&type=sale");
+    let is_unread = |target: &str, header: &str| {
+        let mut stream = TcpStream::connect(server.public).unwrap();
+        let request = format!("GET {target} HTTP/1.1\r\nhost: x\r\nx: {header}\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400") && answer.ends_with("\r\n\r\n"), "{answer}");
+    };
+    for (c, encoded) in [("<", "%3C"), (">", "%3E"), ("\"", "%22"), ("\u{7f}", "%7F"), (" ", "%20")]
+    {
+        is_unread(&target(&format!("a{c}z")), "x");
+        let mut command = sandbox.command();
+        let pasted = format!("https://host{}", target(&format!("a{c}z")));
+        command.args(["doctor", &pasted, "--rules", "rules.toml", "--db", "acme.db"]);
+        let told = Ran::of(&command.output().unwrap()).code(3);
+        told.stdout_has("without a body").stdout_has(encoded);
+    }
+    is_unread(&target("a"), "a header\u{1}");
+    let rows = sandbox.run("requests --db acme.db --format json").json();
+    assert_eq!(rows["items"].as_array().map(Vec::len), Some(0));
 }

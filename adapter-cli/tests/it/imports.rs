@@ -161,6 +161,7 @@ fn what_cannot_be_imported_is_refused_before_anything_is_written() {
         .file("good.csv", &format!("eid\ttype\n{pcid}\tsale\n"));
     fs::write(sandbox.path("wide.csv"), b"\xff\xfep\0c\0").unwrap();
     fs::write(sandbox.path("wide-without-mark.csv"), b"p\0c\0").unwrap();
+    fs::write(sandbox.path("zero.csv"), b"p\0id,type\n").unwrap();
     fs::write(sandbox.path("latin-1.csv"), b"pcid,type,pozn\xe1mka\n").unwrap();
     fs::create_dir(sandbox.path("folder")).unwrap();
     let table = [
@@ -170,6 +171,7 @@ fn what_cannot_be_imported_is_refused_before_anything_is_written() {
         ("wide.csv", 1, "iconv -f UTF-16"),
         ("latin-1.csv", 1, "the header of `latin-1.csv`: the row is not UTF-8"),
         ("wide-without-mark.csv", 1, "iconv -f UTF-16"),
+        ("zero.csv", 1, "`zero.csv` is no text: a zero byte is in it"),
         ("twice.csv", 1, "names the column `value` twice"),
         ("good.csv twice-dated.csv", 1, "names the column `date` twice"),
         ("missing.csv", 1, "missing.csv"),
@@ -183,6 +185,63 @@ fn what_cannot_be_imported_is_refused_before_anything_is_written() {
         assert!(rows(&sandbox).is_empty(), "{arguments}");
     }
     import(&sandbox, "good.csv").code(0).stderr_has("imported 1 rows");
+    for command in ["import good.csv", "import good.csv --dry-run", "send pcid=1"] {
+        let ran = sandbox.run(&format!("{command} --db new.db"));
+        ran.code(1).stderr_has("there is no database `new.db`").stderr_has("--rules PATH");
+        assert!(!sandbox.path("new.db").exists(), "{command}");
+    }
+}
+
+/// Nothing in the file of refused rows is a formula, and corrected it still brings what was there.
+#[test]
+fn refused_rows_hold_no_formulas_and_come_back_as_they_were() {
+    let (sandbox, pcid) = clicked();
+    let ids = ["=1+1", "+x", "-Ab", "@me", "'=y", "-5", "'quoted"];
+    let mut csv = "pcid,type,external_id,value,=note\n".to_owned();
+    for id in ids {
+        csv += &format!("{pcid},sale,{id},x,=n\n");
+    }
+    let sandbox = sandbox.file("a.csv", &csv);
+    import(&sandbox, "a.csv").code(3);
+    let rejects = fs::read_to_string(sandbox.path("a.rejects.csv")).unwrap();
+    assert!(rejects.lines().next().unwrap().ends_with(",pcid,type,external_id,value,'=note"));
+    let shown = ["'=1+1", "'+x", "'-Ab", "'@me", "''=y", "-5", "'quoted"];
+    for (line, id) in rejects.lines().skip(1).zip(shown) {
+        assert!(line.ends_with(&format!(",sale,{id},x,'=n")), "{line}");
+    }
+    // Once more refused, they gain nothing.
+    fs::copy(sandbox.path("a.rejects.csv"), sandbox.path("b.csv")).unwrap();
+    import(&sandbox, "b.csv").code(3);
+    let again = fs::read_to_string(sandbox.path("b.rejects.csv")).unwrap();
+    let cells = |text: &str| {
+        text.lines()
+            .map(|line| line.split_once(",invalid_").map(|(_, rest)| rest.to_owned()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(cells(&again), cells(&rejects));
+    let sandbox = sandbox.file("c.csv", &rejects.replace(",x,", ",1,"));
+    import(&sandbox, "c.csv").code(0);
+    let page = sandbox.run("conversions --db acme.db --type sale --format json").json();
+    let mut stored: Vec<_> = page["items"].as_array().unwrap().iter().collect();
+    stored.reverse();
+    let of = |name: &str| stored.iter().map(|one| one[name].as_str().unwrap()).collect::<Vec<_>>();
+    assert_eq!(of("external_id"), ids);
+    assert!(stored.iter().all(|one| one["params"]["=note"] == "=n"), "{stored:?}");
+}
+
+/// A dry run leaves a file alone that is being corrected, and shows what was refused.
+#[test]
+fn a_dry_run_writes_refused_rows_only_where_it_is_told() {
+    let (sandbox, pcid) = clicked();
+    let csv = format!("pcid,type,value\n{pcid},sale,x\n{pcid},sale,1\n");
+    let sandbox = sandbox.file("a.csv", &csv).file("a.rejects.csv", "being corrected");
+    let kept = || fs::read_to_string(sandbox.path("a.rejects.csv")).unwrap() == "being corrected";
+    let told = import(&sandbox, "a.csv --dry-run")
+        .code(3)
+        .stderr_has("refused: 1 rows, --rejects FILE writes them all:\n  line 2: invalid_amount: ");
+    assert!(told.json()["items"][0]["rejects"].is_null());
+    import(&sandbox, "a.csv --dry-run --rejects told.csv").code(3).stderr_has("in `told.csv`");
+    assert!(kept() && sandbox.path("told.csv").exists());
 }
 
 #[test]
@@ -250,15 +309,28 @@ fn standard_input_is_a_file_like_any_other() {
         let reasons = text.lines().skip(1).map(|line| line.split(',').nth(1).unwrap().to_owned());
         reasons.collect::<Vec<_>>()
     };
+    let named = || {
+        fs::read_dir(sandbox.path("."))
+            .unwrap()
+            .filter_map(|file| {
+                let name = file.unwrap().file_name().into_string().unwrap();
+                (name.starts_with("stdin") && name.ends_with(".rejects.csv")).then_some(name)
+            })
+            .collect::<Vec<_>>()
+    };
     let told = import(&["--dry-run"]).code(3).stderr_has("would import 3 rows").json();
-    assert_eq!(refused("stdin.rejects.csv"), ["invalid_amount", "malformed"]);
-    assert!(rows(&sandbox).is_empty());
+    assert!(named().is_empty() && rows(&sandbox).is_empty());
     let done = import(&["--rejects", "no.csv"]).code(3).stderr_has("imported 3 rows").json();
     assert_eq!(refused("no.csv"), ["invalid_amount", "malformed"]);
     for item in [&told["items"][0], &done["items"][0]] {
         assert_eq!((&item["created"], &item["refused"]), (&1.into(), &2.into()), "{item}");
         assert_eq!(item["file"], "standard input");
     }
-    import(&[]).code(3).stderr_has("nothing to do");
+    // By its content, so that no other stream's are taken for them.
+    let again = import(&[]).code(3).stderr_has("nothing to do").json();
+    let [name] = &named()[..] else { panic!("{:?}", named()) };
+    assert_eq!(again["items"][0]["rejects"], name.as_str());
+    assert!(name.len() > "stdin.rejects.csv".len(), "{name}");
+    assert_eq!(refused(name), ["invalid_amount", "malformed"]);
     assert_eq!(rows(&sandbox).len(), 3);
 }

@@ -208,6 +208,9 @@ fn the_audit_log_is_listed_and_verified_and_touching_it_is_found() {
     sandbox.run(&verify).code(0);
     sandbox.run("audit verify --db acme.db --noted 1:ff").code(2).stderr_has("NUMBER:HASH");
     let raw = rusqlite::Connection::open(sandbox.path("acme.db")).unwrap();
+    raw.execute("UPDATE rulesets SET text = text || '#'", []).unwrap();
+    let changed = sandbox.run("audit verify --db acme.db").code(3).no_stdout();
+    changed.stderr_has("row 1 is wrong").stderr_has("rules that it installed were changed");
     raw.execute("UPDATE audit SET detail = 'before: 7'", []).unwrap();
     sandbox.run("audit verify --db acme.db").code(3).stderr_has("row 1 is wrong").no_stdout();
     let broken = sandbox.run("audit verify --db acme.db --format json").code(3).json();
@@ -244,4 +247,25 @@ fn a_server_holds_its_database_and_prunes_it_by_itself() {
         .stderr_has("/api/acme/privacy/erase");
     drop(server);
     sandbox.run("replay --db acme.db").code(0).stderr_has("was pruned");
+}
+
+/// An external id is unique only together with the advertiser (R14).
+#[test]
+fn an_external_id_of_several_advertisers_asks_for_one_of_them() {
+    let other = "[[advertiser]]\nid = 'other'\nname = 'Other'\n\
+         [[offer]]\nid = 'other-de'\nname = 'Other'\nadvertiser = 'other'\n\
+         url = 'https://other.example/'\n";
+    let sandbox = Sandbox::new().file("rules.toml", &format!("{RULES}{other}"));
+    for offer in ["shoply-cz", "other-de"] {
+        let click = format!("click --rules rules.toml --db acme.db {offer}/bo");
+        let pcid = sandbox.run(&click).code(0).stdout.trim().to_owned();
+        let query = format!("pcid={pcid}&type=sale&value=100&external_id=A-1");
+        sandbox.run_with(["send", "--db", "acme.db", &query]).code(0);
+    }
+    for command in ["export", "erase"] {
+        let command = format!("privacy {command} --db acme.db --external-id A-1");
+        let refused = sandbox.run(&command).code(2).no_stdout();
+        refused.stderr_has("several advertisers").stderr_has("--advertiser: other, shoply");
+        sandbox.run(&format!("{command} --advertiser shoply")).code(0);
+    }
 }

@@ -273,6 +273,8 @@ fn a_visitor_is_erased_by_one_of_its_ids() {
     for (body, status, code) in [
         (json!({ "pcid": nobody }), 404, "not_found"),
         (json!({ "external_id": "A", "advertiser_id": "shoply" }), 404, "not_found"),
+        (json!({ "external_id": "shared" }), 409, "ambiguous_external_id"),
+        (json!({ "external_id": "shared", "advertiser_id": "shoply" }), 404, "not_found"),
         (json!({}), 400, "bad_body"),
         (json!({ "pcid": "x" }), 400, "bad_body"),
         (json!({ "pcid": pcid, "external_id": "A" }), 400, "bad_body"),
@@ -281,6 +283,9 @@ fn a_visitor_is_erased_by_one_of_its_ids() {
     ] {
         erase(&body).assert_problem(status, code);
     }
+    let several = erase(&json!({ "external_id": "shared" })).json();
+    assert_eq!(several["hint"], "name one with `advertiser_id`: `other`, `shoply`");
+    assert_eq!(several["parameter"], "advertiser_id");
     let elsewhere = ERASE.replace("acme", "other");
     let body = json!({ "pcid": id }).to_string();
     running.admin("POST", &elsewhere, JSON, body.as_bytes()).assert_problem(404, "unknown_tenant");

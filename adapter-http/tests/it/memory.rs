@@ -17,7 +17,7 @@ use counterfoil_core::{
 };
 use counterfoil_fixtures::World;
 use counterfoil_http::{
-    Backlog, Decided, Distribution, Health, PutRulesError, ReadError, Reply, Retried,
+    Backlog, Decided, Distribution, EraseError, Health, PutRulesError, ReadError, Reply, Retried,
     RulesAccepted, RulesFormat, RulesText, RunningRules, Store, Submission, SubmitError,
 };
 
@@ -322,13 +322,18 @@ impl Store for Memory {
         Ok(wanted.len() as u64)
     }
 
-    fn erase(&self, _: &str, subject: &Subject) -> Result<Erased, SubmitError> {
+    fn erase(&self, _: &str, subject: &Subject) -> Result<Erased, EraseError> {
         let mut state = self.state.lock().unwrap();
         if state.mood == Mood::Full {
-            return Err(SubmitError::Unavailable);
+            return Err(SubmitError::Unavailable.into());
         }
-        let Subject::Pcid(pcid) = subject else {
-            return Ok(Erased::default());
+        let pcid = match subject {
+            Subject::Pcid(pcid) => pcid,
+            Subject::External { external_id, advertiser: None } if external_id == "shared" => {
+                let advertisers = vec!["other".into(), "shoply".into()];
+                return Err(EraseError::SeveralAdvertisers(advertisers));
+            }
+            Subject::External { .. } => return Ok(Erased::default()),
         };
         let rows = state.log.iter_mut().filter(|row| row.conversion_id == Some(*pcid));
         let requests = rows.map(|row| row.query.clear()).count() as u64;

@@ -42,7 +42,8 @@ fn administrative_changes_are_chained() {
     let actions: Vec<&str> = rows.iter().rev().map(|row| row.action.as_str()).collect();
     assert_eq!(actions, ["rules", "rules", "edit", "retry", "erase", "prune"]);
     assert!(rows[3].detail.contains("result=approved") && rows[3].detail.contains("agreed"));
-    assert_eq!((rows[5].subject.as_str(), rows[5].detail.as_str()), ("version 1", "before: none"));
+    assert_eq!(rows[5].subject, "version 1");
+    assert!(rows[5].detail.starts_with("before: none; toml sha256:"), "{}", rows[5].detail);
     let report = db.reader().verify_audit(None).unwrap();
     assert_eq!((report.rows, report.broken), (6, None));
     let head = AuditHead { number: 6, hash: rows[0].hash };
@@ -97,5 +98,26 @@ fn touching_the_log_is_found_at_the_first_row_that_is_wrong() {
         )
         .unwrap();
         assert_eq!(reader.verify_audit(head).unwrap().broken, None);
+    }
+}
+
+#[test]
+fn touching_stored_rules_is_found_at_the_row_that_made_them_decide() {
+    for (sql, first) in [
+        ("UPDATE rulesets SET text = replace(text, '50', '51')", 1),
+        ("UPDATE rulesets SET text = text || ' ' WHERE version = 2", 2),
+        ("UPDATE rulesets SET text = CAST(x'ff' AS TEXT) WHERE version = 2", 2),
+        ("UPDATE rulesets SET format = 1 - format WHERE version = 2", 2),
+        ("UPDATE rulesets SET format = 99 WHERE version = 2", 2),
+        ("DELETE FROM rulesets WHERE version = 1", 1),
+        ("UPDATE tenants SET name = 'acme2'", 1),
+    ] {
+        let mut db = changed();
+        db.store = None;
+        let raw = rusqlite::Connection::open(db.path()).unwrap();
+        raw.execute_batch(&format!("PRAGMA foreign_keys = 0; BEGIN; {sql}; COMMIT")).unwrap();
+        let report = Reader::open(&db.path()).unwrap().verify_audit(None).unwrap();
+        let broken = Some((first, "the rules that it installed were changed"));
+        assert_eq!((report.broken, report.rows), (broken, first - 1), "{sql}");
     }
 }

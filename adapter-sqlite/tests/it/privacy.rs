@@ -256,3 +256,97 @@ fn erasing_nobody_changes_nothing() {
     assert_eq!(db.store().erase(&acme(), &nobody, at(1)).unwrap(), Erased::default());
     assert_eq!(db.reader().audit(9).unwrap(), audited);
 }
+
+/// An external id is unique only together with the advertiser (R14).
+#[test]
+fn an_external_id_of_several_advertisers_means_nobody_until_one_is_named() {
+    let db = Db::new();
+    for (offer, note) in [("shoply-cz", "at-shoply"), ("other-de", "at-other")] {
+        let pcid = db.take(click(&db.ruleset(), offer, "bo", ""), at(0));
+        let pcid = pcid.decision.conversion.unwrap().id;
+        db.send(&format!("pcid={pcid}&type=sale&value=1&external_id=A-1&note={note}"), at(1));
+    }
+    for (advertiser, note) in [("shoply", "refused-shoply"), ("other", "refused-other")] {
+        let refused = format!("advertiser_id={advertiser}&external_id=A-1&type=none&note={note}");
+        db.send(&refused, at(2));
+    }
+    let external = |advertiser: Option<&str>| Subject::External {
+        external_id: "A-1".to_owned(),
+        advertiser: advertiser.map(str::to_owned),
+    };
+    let said = db.reader().known_about(&acme(), &external(None)).unwrap_err().to_string();
+    assert!(said.contains("`other`, `shoply`"), "{said}");
+    let said = db.store().erase(&acme(), &external(None), at(3)).unwrap_err().to_string();
+    assert!(said.contains("`other`, `shoply`"), "{said}");
+    let erased = db.store().erase(&acme(), &external(Some("shoply")), at(3)).unwrap();
+    assert_eq!((erased.roots, erased.conversions, erased.requests), (1, 2, 2));
+    let log = db.reader().requests(&acme(), &Filter::default()).unwrap().items;
+    let kept = |note: &str| log.iter().any(|row| row.query.contains(note));
+    assert!(!kept("at-shoply") && kept("at-other"));
+    assert!(!kept("refused-shoply") && kept("refused-other"));
+}
+
+/// Whose queries are in the log rows about a subject.
+fn requests_about(db: &Db, subject: &Subject) -> Vec<String> {
+    let known = db.reader().known_about(&acme(), subject).unwrap();
+    known.requests.into_iter().map(|row| row.query).collect()
+}
+
+/// Whichever rules were in force: a name of theirs is one of the advertiser's id.
+#[test]
+fn refused_rows_are_found_by_the_names_of_own_dialects_of_any_version() {
+    let db = Db::new();
+    let dialect = "[[dialect]]\nid = 'bespoke'\n\
+         names = { click = 'pcid', order_ref = 'external_id', shop = 'advertiser_id' }\n";
+    for rules in [format!("{RULES}{dialect}"), RULES.to_owned()] {
+        db.store().install_rules(None, &rules, RulesFormat::Toml, at(0)).unwrap();
+        db.send("order_ref=A-1&shop=shoply&note=mine", at(1));
+    }
+    db.send("order_ref=A-1&shop=other", at(2));
+    db.send("order_ref=A-2", at(2));
+    let (external_id, advertiser) = ("A-1".to_owned(), Some("shoply".to_owned()));
+    let subject = Subject::External { external_id, advertiser };
+    assert_eq!(requests_about(&db, &subject), ["order_ref=A-1&shop=shoply&note=mine"; 2]);
+    assert_eq!(db.store().erase(&acme(), &subject, at(3)).unwrap().requests, 2);
+    assert_eq!(requests_about(&db, &subject), [""; 0]);
+}
+
+#[test]
+fn rows_that_cannot_be_decoded_name_an_id_in_any_spelling() {
+    let db = Db::new();
+    let [pcid, other] = [click_with(&db, "", 0), click_with(&db, "", 0)];
+    let text = pcid.to_string();
+    let spelt = [
+        text.clone(),
+        text.to_uppercase(),
+        text.replace('-', ""),
+        text.to_uppercase().replace('-', ""),
+        text.replace('-', "%2D"),
+    ];
+    for pcid in &spelt {
+        db.send(&format!("pcid={pcid}&type=sale&x=%zz"), at(1));
+    }
+    db.send(&format!("pcid={other}&type=sale&x=%zz"), at(1));
+    // The click is no request.
+    assert_eq!(requests_about(&db, &Subject::Pcid(pcid)).len(), spelt.len());
+    assert_eq!(requests_about(&db, &Subject::Pcid(other)).len(), 1);
+}
+
+/// Its click may be pruned, or never was here: what was refused may hold something personal.
+#[test]
+fn a_visitor_that_is_not_stored_is_found_in_refused_rows() {
+    let db = Db::new();
+    let gone: ConversionId = "01930000-0000-7abc-8def-0123456789ab".parse().unwrap();
+    for pcid in [gone.to_string(), gone.to_string().to_uppercase()] {
+        db.send(&format!("pcid={pcid}&type=sale&value=1&note=canary"), at(1));
+    }
+    db.send("pcid=01930000-0000-7abc-8def-0123456789ac&type=sale&value=1", at(1));
+    let subject = Subject::Pcid(gone);
+    assert_eq!(requests_about(&db, &subject).len(), 2);
+    let erased = db.store().erase(&acme(), &subject, at(2)).unwrap();
+    assert_eq!((erased.requests, erased.conversions, erased.roots), (2, 0, 0));
+    assert_eq!(requests_about(&db, &subject), [""; 0]);
+    assert!(db.store().erase(&acme(), &subject, at(2)).unwrap().is_nothing());
+    let report = db.reader().replay().unwrap();
+    assert_eq!((report.differences, report.not_checked), (vec![], 2));
+}

@@ -47,6 +47,7 @@ pub(super) static AFFISE: Dialect = Dialect {
     default_type: Some(ConversionType::Sale),
     replies: Replies::Json,
     replies_source: Source::Uncertain("Affise publishes no body"),
+    always_200: false,
     click_macros: Cow::Borrowed(&["clickid", "click_id"]),
 };
 

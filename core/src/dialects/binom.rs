@@ -41,6 +41,7 @@ pub(super) static BINOM: Dialect = Dialect {
     default_type: Some(ConversionType::Sale),
     replies: Replies::Json,
     replies_source: Source::Uncertain("Binom publishes no body"),
+    always_200: false,
     click_macros: Cow::Borrowed(&["clickid"]),
 };
 

@@ -42,5 +42,6 @@ pub(super) static EVERFLOW: Dialect = Dialect {
     default_type: Some(ConversionType::Sale),
     replies: Replies::Json,
     replies_source: Source::Uncertain("the status is 200 whatever happens; no body is published"),
+    always_200: true,
     click_macros: Cow::Borrowed(&["transaction_id"]),
 };

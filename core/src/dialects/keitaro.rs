@@ -48,6 +48,7 @@ pub(super) static KEITARO: Dialect = Dialect {
         "the page says that `return` chooses the text of a success; what stands there without it, \
          and after a refusal, it does not say",
     ),
+    always_200: false,
     click_macros: Cow::Borrowed(&["subid"]),
 };
 

@@ -93,6 +93,9 @@ pub struct Dialect {
     pub replies: Replies,
     /// Where the manner of answering comes from.
     pub replies_source: Source,
+    /// Whether that system answers 200 whatever becomes of a request, so that its senders repeat
+    /// none that was refused.
+    pub always_200: bool,
     /// What the click id is called in the url of an offer.
     pub click_macros: Cow<'static, [&'static str]>,
 }

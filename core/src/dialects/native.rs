@@ -42,5 +42,6 @@ pub(super) static NATIVE: Dialect = Dialect {
     default_type: None,
     replies: Replies::Json,
     replies_source: Source::Own,
+    always_200: false,
     click_macros: Cow::Borrowed(&["pcid"]),
 };

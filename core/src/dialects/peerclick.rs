@@ -39,6 +39,7 @@ pub(super) static PEERCLICK: Dialect = Dialect {
     default_type: Some(ConversionType::Sale),
     replies: Replies::Json,
     replies_source: Source::Uncertain("PeerClick publishes no body"),
+    always_200: false,
     click_macros: Cow::Borrowed(&["clickid"]),
 };
 

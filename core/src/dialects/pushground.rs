@@ -28,5 +28,6 @@ pub(super) static PUSHGROUND: Dialect = Dialect {
     default_type: Some(ConversionType::Sale),
     replies: Replies::Json,
     replies_source: S2S,
+    always_200: true,
     click_macros: Cow::Borrowed(&["click_id"]),
 };

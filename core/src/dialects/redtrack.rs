@@ -40,6 +40,7 @@ pub(super) static REDTRACK: Dialect = Dialect {
     default_type: Some(ConversionType::Sale),
     replies: Replies::Json,
     replies_source: Source::Uncertain("RedTrack publishes no body"),
+    always_200: false,
     click_macros: Cow::Borrowed(&["clickid"]),
 };
 

@@ -46,5 +46,6 @@ pub(super) static TUNE: Dialect = Dialect {
         refusal: Cow::Borrowed("success=false; err_msg={message};"),
     },
     replies_source: RECEIVING,
+    always_200: false,
     click_macros: Cow::Borrowed(&["transaction_id"]),
 };

@@ -37,5 +37,6 @@ pub(super) static VOLUUM: Dialect = Dialect {
     default_type: Some(ConversionType::Sale),
     replies: Replies::Json,
     replies_source: Source::Uncertain("Voluum publishes no body"),
+    always_200: false,
     click_macros: Cow::Borrowed(&["clickid"]),
 };

@@ -122,6 +122,7 @@ fn dialect(
         default_type: default_type.flatten().or_else(|| base.default_type.clone()),
         replies: replies.flatten().unwrap_or_else(|| base.replies.clone()),
         replies_source: Source::Rules,
+        always_200: base.always_200,
         click_macros: click_macros.map_or_else(|| base.click_macros.clone(), Cow::Owned),
     };
     check_whole(table, &dialect);
@@ -143,6 +144,7 @@ fn bare() -> Dialect {
         default_type: None,
         replies: Replies::Json,
         replies_source: Source::Rules,
+        always_200: false,
         click_macros: Cow::Borrowed(&["pcid"]),
     }
 }

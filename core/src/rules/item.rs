@@ -117,7 +117,10 @@ impl<'t> Item<'t> {
     /// The key is unknown; one of the known ones was perhaps meant.
     pub(super) fn unknown_key(&self, key: &str, known: &[&str]) {
         let message = format!("the key `{}` is unknown here", shown(key));
-        self.key_error(message, meant(key, known));
+        // Whoever names a thing means its id, whatever else is spelt like it.
+        let is_id = key.eq_ignore_ascii_case("name") && known.contains(&"id");
+        let hint = if is_id { "did you mean `id`?".to_owned() } else { meant(key, known) };
+        self.key_error(message, hint);
     }
 
     /// What stands here is unknown; one of the known words was perhaps meant.

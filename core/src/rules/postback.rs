@@ -73,6 +73,7 @@ fn postback(
     };
     let definition = definition.spoken_in(dialect);
     warn_about_default_type(table, &definition);
+    warn_about_answer(table, &definition);
     Some(definition)
 }
 
@@ -204,6 +205,18 @@ fn steps(table: &Table<'_>) -> Vec<Call> {
         call(&table, Visibility::All)
     };
     items.iter().take(STEPS_MAX).filter_map(step).collect()
+}
+
+fn warn_about_answer(table: &Table<'_>, definition: &PostbackDefinition) {
+    let dialect = &definition.dialect;
+    if let (AnswerStyle::Strict, true) = (definition.answer, dialect.always_200)
+        && let Some(item) = table.get("answer")
+    {
+        let system = &dialect.system;
+        let message =
+            format!("{system} answers 200 always, so its senders may repeat every refusal");
+        item.warning(message, "leave it out, unless the sender takes a 422 for an answer");
+    }
 }
 
 fn warn_about_default_type(table: &Table<'_>, definition: &PostbackDefinition) {

@@ -11,11 +11,11 @@ use crate::ids::ConversionId;
 pub enum Subject {
     /// Whose click, lead or other conversion this is.
     Pcid(ConversionId),
-    /// Whose conversions carry this id of the advertiser, or of any.
+    /// Whose conversions carry this id of the advertiser.
     External {
         /// The advertiser's id.
         external_id: String,
-        /// The advertiser.
+        /// The advertiser; may be left out where only one has this id (R14).
         advertiser: Option<String>,
     },
 }

@@ -116,6 +116,13 @@ pub(super) fn run(
     }
     let mut findings = findings(diagnosis.findings, stored.as_ref());
     findings.extend(instead.as_mut().and_then(|instead| instead.wrong.take()));
+    let is_same = |arrived: &Arrived| arrived.likeness == Likeness::Same;
+    let has_arrived =
+        stored.as_ref().is_some_and(|stored| stored.arrivals.found.iter().any(is_same));
+    // What arrived was encoded on its way, whatever was pasted.
+    if let Some(c) = pasted.unreadable.filter(|_| !has_arrived) {
+        findings.insert(0, unreadable(c));
+    }
     let fine = findings.is_empty();
     say(arguments.format, &findings, stored.as_ref(), instead.as_ref())?;
     Ok(if fine { ExitCode::Done } else { ExitCode::Negative })
@@ -150,6 +157,8 @@ fn rulesets(settings: &Settings, reader: Option<&Reader>) -> Result<Vec<Arc<Rule
 
 /// What was pasted, taken apart.
 struct Pasted {
+    /// A character with which no server reads the request.
+    unreadable: Option<char>,
     is_plain: bool,
     path: Option<String>,
     query: String,
@@ -165,6 +174,8 @@ impl Pasted {
         let text =
             ["GET ", "POST "].iter().find_map(|verb| text.strip_prefix(verb)).unwrap_or(text);
         let text = text.split(" HTTP/").next().unwrap_or(text);
+        let target = text.split('#').next().unwrap_or_default();
+        let unreadable = target.chars().find(|c| is_unreadable(*c));
         let is_query = || !text.split(['?', '=']).next().unwrap_or_default().contains('/');
         let url = match text {
             _ if text.contains("://") => Url::parse(text).ok(),
@@ -179,9 +190,10 @@ impl Pasted {
             };
             let query = query.trim_start_matches('?').to_owned();
             let text = query.clone();
-            return Self { is_plain: false, path: None, query, fragment, text };
+            return Self { unreadable, is_plain: false, path: None, query, fragment, text };
         };
         Self {
+            unreadable,
             is_plain: url.scheme() == "http",
             path: Some(url.path().to_owned()),
             query: url.query().unwrap_or_default().to_owned(),
@@ -197,6 +209,26 @@ impl Pasted {
             query: &self.query,
             fragment: self.fragment.as_deref(),
         }
+    }
+}
+
+/// What HTTP has no place for in a target: the request is answered before it is one of ours.
+fn is_unreadable(c: char) -> bool {
+    matches!(c, ' ' | '"' | '<' | '>') || c.is_ascii_control()
+}
+
+/// What is told of a character that must be encoded.
+fn unreadable(c: char) -> Told {
+    let code = u32::from(c);
+    Told {
+        code: "unreadable_character",
+        parameter: None,
+        message: format!(
+            "the URL holds `{}` as it is: a request like that is answered 400 without a body, and \
+             no row tells of it",
+            c.escape_default()
+        ),
+        hint: format!("write it as `%{code:02X}`"),
     }
 }
 

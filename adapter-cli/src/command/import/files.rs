@@ -32,6 +32,8 @@ pub(super) struct Input {
     pub(super) len: u64,
     /// Where its refused rows go.
     pub(super) rejects: PathBuf,
+    /// Whether somebody named that place.
+    pub(super) is_rejects_named: bool,
     content: File,
     has_bom: bool,
 }
@@ -55,6 +57,7 @@ pub(super) fn open_all(paths: &[PathBuf], rejects: Option<&Path>) -> Result<Vec<
         let mut input = Input::open(file)?;
         if let Some(rejects) = rejects {
             input.rejects = rejects.to_owned();
+            input.is_rejects_named = true;
         }
         inputs.push(input);
     }
@@ -93,22 +96,28 @@ impl Input {
             (path.display().to_string(), File::open(path).map_err(unreadable)?)
         };
         let mut start = Vec::new();
-        content.by_ref().take(3).read_to_end(&mut start).map_err(unreadable)?;
-        // Without a mark at its start, every other byte of its names is zero.
-        if UTF_16.iter().any(|mark| start.starts_with(mark)) || start.contains(&0) {
+        content.by_ref().take(4).read_to_end(&mut start).map_err(unreadable)?;
+        if is_utf_16(&start) {
             return Err(Failure::could_not(format_args!("`{label}` is UTF-16"))
                 .hint("save it as UTF-8, or convert it: iconv -f UTF-16 -t UTF-8"));
+        }
+        if start.contains(&0) {
+            return Err(Failure::could_not(format_args!(
+                "`{label}` is no text: a zero byte is in it"
+            ))
+            .hint("import files of comma-separated values in UTF-8"));
         }
         let (hash, len) = hash_of(&mut content).map_err(unreadable)?;
         let name = (!is_stdin).then(|| {
             let full = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
             full.to_string_lossy().into_owned()
         });
-        let rejects = if is_stdin { PathBuf::from("stdin") } else { path.with_extension("") };
+        let rejects = if is_stdin { stream_name(&hash) } else { path.with_extension("") };
         let mut rejects = rejects.into_os_string();
         rejects.push(REJECTS);
-        let has_bom = start == BOM;
-        Ok(Self { label, name, hash, len, rejects: rejects.into(), content, has_bom })
+        let has_bom = start.starts_with(BOM);
+        let (rejects, is_rejects_named) = (rejects.into(), false);
+        Ok(Self { label, name, hash, len, rejects, is_rejects_named, content, has_bom })
     }
 
     /// Where the header begins.
@@ -145,6 +154,19 @@ impl Seek for Content<'_> {
         self.at = self.file.seek(to)?;
         Ok(self.at)
     }
+}
+
+/// With a mark at its start, or with a zero in every other byte of its first letters.
+fn is_utf_16(start: &[u8]) -> bool {
+    let is_zero: Vec<bool> = start.iter().map(|byte| *byte == 0).collect();
+    UTF_16.iter().any(|mark| start.starts_with(mark))
+        || matches!(is_zero[..], [false, true, false, true] | [true, false, true, false])
+}
+
+/// What the refused rows of a stream are named by: those of another stream are not theirs.
+fn stream_name(hash: &[u8; 32]) -> PathBuf {
+    let [a, b, c, d, ..] = hash;
+    PathBuf::from(format!("stdin-{a:02x}{b:02x}{c:02x}{d:02x}"))
 }
 
 /// Standard input as a file without a name.

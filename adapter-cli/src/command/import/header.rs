@@ -5,15 +5,17 @@ use counterfoil_sqlite::FilePlace;
 use url::form_urlencoded;
 
 use super::{files::Input, records::Records};
-use crate::{failure::Failure, output};
+use crate::{failure::Failure, output, spreadsheet};
 
 /// Delimiters that are looked for in the header.
 const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
 /// The column that is the time of arrival (R52) rather than a parameter.
 const DATE: &str = "date";
+/// The column that a file of refused rows is known by.
+const REJECTED_LINE: &str = "rejected_line";
 /// The columns of a file of refused rows, in their order; importing it again leaves them out.
 pub(super) const REJECTED: [&str; 5] =
-    ["rejected_line", "rejected_reason", "rejected_parameter", "rejected_message", "rejected_hint"];
+    [REJECTED_LINE, "rejected_reason", "rejected_parameter", "rejected_message", "rejected_hint"];
 
 /// What a header says.
 #[derive(Clone, Debug)]
@@ -24,6 +26,8 @@ pub(super) struct Header {
     pub(super) columns: Vec<Column>,
     /// The header as it came.
     pub(super) names: csv::ByteRecord,
+    /// Whether it is that of a file of refused rows, in which formulas are marked as text.
+    is_rejects: bool,
     /// Where the first row begins.
     pub(super) next: FilePlace,
 }
@@ -69,7 +73,9 @@ fn read_with(input: &mut Input, delimiter: u8) -> Result<Header, Failure> {
         return Err(Failure::could_not(format_args!("the header of `{label}`: {broken}"))
             .hint(broken.hint()));
     }
-    let columns: Vec<Column> = header.fields.iter().map(Column::of).collect();
+    let is_rejects = header.fields.iter().any(|name| name == REJECTED_LINE.as_bytes());
+    let column = |name| Column::of(value(is_rejects, name));
+    let columns: Vec<Column> = header.fields.iter().map(column).collect();
     if let Some(name) = columns.iter().enumerate().find_map(|(place, column)| {
         let before = columns.get(..place).unwrap_or_default();
         column.name().filter(|_| before.contains(column))
@@ -80,7 +86,12 @@ fn read_with(input: &mut Input, delimiter: u8) -> Result<Header, Failure> {
                 "rename one of them, or leave its name empty, so that the column does not count",
             ));
     }
-    Ok(Header { delimiter, columns, names: header.fields, next: records.next_place() })
+    let next = records.next_place();
+    Ok(Header { delimiter, columns, names: header.fields, is_rejects, next })
+}
+
+fn value(is_rejects: bool, cell: &[u8]) -> &[u8] {
+    if is_rejects { spreadsheet::original(cell) } else { cell }
 }
 
 impl Column {
@@ -107,6 +118,11 @@ impl Column {
 }
 
 impl Header {
+    /// What a cell of the file brings.
+    pub(super) fn value<'c>(&self, cell: &'c [u8]) -> &'c [u8] {
+        value(self.is_rejects, cell)
+    }
+
     /// Refuses a file in which no column says which conversion a row is about (R14).
     ///
     /// # Errors

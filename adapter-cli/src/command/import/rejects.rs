@@ -1,10 +1,12 @@
 //! The file of refused rows: each as it was, behind its line and why it was refused. Corrected, it
 //! can be imported as it is.
 //!
-//! It is made at the end from what the database keeps, so that after a kill it is as complete as
-//! without one.
+//! What would be a formula in it is marked as text, and the mark is taken away where the file is
+//! imported. It is made at the end from what the database keeps, so that after a kill it is as
+//! complete as without one.
 
 use std::{
+    borrow::Cow,
     io::{self, BufWriter, Write},
     path::Path,
 };
@@ -18,7 +20,7 @@ use super::{
     header::{Header, REJECTED},
     records::{Record, Records},
 };
-use crate::{database, failure::Failure};
+use crate::{database, failure::Failure, spreadsheet};
 
 /// Refused rows that are read at once.
 const AT_ONCE: usize = 1000;
@@ -82,7 +84,8 @@ fn line_of<R: io::Read + io::Seek>(
     let mut cells = ByteRecord::new();
     cells.push_field(line.as_bytes());
     cells.push_field(refusal.reason.code().as_bytes());
-    cells.push_field(refusal.parameter.as_deref().unwrap_or_default().as_bytes());
+    let parameter = refusal.parameter.as_deref().unwrap_or_default();
+    cells.push_field(&spreadsheet::harmless(parameter.as_bytes()));
     cells.push_field(refusal.message.as_bytes());
     cells.push_field(refusal.hint.as_deref().unwrap_or_default().as_bytes());
     if let Some(record) = &record {
@@ -92,11 +95,13 @@ fn line_of<R: io::Read + io::Seek>(
 }
 
 /// The cells of a row but for those that tell why it was refused before.
-fn own_cells<'a>(header: &'a Header, record: &'a Record) -> impl Iterator<Item = &'a [u8]> {
+fn own_cells<'a>(header: &'a Header, record: &'a Record) -> impl Iterator<Item = Cow<'a, [u8]>> {
     let is_own = |place: usize| {
         let name = header.names.get(place).unwrap_or_default();
         record.broken.is_some() || !REJECTED.iter().any(|rejected| rejected.as_bytes() == name)
     };
     let cells = record.fields.iter().enumerate();
-    cells.filter(move |(place, _)| is_own(*place)).map(|(_, cell)| cell)
+    cells
+        .filter(move |(place, _)| is_own(*place))
+        .map(|(_, cell)| spreadsheet::harmless(header.value(cell)))
 }

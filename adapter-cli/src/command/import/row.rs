@@ -24,7 +24,7 @@ pub(super) fn read(
     let mut date = None;
     for (column, cell) in header.columns.iter().zip(&record.fields) {
         // It is UTF-8: others are broken.
-        let cell = std::str::from_utf8(cell).unwrap_or_default().trim_ascii();
+        let cell = std::str::from_utf8(header.value(cell)).unwrap_or_default().trim_ascii();
         match column {
             _ if cell.is_empty() => {}
             Column::LeftOut => {}

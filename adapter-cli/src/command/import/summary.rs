@@ -34,6 +34,9 @@ pub(super) struct Item {
     /// Where the refused rows are.
     pub(super) rejects: Option<String>,
     is_dry_run: bool,
+    /// Whether nothing is left to import.
+    #[serde(skip)]
+    pub(super) is_whole: bool,
 }
 
 /// A line of the table.
@@ -51,6 +54,7 @@ impl Item {
         progress: Option<&ImportProgress>,
         rejects: Option<String>,
         is_dry_run: bool,
+        is_whole: bool,
     ) -> Self {
         let counts = progress.map(|progress| &*progress.counts).unwrap_or_default();
         let sum = |outcome: Outcome| {
@@ -69,6 +73,7 @@ impl Item {
             reasons: refused.map(|(_, reason, rows)| (code(*reason), *rows)).collect(),
             rejects,
             is_dry_run,
+            is_whole,
         }
     }
 

@@ -17,9 +17,9 @@ use crate::{sandbox::Sandbox, server::wait_until};
 /// Rows of the file that is cut short.
 const ROWS: usize = 15_000;
 
-fn start(sandbox: &Sandbox) -> Child {
+fn start(sandbox: &Sandbox, arguments: &[&str]) -> Child {
     let mut command = sandbox.command();
-    command.args(["import", "many.csv", "--db", "acme.db"]);
+    command.args(["import", "--db", "acme.db"]).args(arguments);
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("an import")
 }
 
@@ -84,7 +84,7 @@ fn killed_in_the_middle_it_goes_on_behind_the_last_stored_row() {
     let mut rounds = 0;
     loop {
         let before = stored();
-        let child = RefCell::new(start(&sandbox));
+        let child = RefCell::new(start(&sandbox, &["many.csv"]));
         let has_ended = Cell::new(false);
         wait_until("rows are stored", || {
             has_ended.set(child.borrow_mut().try_wait().unwrap().is_some());
@@ -115,4 +115,41 @@ fn killed_in_the_middle_it_goes_on_behind_the_last_stored_row() {
     let rejects = fs::read_to_string(sandbox.path("many.rejects.csv")).unwrap();
     assert_eq!(rejects.lines().count() as u64, tenth + 1);
     sandbox.run("replay --db acme.db").code(0);
+}
+
+/// Anew begins only what was whole: cut short, it goes on like a first import, as do the files
+/// behind the one that was cut short.
+#[test]
+fn an_import_anew_that_is_cut_short_is_resumed_by_the_same_command() {
+    let sandbox = many();
+    let pcid = rows_of(&sandbox, "many.csv").next().unwrap().split(',').next().unwrap().to_owned();
+    let sandbox = sandbox.file("few.csv", &format!("pcid,type,row\n{pcid},sale,few\n"));
+    let stored = stored(&sandbox);
+    import(&sandbox, "few.csv many.csv").code(3);
+    for signal in ["INT", "KILL", "KILL"] {
+        let before = stored();
+        let child = start(&sandbox, &["few.csv", "many.csv", "--again"]);
+        wait_until("rows are stored", || stored() != before && stored() > 0);
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+        child.wait_with_output().unwrap();
+        assert!(stored() < ROWS as u64, "{signal}: it was too fast to be cut short");
+    }
+    import(&sandbox, "few.csv many.csv --again")
+        .code(3)
+        .stderr_has("nothing to do: all of `few.csv` is imported; a file behind it was cut short")
+        .stderr_has("resuming `many.csv` at line");
+    let mut seen = BTreeMap::new();
+    for row in rows(&sandbox) {
+        *seen.entry(row.query.rsplit("row=").next().unwrap().to_owned()).or_insert(0) += 1;
+    }
+    assert_eq!(seen.len(), ROWS + 1);
+    assert!(seen.values().all(|times| *times == 2), "{seen:?}");
+    import(&sandbox, "few.csv --again").code(0).stderr_has("imported 1 rows");
+}
+
+/// The lines of a file behind its header.
+fn rows_of(sandbox: &Sandbox, name: &str) -> impl Iterator<Item = String> {
+    let text = fs::read_to_string(sandbox.path(name)).unwrap();
+    text.lines().skip(1).map(str::to_owned).collect::<Vec<_>>().into_iter()
 }
