@@ -9,7 +9,8 @@ use crate::{
 /// Requests that carry secrets wherever a secret can stand; what was answered.
 fn ask_everything(running: &Running) -> Vec<Reply> {
     let pcid = running.click();
-    let secrets = "token=canary-query&sig=canary-sig&ts=1&Token=canary-query&SECURE=canary-query&Sig=canary-sig\
+    let secrets = "token=canary-query&sig=canary-sig&ts=1\
+        &Token=canary-query&SECURE=canary-query&Sig=canary-sig\
         &email=canary@example.com\
         &note=call%20%2B420%20777%20000%20111&phone=777000111";
     let handle = format!("/api/acme/postbacks/handle?pcid={pcid}&type=sale&{secrets}");

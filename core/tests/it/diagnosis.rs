@@ -275,9 +275,11 @@ proptest! {
 
 #[test]
 fn no_finding_repeats_a_secret() {
-    let text =
-        format!("pcid={ID}&type=sale&token={{canary}}&token=canary&sig=canary%2520&ts=canary");
-    let undecodable = format!("pcid={ID}&type=sale&secure=%canary%");
+    let text = format!(
+        "pcid={ID}&type=sale&token={{canary}}&token=canary&sig=canary%2520&ts=canary\
+         &Token={{canary}}&SECURE=canary%2520"
+    );
+    let undecodable = format!("pcid={ID}&type=sale&secure=%canary%&Secure=%canary%");
     for finding in diagnosed(&text).into_iter().chain(diagnosed(&undecodable)) {
         let words = format!("{finding:?} {finding} {}", finding.hint());
         assert!(!words.contains("canary"), "{words}");
