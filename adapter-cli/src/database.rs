@@ -224,7 +224,7 @@ pub(crate) fn read_failure(error: ReadError) -> Failure {
     }
 }
 
-fn open_failure(error: OpenError) -> Failure {
+pub(crate) fn open_failure(error: OpenError) -> Failure {
     let hint = match &error {
         OpenError::Missing { .. } => "`counterfoil serve --rules PATH --db FILE` makes one",
         OpenError::NotADatabase { .. } => "name the file that `serve --db` writes",

@@ -30,8 +30,8 @@ pub enum EraseError {
 
 impl Store {
     /// Erases what is personal about a subject, also of requests that were submitted before and are
-    /// not decided yet. What is deleted is overwritten in the file; copies of it, such as backups,
-    /// are not reached.
+    /// not decided yet. Its rows are overwritten; what earlier writes left of them in unused parts
+    /// of the file goes with [`crate::compact()`]. Copies, such as backups, are not reached.
     ///
     /// # Errors
     /// As [`Store::submit`], and where the database cannot be read; nothing has changed then.
@@ -137,7 +137,8 @@ fn empty_request(db: &Connection, id: &RequestId) -> Result<bool, Fault> {
         refusal.message = ERASED.into();
         refusal.hint = None;
     }
-    let sql = "UPDATE requests SET query = ?2, remote_addr = NULL, more = ?3 WHERE id = ?1";
+    let sql = "UPDATE requests SET query = ?2, remote_addr = NULL, dialect = NULL, \
+               more = ?3 WHERE id = ?1";
     let more = blobs::encode_request(&logged.more)?;
     db.prepare_cached(sql)?.execute(params![id.as_bytes(), ERASED, more])?;
     Ok(true)

@@ -15,6 +15,7 @@ mod backup;
 mod blobs;
 mod claim;
 mod codes;
+mod compact;
 mod condition;
 mod decide;
 mod deliveries;
@@ -49,6 +50,7 @@ mod writer;
 
 pub use audit::{AuditHead, AuditReport, AuditRow};
 pub use backup::{BackupError, BackupReport};
+pub use compact::compact;
 pub use condition::{Condition, last_owner};
 pub use deliveries::Outbox;
 pub use erase::EraseError;

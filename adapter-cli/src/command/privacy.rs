@@ -1,11 +1,13 @@
 //! `counterfoil privacy`: what is known about one visitor, and erasing it.
 
+use std::path::{Path, PathBuf};
+
 use clap::{Args, Subcommand};
 use counterfoil_core::{
     ConversionId,
     view::{Erased, Subject},
 };
-use counterfoil_sqlite::EraseError;
+use counterfoil_sqlite::{EraseError, Options};
 
 use crate::{
     arguments::{DatabaseArguments, HELP_TEMPLATE},
@@ -20,7 +22,8 @@ Examples:
   counterfoil privacy export --db acme.db --pcid 01993b2e-7c1a-7f00-8000-0123456789ab
   counterfoil privacy export --db acme.db --external-id A-1 --advertiser shoply
   counterfoil privacy erase --db acme.db --pcid 01993b2e-7c1a-7f00-8000-0123456789ab
-  counterfoil privacy erase --db acme.db --external-id A-1 --advertiser shoply";
+  counterfoil privacy erase --db acme.db --external-id A-1 --advertiser shoply
+  counterfoil privacy compact --db acme.db";
 
 /// Print everything that is known about one visitor, or erase what is personal of it
 #[derive(Debug, Args)]
@@ -50,7 +53,8 @@ enum Privacy {
     /// Goes: params, sub ids and the affiliate's id of the click; the parameters, address and trace
     /// of requests; messages that have ended, with their answers. Stays: ids, the advertiser's id,
     /// amounts and repeat keys, so a resend is answered as before. `replay` leaves out what is
-    /// erased. Copies, such as backups, are not reached.
+    /// erased. The file is then written anew, as `privacy compact` does; what a server erases needs
+    /// that, too, when it has stopped. Copies, such as backups, are not reached.
     #[command(help_template = HELP_TEMPLATE, after_help = EXAMPLES)]
     Erase {
         #[command(flatten)]
@@ -60,6 +64,16 @@ enum Privacy {
         /// How to tell what was erased
         #[arg(long, value_enum, default_value_t)]
         format: AnswerFormat,
+    },
+    /// Write a database anew that no server holds, so that nothing is left of what was deleted
+    ///
+    /// Deleting overwrites rows, but not what earlier writes left of them in unused parts of the
+    /// file and in its log. This takes as long as a copy, and as much space.
+    #[command(help_template = HELP_TEMPLATE, after_help = EXAMPLES)]
+    Compact {
+        /// The database
+        #[arg(long, value_name = "FILE", env = "COUNTERFOIL_DB")]
+        db: PathBuf,
     },
 }
 
@@ -96,6 +110,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Privacy::Erase { database, subject, format } => {
             erase(database, &subject.subject()?, *format)
         }
+        Privacy::Compact { db } => {
+            database::look(db)?;
+            compact(db)?;
+            output::tell("the database was written anew");
+            Ok(ExitCode::Done)
+        }
     }
 }
 
@@ -130,6 +150,10 @@ fn erase(
         EraseError::Store(error) => database::submit_failure(error),
         other => Failure::could_not(other),
     })?;
+    drop(store);
+    if !erased.is_nothing() {
+        compact(&arguments.db)?;
+    }
     let Erased { conversions, requests, messages, messages_left, .. } = erased;
     match format {
         AnswerFormat::Json => output::say_json(&erased)?,
@@ -144,4 +168,10 @@ fn erase(
         ));
     }
     Ok(if erased.is_nothing() { nobody() } else { ExitCode::Done })
+}
+
+fn compact(db: &Path) -> Result<(), Failure> {
+    let role = "counterfoil privacy compact".to_owned();
+    let options = Options { role, ..Options::default() };
+    counterfoil_sqlite::compact(db, &options).map_err(database::open_failure)
 }

@@ -25,7 +25,7 @@ pub(crate) struct Alone {
 
 impl Store {
     /// Does a piece of work in a transaction of its own, and waits until it is on stable storage.
-    /// What it deletes is overwritten in the file.
+    /// The rows that it deletes are overwritten in the file.
     ///
     /// # Errors
     /// As [`Store::submit`]; nothing has changed then.

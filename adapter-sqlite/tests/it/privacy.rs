@@ -7,7 +7,7 @@ use counterfoil_core::{
     ConversionId, Method, Outcome,
     view::{Erased, Filter, Subject},
 };
-use counterfoil_sqlite::{EraseError, Reader, RulesFormat};
+use counterfoil_sqlite::{EraseError, Options, Reader, RulesFormat, Store};
 
 use crate::common::{Db, RULES, acme, at, click, postback, root, submission, submit};
 
@@ -349,4 +349,31 @@ fn a_visitor_that_is_not_stored_is_found_in_refused_rows() {
     assert!(db.store().erase(&acme(), &subject, at(2)).unwrap().is_nothing());
     let report = db.reader().replay().unwrap();
     assert_eq!((report.differences, report.not_checked), (vec![], 2));
+}
+
+/// Pages that were split keep copies of rows in their unused parts, where erasing does not reach.
+#[test]
+fn compacting_leaves_nothing_of_what_was_erased() {
+    let mut db = Db::new();
+    let rules = format!("{RULES}[privacy]\nemail = 'keep'\n");
+    db.store().install_rules(None, &rules, RulesFormat::Toml, at(0)).unwrap();
+    let visitor = click_with(&db, "", 0);
+    for n in 0..3 {
+        let sale = format!("type=sale&value=1&external_id=V-{n}&mail=canary{n}@x.example");
+        db.send(&format!("pcid={visitor}&{sale}"), at(1));
+    }
+    let other = click_with(&db, "", 2);
+    for n in 0..60 {
+        db.send(&format!("pcid={other}&type=sale&value=1&external_id=O-{n}&note=o"), at(3));
+    }
+    let mut unknown = postback(&db.ruleset(), Method::S2s, &format!("pcid={visitor}&type=x"));
+    unknown.dialect = Some("canary-of-a-path".into());
+    db.take(unknown, at(4));
+    db.store().erase(&acme(), &Subject::Pcid(visitor), at(5)).unwrap();
+    let path = db.path().to_owned();
+    assert!(bytes_of(&mut db).contains("canary"), "nothing is left to compact");
+    counterfoil_sqlite::compact(&path, &Options::default()).unwrap();
+    assert!(!bytes_of(&mut db).contains("canary"));
+    let store = Store::open(&path, Options::default()).unwrap();
+    assert_eq!(store.reader().replay().unwrap().differences, []);
 }

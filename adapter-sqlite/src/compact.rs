@@ -1,0 +1,22 @@
+//! Rewriting a database, so that nothing is left in it of what was deleted.
+
+use std::path::Path;
+
+use crate::open::{self, Lock, OpenError, Options};
+
+/// Writes the whole database anew and empties its write-ahead log. Deleting overwrites a row, but
+/// not what earlier writes left of it in unused parts of pages and in the log: this does. It takes
+/// as long as a copy, and as much space, and nobody may hold the database meanwhile.
+///
+/// # Errors
+/// As [`crate::Store::open`], and where the disk is full: everything is as before then.
+pub fn compact(path: &Path, options: &Options) -> Result<(), OpenError> {
+    open::check_library()?;
+    open::refuse_foreign(path)?;
+    let _lock = Lock::take(path, &options.role)?;
+    let db = open::for_writing(path, options)?;
+    let rewritten = db.execute_batch("VACUUM");
+    // The log holds the old pages, too, and the new ones until they are copied.
+    let emptied = db.query_row("PRAGMA wal_checkpoint(truncate)", [], |_| Ok(()));
+    rewritten.and(emptied).map_err(OpenError::sqlite(path))
+}
