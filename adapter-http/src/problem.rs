@@ -104,10 +104,12 @@ impl Problem {
 
     pub(crate) fn unknown_path() -> Self {
         Self::new(StatusCode::NOT_FOUND, "unknown_path", "nothing answers to this path")
+            .hint("`/openapi.json` of the admin listener names all paths")
     }
 
     pub(crate) fn unknown_tenant() -> Self {
         Self::new(StatusCode::NOT_FOUND, "unknown_tenant", "there is no such tenant")
+            .hint("it is the `tenant` of the rules that the server was started with")
     }
 
     /// A row, offer or affiliate that does not exist.
@@ -159,6 +161,9 @@ impl Problem {
     pub(crate) fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "a valid bearer token is needed")
             .with(WWW_AUTHENTICATE, "Bearer")
+            .hint(
+                "send it as `Authorization: Bearer …`; a server's own is its secret `admin_token`",
+            )
     }
 
     /// One answer for every postback that does not prove what its definition asks for.
