@@ -18,7 +18,7 @@ use tokio::task::spawn_blocking;
 use crate::{
     config::{Config, Secret, SecretLookup},
     counts::PerSecond,
-    listener::holder as address_of,
+    listener::counted_address,
     problem::Problem,
 };
 
@@ -133,7 +133,7 @@ impl Guard {
     /// # Errors
     /// 429 after too many failures of an address.
     pub(crate) fn refuse_too_many(&self, peer: IpAddr) -> Result<(), Problem> {
-        match self.failures.is_used_up(address_of(peer)) {
+        match self.failures.is_used_up(counted_address(peer)) {
             true => Err(Problem::too_many_failures()),
             false => Ok(()),
         }
@@ -141,7 +141,7 @@ impl Guard {
 
     /// Counts a failure.
     pub(crate) fn count_failure(&self, peer: IpAddr) {
-        self.failures.count(address_of(peer));
+        self.failures.count(counted_address(peer));
     }
 
     /// The token that was given, unless too many of this address were wrong.

@@ -211,7 +211,7 @@ impl Counts {
 
     /// Counts one more connection, where there is room for it.
     fn hold(counts: &Arc<Self>, peer: IpAddr) -> Option<Hold> {
-        let holder = holder(peer);
+        let holder = counted_address(peer);
         let mut held = counts.lock();
         if held.all >= counts.connections_max {
             return None;
@@ -245,7 +245,7 @@ impl Drop for Hold {
 
 /// The address that connections and failures are counted under: of IPv6 the /64, which one
 /// customer has to itself.
-pub(crate) fn holder(address: IpAddr) -> IpAddr {
+pub(crate) fn counted_address(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {
@@ -269,7 +269,7 @@ mod tests {
         ];
         for (address, expected) in cases {
             let address: IpAddr = address.parse().unwrap();
-            assert_eq!(holder(address), expected.parse::<IpAddr>().unwrap(), "{address}");
+            assert_eq!(counted_address(address), expected.parse::<IpAddr>().unwrap(), "{address}");
         }
     }
 

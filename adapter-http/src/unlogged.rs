@@ -13,7 +13,7 @@ use std::{
     time::Instant,
 };
 
-use crate::{config::RefusalRows, listener::holder};
+use crate::{config::RefusalRows, listener::counted_address};
 
 /// Addresses that are told apart; beyond it all others share a budget.
 const ADDRESSES_MAX: usize = 16 * 1024;
@@ -75,7 +75,7 @@ impl RowBudget {
 
     fn take_at(&self, peer: IpAddr, now_ms: u64) -> bool {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        left.of(holder(peer), self.address, now_ms).take(self.address, now_ms)
+        left.of(counted_address(peer), self.address, now_ms).take(self.address, now_ms)
             && left.all.take(self.all, now_ms)
     }
 }

@@ -12,6 +12,9 @@ use crate::open::{self, Lock, OpenError, Options};
 /// As [`crate::Store::open`], and where the disk is full: everything is as before then.
 pub fn compact(path: &Path, options: &Options) -> Result<(), OpenError> {
     open::check_library()?;
+    if !path.exists() {
+        return Err(OpenError::Missing { path: path.to_owned() });
+    }
     open::refuse_foreign(path)?;
     let _lock = Lock::take(path, &options.role)?;
     let db = open::for_writing(path, options)?;

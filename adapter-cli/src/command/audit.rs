@@ -7,6 +7,7 @@ use counterfoil_core::Timestamp;
 use counterfoil_sqlite::{AuditHead, AuditRow};
 use serde::Serialize;
 
+use super::list::ListedDatabase;
 use crate::{
     arguments::HELP_TEMPLATE,
     database,
@@ -54,10 +55,8 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Args)]
 struct ListArguments {
-    /// The database; a server may be running on it
-    // Optional for the sake of `verify`, which has its own.
-    #[arg(long, value_name = "FILE", env = "COUNTERFOIL_DB", required = true)]
-    db: Option<PathBuf>,
+    #[command(flatten)]
+    database: ListedDatabase,
     /// The most rows
     #[arg(long, default_value_t = 50, value_name = "ROWS")]
     limit: u32,
@@ -126,7 +125,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         return verify(db, *noted, *format);
     }
     let list = &arguments.list;
-    let db = list.db.as_deref().unwrap_or_else(|| "".as_ref());
+    let db = &list.database.path();
     let rows = database::look(db)?.audit(list.limit).map_err(database::read_failure)?;
     let rows: Vec<Row> = rows.into_iter().map(Row::of).collect();
     output::say_list(list.format, &COLUMNS, &Rows { items: &rows }, &rows)?;

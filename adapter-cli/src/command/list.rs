@@ -16,13 +16,27 @@ use crate::{
     output::{self, Column, ListFormat},
 };
 
-/// Which database a list is of, and which tenant in it, where the list has commands beside it.
+/// Which database a list is of, where the list has commands beside it.
 #[derive(Clone, Debug, Args)]
-pub(super) struct ListedArguments {
+pub(super) struct ListedDatabase {
     /// The database
     // Optional for the sake of the commands beside the list, which have their own.
     #[arg(long, value_name = "FILE", env = "COUNTERFOIL_DB", required = true)]
     db: Option<PathBuf>,
+}
+
+impl ListedDatabase {
+    /// Its path.
+    pub(super) fn path(&self) -> PathBuf {
+        self.db.clone().unwrap_or_default()
+    }
+}
+
+/// The same, and which tenant in it.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ListedArguments {
+    #[command(flatten)]
+    database: ListedDatabase,
     #[command(flatten)]
     tenant: TenantArgument,
 }
@@ -30,7 +44,7 @@ pub(super) struct ListedArguments {
 impl ListedArguments {
     /// The database and the tenant.
     pub(super) fn database(&self) -> DatabaseArguments {
-        DatabaseArguments { db: self.db.clone().unwrap_or_default(), tenant: self.tenant.clone() }
+        DatabaseArguments { db: self.database.path(), tenant: self.tenant.clone() }
     }
 }
 

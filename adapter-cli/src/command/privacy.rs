@@ -150,10 +150,6 @@ fn erase(
         EraseError::Store(error) => database::submit_failure(error),
         other => Failure::could_not(other),
     })?;
-    drop(store);
-    if !erased.is_nothing() {
-        compact(&arguments.db)?;
-    }
     let Erased { conversions, requests, messages, messages_left, .. } = erased;
     match format {
         AnswerFormat::Json => output::say_json(&erased)?,
@@ -167,7 +163,13 @@ fn erase(
             "{messages_left} messages are left: some have not ended; erase again when they have"
         ));
     }
-    Ok(if erased.is_nothing() { nobody() } else { ExitCode::Done })
+    if erased.is_nothing() {
+        return Ok(nobody());
+    }
+    // It is erased whatever comes of this.
+    drop(store);
+    compact(&arguments.db)?;
+    Ok(ExitCode::Done)
 }
 
 fn compact(db: &Path) -> Result<(), Failure> {
