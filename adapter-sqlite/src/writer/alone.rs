@@ -54,7 +54,7 @@ impl Writer {
                 self.give_up(&fault);
                 return SubmitError::Unavailable;
             }
-            tracing::error!(error = %fault, "work that has a transaction to itself could not be done: a defect");
+            tracing::error!(error = %fault, "work of its own could not be stored: a defect");
             SubmitError::Internal
         });
         // Nobody waits any more where this fails.
