@@ -120,7 +120,7 @@ fn rounds_are_kept_until_they_are_forgotten() {
     let anew = file(2, "anew", 1);
     change(&db, &[1, 9], &[done.clone(), anew.clone()]);
     assert_eq!(kept(&db), [done.clone(), anew.clone(), other]);
-    change(&db, &[1, 2, 3], &[anew.clone()]);
+    change(&db, &[1, 2, 3], std::slice::from_ref(&anew));
     assert_eq!(kept(&db), [anew]);
     let nobody = TenantName::new("nobody").unwrap();
     assert_eq!(db.store().reader().round_files(&nobody).unwrap(), []);
