@@ -28,10 +28,10 @@ impl Failure {
 
     /// The rules have mistakes, which were shown already: exit code 3.
     pub(crate) fn invalid_rules(errors: usize) -> Self {
-        let s = if errors == 1 { "" } else { "s" };
+        let mistakes = output::counted(errors, "mistake");
         Self {
             code: ExitCode::Negative,
-            ..Self::could_not(format_args!("the rules have {errors} mistake{s}"))
+            ..Self::could_not(format_args!("the rules have {mistakes}"))
         }
         .hint("correct what is listed above; `counterfoil check` tells it again")
     }

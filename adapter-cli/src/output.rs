@@ -80,6 +80,12 @@ pub(crate) fn tell(line: impl fmt::Display) {
     let _ = writeln!(anstream::stderr().lock(), "{line}");
 }
 
+/// So many of something: `1 row`, `2 rows`.
+pub(crate) fn counted<N: fmt::Display + From<u8> + PartialEq>(count: N, noun: &str) -> String {
+    let s = if count == N::from(1) { "" } else { "s" };
+    format!("{count} {noun}{s}")
+}
+
 /// Prints a value as JSON on stdout.
 pub(crate) fn say_json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(Failure::could_not)?;

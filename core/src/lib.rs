@@ -113,6 +113,7 @@ pub use ids::{ConversionId, IdError, MessageId, RequestId, TransactionId};
 pub use macros::{MACROS, Macro, PARAM_MACRO, SECRET_MACRO};
 pub use message::{Message, MessageOf, MessageState, Rendered};
 pub use money::{Amount, AmountError, OutOfRange, Percent, PercentError, Rate, RateError};
+pub use nearest::nearest;
 pub use outbox::{Attempted, Claim, Report, Wanted};
 pub use parameter::Parameter;
 pub use pieces::{Part, Piece, Pieces, Place, complete, shown_parts};

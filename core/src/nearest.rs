@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 /// The known word nearest to `word`, where one is near enough to be suggested: at most one edit
 /// for every three letters, at least one. Case does not count.
-pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = word.to_ascii_lowercase();
     let most = (word.len() / 3).clamp(1, 4);
     known

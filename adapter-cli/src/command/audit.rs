@@ -13,7 +13,7 @@ use crate::{
     database,
     exit_code::ExitCode,
     failure::Failure,
-    output::{self, AnswerFormat, Column, GOOD, ListFormat, MISTAKE, column, detail},
+    output::{self, AnswerFormat, Column, GOOD, ListFormat, MISTAKE, column, counted, detail},
 };
 
 const EXAMPLES: &str = "\
@@ -153,7 +153,8 @@ fn verify(
             output::say_json(&Verified { rows: report.rows, head, broken })?;
         }
         (AnswerFormat::Text, None) => {
-            output::tell(format_args!("{GOOD}nothing was touched{GOOD:#}: {} rows", report.rows));
+            let rows = counted(report.rows, "row");
+            output::tell(format_args!("{GOOD}nothing was touched{GOOD:#}: {rows}"));
             if let Some(head) = head {
                 output::say(head)?;
             }

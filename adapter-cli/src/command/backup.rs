@@ -10,7 +10,7 @@ use crate::{
     database,
     exit_code::ExitCode,
     failure::Failure,
-    output::{self, GOOD},
+    output::{self, GOOD, counted},
 };
 
 const EXAMPLES: &str = "\
@@ -39,12 +39,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     })?;
     let report = reader.backup(&arguments.to).map_err(failure)?;
     output::tell(format_args!(
-        "{GOOD}copied and verified{GOOD:#}: `{}` has {} conversions, {} transactions and {} \
-         requests in {} bytes",
+        "{GOOD}copied and verified{GOOD:#}: `{}` has {}, {} and {} in {} bytes",
         arguments.to.display(),
-        report.conversions,
-        report.transactions,
-        report.requests,
+        counted(report.conversions, "conversion"),
+        counted(report.transactions, "transaction"),
+        counted(report.requests, "request"),
         report.bytes
     ));
     Ok(ExitCode::Done)

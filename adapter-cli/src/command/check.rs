@@ -12,7 +12,7 @@ use crate::{
     destinations,
     exit_code::ExitCode,
     failure::Failure,
-    output::{self, AnswerFormat, GOOD, MISTAKE},
+    output::{self, AnswerFormat, GOOD, MISTAKE, counted},
     rules_files::{self, RulesFile},
     secrets::Secrets,
 };
@@ -93,11 +93,6 @@ fn summarize(files: &[RulesFile], errors: usize) {
     } else {
         output::tell(format_args!("{MISTAKE}the rules are invalid{MISTAKE:#}: {counts}"));
     }
-}
-
-fn counted(count: usize, noun: &str) -> String {
-    let s = if count == 1 { "" } else { "s" };
-    format!("{count} {noun}{s}")
 }
 
 fn report(files: &[RulesFile], valid: bool) -> Report<'_> {

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use counterfoil_core::{DIALECTS, Dialect, FactSource, Replies, Row, Ruleset, Word};
 use serde::Serialize;
 
+use super::list;
 use crate::{
     arguments::{HELP_TEMPLATE, TenantArgument},
     database,
@@ -132,9 +133,8 @@ fn named<'d>(dialects: &'d [Arc<Dialect>], name: &str) -> Result<&'d Dialect, Fa
     let found = dialects.iter().find(|dialect| dialect.name == name);
     found.map(|dialect| &**dialect).ok_or_else(|| {
         let known: Vec<&str> = dialects.iter().map(|dialect| &*dialect.name).collect();
-        let known = known.join(", ");
         Failure::usage(format_args!("`{}` is no dialect", output::visible(name)))
-            .hint(format_args!("known are {known}; those of rules with --rules PATH"))
+            .hint(format_args!("{}; those of rules with --rules PATH", list::one_of(name, &known)))
     })
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use counterfoil_core::{
-    Outcome, Reason, Timestamp, TransactionResult,
+    Outcome, Reason, Timestamp, TransactionResult, nearest,
     view::{Filter, Page},
 };
 use serde::Serialize;
@@ -143,19 +143,24 @@ pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
 
 /// Reads a result.
 pub(super) fn result(text: &str) -> Result<TransactionResult, String> {
-    TransactionResult::named(text).ok_or_else(|| "one of pending, approved, rejected".to_owned())
+    TransactionResult::named(text).ok_or_else(|| one_of(text, &["pending", "approved", "rejected"]))
 }
 
 /// Reads an outcome.
 pub(super) fn outcome(text: &str) -> Result<Outcome, String> {
-    Outcome::named(text)
-        .ok_or_else(|| format!("one of {}", Outcome::ALL.map(Outcome::name).join(", ")))
+    Outcome::named(text).ok_or_else(|| one_of(text, &Outcome::ALL.map(Outcome::name)))
 }
 
 /// Reads a reason.
 pub(super) fn reason(text: &str) -> Result<Reason, String> {
-    Reason::of_code(text)
-        .ok_or_else(|| format!("one of {}", Reason::ALL.map(Reason::code).join(", ")))
+    Reason::of_code(text).ok_or_else(|| one_of(text, &Reason::ALL.map(Reason::code)))
+}
+
+/// What to try instead of an unknown name: the one that was perhaps meant, and all.
+pub(super) fn one_of(text: &str, names: &[&str]) -> String {
+    let meant = nearest(text, names.iter().copied());
+    let meant = meant.map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
+    format!("{meant}one of {}", names.join(", "))
 }
 
 #[cfg(test)]
@@ -169,6 +174,16 @@ mod tests {
         for text in ["", "yesterday", "2026-02-30", "2026-01-31T12:00", "2026-01"] {
             assert!(moment(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_one_that_was_meant_and_all() {
+        let meant = reason("pairing_faild").unwrap_err();
+        assert!(meant.starts_with("did you mean `pairing_failed`? one of "), "{meant}");
+        let all = "one of created, updated, unchanged, duplicate, refused";
+        assert_eq!(outcome("lost").unwrap_err(), all);
+        assert_eq!(outcome("create").unwrap_err(), format!("did you mean `created`? {all}"));
+        assert!(result("Approve").unwrap_err().starts_with("did you mean `approved`? one of "));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{
     clock, database,
     exit_code::ExitCode,
     failure::Failure,
-    output::{self, AnswerFormat},
+    output::{self, AnswerFormat, counted},
 };
 
 const EXAMPLES: &str = "\
@@ -154,13 +154,16 @@ fn erase(
     match format {
         AnswerFormat::Json => output::say_json(&erased)?,
         AnswerFormat::Text => output::say(format_args!(
-            "erased what is personal in {conversions} conversions, {requests} requests and \
-             {messages} messages"
+            "erased what is personal in {}, {} and {}",
+            counted(conversions, "conversion"),
+            counted(requests, "request"),
+            counted(messages, "message")
         ))?,
     }
     if messages_left > 0 {
         output::tell(format_args!(
-            "{messages_left} messages are left: some have not ended; erase again when they have"
+            "messages that are left, for some have not ended: {messages_left}; erase again when \
+             they have"
         ));
     }
     if erased.is_nothing() {

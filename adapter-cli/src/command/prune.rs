@@ -12,7 +12,7 @@ use crate::{
     clock, database,
     exit_code::ExitCode,
     failure::Failure,
-    output::{self, AnswerFormat},
+    output::{self, AnswerFormat, counted},
     retention,
 };
 
@@ -83,8 +83,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         AnswerFormat::Text => {
             let would = if dry_run { "would go" } else { "went" };
             output::say(format_args!(
-                "{requests} requests, {messages} messages and {clicks} clicks from before {before} \
-                 {would}"
+                "{}, {} and {} from before {before} {would}",
+                counted(requests, "request"),
+                counted(messages, "message"),
+                counted(clicks, "click")
             ))?;
         }
     }

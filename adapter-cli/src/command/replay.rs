@@ -12,7 +12,7 @@ use crate::{
     database,
     exit_code::ExitCode,
     failure::Failure,
-    output::{self, Column, GOOD, ListFormat, MISTAKE, column},
+    output::{self, Column, GOOD, ListFormat, MISTAKE, column, counted},
 };
 
 const EXAMPLES: &str = "\
@@ -68,13 +68,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if !rows.is_empty() || arguments.format != ListFormat::Table {
         output::say_list(arguments.format, &COLUMNS, &whole, &rows)?;
     }
-    let counts = format!("{} requests and {} clicks", report.requests, report.clicks);
+    let counts =
+        format!("{} and {}", counted(report.requests, "request"), counted(report.clicks, "click"));
     if let Some(begins_at) = report.begins_at {
         output::tell(format_args!("the history from before {begins_at} was pruned"));
     }
     if report.not_checked > 0 {
         output::tell(format_args!(
-            "{} requests and clicks are not checked: what they depend on was pruned or erased",
+            "requests and clicks that are not checked, for what they depend on was pruned or \
+             erased: {}",
             report.not_checked
         ));
     }
@@ -83,8 +85,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::Done);
     }
     output::tell(format_args!(
-        "{MISTAKE}{} differences{MISTAKE:#} in {counts}; {} are listed",
-        report.differences_total,
+        "{MISTAKE}{}{MISTAKE:#} in {counts}; listed: {}",
+        counted(report.differences_total, "difference"),
         rows.len()
     ));
     Ok(ExitCode::Negative)

@@ -1,6 +1,7 @@
 //! `counterfoil import`: CSV files into a database, cut short and resumed, refused row by row.
 
 mod cut_short;
+mod rounds;
 mod terminal;
 
 use std::{fs, io::Write as _, process::Stdio};
@@ -58,7 +59,10 @@ fn rows_are_requests_at_their_dates_and_their_results_apply() {
     let sandbox = sandbox.file("a.csv", &csv);
     let dry = import(&sandbox, "a.csv --dry-run").code(0).stderr_has("would import").json();
     assert!(rows(&sandbox).is_empty());
-    let done = import(&sandbox, "a.csv").code(0).stderr_has("imported 4 rows").json();
+    let done = import(&sandbox, "a.csv")
+        .code(0)
+        .stderr_has("imported `a.csv`: 4 rows read, 2 created, 1 updated, 1 duplicate; ")
+        .json();
     let item = &done["items"][0];
     for (name, count) in
         [("rows", 4), ("created", 2), ("updated", 1), ("duplicate", 1), ("refused", 0)]
@@ -107,7 +111,10 @@ fn broken_and_refused_rows_are_told_with_their_line_and_the_rest_goes_on() {
     csv[place] = 0xff;
     csv.extend(format!("{pcid},sale,A-7,1,\n").into_bytes());
     fs::write(sandbox.path("a.csv"), csv).unwrap();
-    let ran = import(&sandbox, "a.csv").code(3).stderr_has("in `a.rejects.csv`");
+    let ran = import(&sandbox, "a.csv")
+        .code(3)
+        .stderr_has("imported `a.csv`: 7 rows read, 2 created, 5 refused; ")
+        .stderr_has("refused: 5 rows, in `a.rejects.csv`");
     let item = ran.json()["items"][0].clone();
     assert_eq!(
         (&item["rows"], &item["created"], &item["refused"]),
@@ -141,7 +148,9 @@ fn broken_and_refused_rows_are_told_with_their_line_and_the_rest_goes_on() {
     // Corrected, the file of refused rows is imported as it is.
     let corrected = format!("{}\n{}\n", lines[0], lines[3].replace("1;5", "1.5"));
     let sandbox = sandbox.file("corrected.csv", &corrected);
-    import(&sandbox, "corrected.csv").code(0).stderr_has("imported 1 rows");
+    import(&sandbox, "corrected.csv")
+        .code(0)
+        .stderr_has("imported `corrected.csv`: 1 row read, 1 created; ");
     assert!(
         rows(&sandbox)[0].query.ends_with("A%2D4&value=1.5")
             || rows(&sandbox)[0].query.ends_with("A-4&value=1.5")
@@ -184,7 +193,7 @@ fn what_cannot_be_imported_is_refused_before_anything_is_written() {
         import(&sandbox, arguments).code(code).stderr_has(says);
         assert!(rows(&sandbox).is_empty(), "{arguments}");
     }
-    import(&sandbox, "good.csv").code(0).stderr_has("imported 1 rows");
+    import(&sandbox, "good.csv").code(0).stderr_has("imported `good.csv`: 1 row read, 1 created; ");
     for command in ["import good.csv", "import good.csv --dry-run", "send pcid=1"] {
         let ran = sandbox.run(&format!("{command} --db new.db"));
         ran.code(1).stderr_has("there is no database `new.db`").stderr_has("--rules PATH");
@@ -236,9 +245,9 @@ fn a_dry_run_writes_refused_rows_only_where_it_is_told() {
     let csv = format!("pcid,type,value\n{pcid},sale,x\n{pcid},sale,1\n");
     let sandbox = sandbox.file("a.csv", &csv).file("a.rejects.csv", "being corrected");
     let kept = || fs::read_to_string(sandbox.path("a.rejects.csv")).unwrap() == "being corrected";
-    let told = import(&sandbox, "a.csv --dry-run")
-        .code(3)
-        .stderr_has("refused: 1 rows, --rejects FILE writes them all:\n  line 2: invalid_amount: ");
+    let told = import(&sandbox, "a.csv --dry-run").code(3).stderr_has(
+        "refused: 1 row; --rejects FILE writes all of them:\n  line 2: invalid_amount: ",
+    );
     assert!(told.json()["items"][0]["rejects"].is_null());
     import(&sandbox, "a.csv --dry-run --rejects told.csv").code(3).stderr_has("in `told.csv`");
     assert!(kept() && sandbox.path("told.csv").exists());
@@ -270,10 +279,12 @@ fn a_file_is_imported_once_unless_it_is_asked_for_again() {
     let sandbox = sandbox.file("folder/a.csv", &format!("{csv}{pcid},lead\n"));
     import(&sandbox, "folder/a.csv")
         .code(1)
-        .stderr_has("has changed since 2 rows")
+        .stderr_has("has changed since its import on ")
         .stderr_has("--again");
     assert_eq!(rows(&sandbox).len(), 5);
-    import(&sandbox, "folder/a.csv --again").code(0).stderr_has("imported 3 rows");
+    import(&sandbox, "folder/a.csv --again")
+        .code(0)
+        .stderr_has("imported `folder/a.csv`: 3 rows read, 3 created; ");
     assert_eq!(rows(&sandbox).len(), 8);
 }
 
@@ -287,7 +298,9 @@ fn a_database_that_a_server_holds_is_left_alone() {
         .no_stdout()
         .stderr_has("counterfoil serve on")
         .stderr_has("stop that server");
-    import(&sandbox, "a.csv --dry-run").code(0).stderr_has("would import 1 rows");
+    import(&sandbox, "a.csv --dry-run")
+        .code(0)
+        .stderr_has("would import `a.csv`: 1 row read, 1 created; ");
     assert!(rows(&sandbox).is_empty());
 }
 
@@ -318,16 +331,23 @@ fn standard_input_is_a_file_like_any_other() {
             })
             .collect::<Vec<_>>()
     };
-    let told = import(&["--dry-run"]).code(3).stderr_has("would import 3 rows").json();
+    let told = import(&["--dry-run"])
+        .code(3)
+        .stderr_has("would import `standard input`: 3 rows read, 1 created, 2 refused; ")
+        .json();
     assert!(named().is_empty() && rows(&sandbox).is_empty());
-    let done = import(&["--rejects", "no.csv"]).code(3).stderr_has("imported 3 rows").json();
+    let done = import(&["--rejects", "no.csv"])
+        .code(3)
+        .stderr_has("imported `standard input`: 3 rows read, 1 created, 2 refused; ")
+        .json();
     assert_eq!(refused("no.csv"), ["invalid_amount", "malformed"]);
     for item in [&told["items"][0], &done["items"][0]] {
         assert_eq!((&item["created"], &item["refused"]), (&1.into(), &2.into()), "{item}");
         assert_eq!(item["file"], "standard input");
     }
     // By its content, so that no other stream's are taken for them.
-    let again = import(&[]).code(3).stderr_has("nothing to do").json();
+    let again =
+        import(&[]).code(3).stderr_has("nothing to do: `standard input` was imported on ").json();
     let [name] = &named()[..] else { panic!("{:?}", named()) };
     assert_eq!(again["items"][0]["rejects"], name.as_str());
     assert!(name.len() > "stdin.rejects.csv".len(), "{name}");

@@ -94,7 +94,8 @@ fn a_stored_version_that_differs_is_kept_and_told() {
     assert_eq!(server.wait().code(), Some(0));
     fs::write(sandbox.path("rules.toml"), RULES.replace("\"50\"", "\"80\"")).unwrap();
     let server = Server::start(&sandbox);
-    server.wait_for("the stored rules differ from the file");
+    let told = server.wait_for("the rules file has changed: its version runs");
+    assert!(told.contains(" INFO ") && told.contains("version=2 stored=1"), "{told}");
     drop(server);
 
     let mut command = sandbox.command();
@@ -103,6 +104,13 @@ fn a_stored_version_that_differs_is_kept_and_told() {
     let server = Server::spawn(command);
     let rules = server.admin("/api/acme/rules");
     assert!(rules.body.contains("80"), "{rules:?}");
+    drop(server);
+
+    // The file as it was before is perhaps not meant: the newer rules end.
+    fs::write(sandbox.path("rules.toml"), RULES).unwrap();
+    let server = Server::start(&sandbox);
+    let told = server.wait_for("the rules file is older than the stored rules");
+    assert!(told.contains(" WARN ") && told.contains("version=1 stored=2"), "{told}");
 }
 
 #[test]

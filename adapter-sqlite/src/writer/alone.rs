@@ -1,5 +1,5 @@
-//! Work that has a transaction to itself: pruning and erasing. Each piece is short, and requests
-//! are served between two of them.
+//! Work that has a transaction to itself: pruning, erasing, rounds of imports. Each piece is short,
+//! and requests are served between two of them.
 
 use std::{
     panic::{self, AssertUnwindSafe},
@@ -54,7 +54,7 @@ impl Writer {
                 self.give_up(&fault);
                 return SubmitError::Unavailable;
             }
-            tracing::error!(error = %fault, "the database could not be tidied: a defect");
+            tracing::error!(error = %fault, "work of its own could not be stored: a defect");
             SubmitError::Internal
         });
         // Nobody waits any more where this fails.

@@ -2,10 +2,12 @@
 
 use std::sync::{Arc, mpsc};
 
-use counterfoil_core::{Method, Outcome, Reason};
-use counterfoil_sqlite::{FilePlace, Import, ImportProgress, ImportRow, SubmitError, Waiting};
+use counterfoil_core::{Method, Outcome, Reason, TenantName};
+use counterfoil_sqlite::{
+    FilePlace, Import, ImportProgress, ImportRow, RoundFile, SubmitError, Waiting,
+};
 
-use crate::common::{Db, at, postback, submission};
+use crate::common::{Db, acme, at, postback, submission};
 
 /// Hands rows of an import to the store in one batch: each its number and its query.
 fn import(db: &Db, import: &Arc<Import>, rows: &[(u64, &str)]) -> Vec<Result<(), SubmitError>> {
@@ -89,4 +91,37 @@ fn a_row_that_does_not_follow_is_not_stored() {
     // What stands beside it in a commit is stored, in order or not at all.
     assert_eq!(import(&db, &file, &[(2, sale), (4, sale), (3, sale)]), [Ok(()), lost, Ok(())]);
     assert_eq!((reached(&db, &file).unwrap().rows, requests(&db)), (4, 4));
+}
+
+/// All of a change to the rounds is stored, and survives the process; other tenants see nothing.
+#[test]
+fn rounds_are_kept_until_they_are_forgotten() {
+    let mut db = Db::new();
+    let rules = db.store().rules("acme").unwrap();
+    let file = |round: i64, name: &str, hash: u8| RoundFile {
+        round,
+        began_at: at(round),
+        name: name.into(),
+        hash: [hash; 32],
+        newer_than: 4,
+        is_done: false,
+    };
+    let kept = |db: &Db| db.store().reader().round_files(&acme()).unwrap();
+    let change = |db: &Db, forget: &[u8], keep: &[RoundFile]| {
+        let forget = forget.iter().map(|hash| [*hash; 32]).collect();
+        db.store().change_rounds(&rules, forget, keep.to_vec()).unwrap();
+    };
+    assert_eq!(kept(&db), []);
+    let (one, two, other) = (file(1, "one", 1), file(1, "two", 2), file(2, "other", 3));
+    change(&db, &[], &[two.clone(), one.clone(), other.clone()]);
+    db.reopen();
+    assert_eq!(kept(&db), [one, two.clone(), other.clone()]);
+    let done = RoundFile { is_done: true, ..two };
+    let anew = file(2, "anew", 1);
+    change(&db, &[1, 9], &[done.clone(), anew.clone()]);
+    assert_eq!(kept(&db), [done.clone(), anew.clone(), other]);
+    change(&db, &[1, 2, 3], std::slice::from_ref(&anew));
+    assert_eq!(kept(&db), [anew]);
+    let nobody = TenantName::new("nobody").unwrap();
+    assert_eq!(db.store().reader().round_files(&nobody).unwrap(), []);
 }

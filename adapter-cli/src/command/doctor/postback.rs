@@ -21,7 +21,7 @@ use crate::{
     exit_code::ExitCode,
     explained,
     failure::Failure,
-    output::{self, GOOD, HINT, ListFormat, MISTAKE, QUIET, STRONG, visible},
+    output::{self, GOOD, HINT, ListFormat, MISTAKE, QUIET, STRONG, counted, visible},
     rules_files::{self, RulesFile},
     secrets::Secrets,
 };
@@ -307,9 +307,9 @@ fn refused(request: &RequestView) -> Told {
 }
 
 fn not_arrived(arrivals: &Arrivals, begins: Option<Timestamp>) -> Told {
-    let count = arrivals.examined;
+    let requests = counted(arrivals.examined, "request");
     let back = arrivals.since.map(|at| format!(", back to {at}")).unwrap_or_default();
-    let none = format!("none of the newest {count} requests{back} is the same");
+    let none = format!("none of the newest {requests}{back} is the same");
     let message = match begins {
         None => format!("it has not arrived: {none}"),
         Some(at) => format!(

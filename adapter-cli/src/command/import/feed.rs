@@ -1,10 +1,14 @@
 //! Hands rows to the store: many share a commit, and few are under way at any time.
 
-use std::sync::{
-    Arc,
-    mpsc::{self, Receiver, Sender},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        mpsc::{self, Receiver, Sender},
+    },
 };
 
+use counterfoil_core::Outcome;
 use counterfoil_sqlite::{Decided, ImportRow, Rules, Store, Submission, SubmitError, Waiting};
 
 use super::{header::Header, records::Record, row};
@@ -29,14 +33,16 @@ pub(super) struct Feed<'a> {
 }
 
 /// What is known of rows that are stored.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Stored {
     pub(super) rows: u64,
+    /// The rows by what became of them.
+    pub(super) outcomes: BTreeMap<Outcome, u64>,
     pub(super) messages: u64,
 }
 
-/// The messages that a row made, once it is stored.
-type Answer = Result<u64, SubmitError>;
+/// What became of a row and how many messages it made, once it is stored.
+type Answer = Result<(Outcome, u64), SubmitError>;
 
 impl<'a> Feed<'a> {
     pub(super) fn new(store: &'a Store, rules: &'a Rules, header: &'a Header) -> Self {
@@ -56,9 +62,10 @@ impl<'a> Feed<'a> {
         let submission = Submission { ruleset: Arc::clone(ruleset), arrival, received_at };
         let sender = self.sender.clone();
         let answered = move |decided: Result<Decided, SubmitError>| {
-            let messages = |decided: Decided| decided.decision.messages().count() as u64;
+            let answer =
+                |Decided { decision, .. }| (decision.outcome, decision.messages().count() as u64);
             // Nobody waits any more after the first row that is not stored.
-            let _ = sender.send(decided.map(messages));
+            let _ = sender.send(decided.map(answer));
         };
         self.batch.push(Waiting { submission, row: Some(row), reply: Box::new(answered) });
         if self.batch.len() < TOGETHER {
@@ -80,7 +87,9 @@ impl<'a> Feed<'a> {
     fn answer(&mut self) -> Result<(), SubmitError> {
         let answer = self.answers.recv().unwrap_or(Err(SubmitError::Unavailable));
         self.waiting -= 1;
-        self.stored.messages += answer?;
+        let (outcome, messages) = answer?;
+        *self.stored.outcomes.entry(outcome).or_default() += 1;
+        self.stored.messages += messages;
         self.stored.rows += 1;
         Ok(())
     }

@@ -23,7 +23,9 @@ struct Page<'a> {
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Item {
     file: String,
-    rows: u64,
+    pub(super) rows: u64,
+    /// Those of them that earlier runs stored.
+    pub(super) rows_before: u64,
     created: u64,
     updated: u64,
     unchanged: u64,
@@ -52,6 +54,7 @@ impl Item {
     pub(super) fn of(
         file: &str,
         progress: Option<&ImportProgress>,
+        rows_before: u64,
         rejects: Option<String>,
         is_dry_run: bool,
         is_whole: bool,
@@ -65,6 +68,7 @@ impl Item {
         Self {
             file: file.to_owned(),
             rows: progress.map_or(0, |progress| progress.rows),
+            rows_before,
             created: sum(Outcome::Created),
             updated: sum(Outcome::Updated),
             unchanged: sum(Outcome::Unchanged),

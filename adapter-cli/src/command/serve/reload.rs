@@ -102,9 +102,14 @@ fn tell_what_changed(file: &RulesFile, stored: Option<u32>, installed: &Installe
     let rules: &Rules = &installed.rules;
     let (tenant, version) = (rules.ruleset().tenant(), rules.version());
     match stored {
+        Some(stored) if stored != version && installed.is_new => tracing::info!(
+            %tenant, version, stored, file = %file.path.display(),
+            "the rules file has changed: its version runs, the stored one is kept"
+        ),
+        // Perhaps the newer one was installed over the admin listener, and is not meant to end.
         Some(stored) if stored != version => tracing::warn!(
             %tenant, version, stored, file = %file.path.display(),
-            "the stored rules differ from the file: the file's run, the stored ones are kept"
+            "the rules file is older than the stored rules: its version runs, theirs is kept"
         ),
         _ => tracing::info!(%tenant, version, "these rules run"),
     }

@@ -57,7 +57,7 @@ fn a_terminal_shows_share_rows_rate_and_time_left_and_nothing_else_does() {
     // The bar is wiped away before the result is told.
     let (bar, told) = shown.rsplit_once(" left").unwrap();
     assert!(bar.contains('\r') && told.contains("\u{1b}[2K"), "{told:?}");
-    assert!(told.contains("12000 rows of `a.csv`"), "{told:?}");
+    assert!(told.contains("`a.csv`: 12000 rows read"), "{told:?}");
     let elsewhere = import(&sandbox, "a.csv").code(0);
     assert!(!elsewhere.stderr.contains(" left"), "{elsewhere:?}");
 }
