@@ -50,7 +50,9 @@ impl<'a> Reading<'a> {
     pub(super) fn beginning(&self, text: &str, len_max: usize) -> Box<str> {
         let text = self.secrets.beginning(text, len_max + MARGIN);
         let mut shown = self.claim.ruleset.privacy().mask_foreign(&text, self.sent(), len_max);
-        whole_names(&mut shown);
+        if text.len() > len_max {
+            whole_names(&mut shown);
+        }
         shown.into()
     }
 
@@ -67,16 +69,22 @@ impl<'a> Reading<'a> {
         let word = self.secrets.beginning(&unmapped.found, WORD_LEN_MAX + MARGIN);
         let privacy = self.claim.ruleset.privacy();
         let mut shown = privacy.mask_word(&names, &word, self.sent(), WORD_LEN_MAX);
-        whole_names(&mut shown);
+        if word.len() > WORD_LEN_MAX {
+            whole_names(&mut shown);
+        }
         shown.into()
     }
 }
 
-/// Leaves out the name of a secret that is cut in two.
+/// Leaves out the name of a secret that was cut in two at the end.
 fn whole_names(shown: &mut String) {
-    if let Some(last) = shown.rfind("{secret:")
-        && !shown.get(last..).unwrap_or_default().contains('}')
-    {
+    const BEGINNING: &str = "{secret:";
+    let Some(last) = shown.rfind('{') else {
+        return;
+    };
+    let name = shown.get(last..).unwrap_or_default();
+    let is_name = BEGINNING.starts_with(name) || name.starts_with(BEGINNING);
+    if is_name && !name.contains('}') {
         shown.truncate(last);
     }
 }
