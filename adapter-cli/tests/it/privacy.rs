@@ -237,7 +237,7 @@ fn an_erased_message_is_not_sent_again_and_nothing_advises_to() {
     let listed = sandbox.run("deliveries --db acme.db").code(0);
     let advised = sandbox.run("doctor --db acme.db --rules rules.toml");
     let advised = advised.stdout_has("1 dead, and erased or pruned");
-    for ran in [shown, &listed, advised] {
+    for ran in [shown, listed, advised] {
         assert!(!ran.stdout.contains("retry") && !ran.stdout.contains("crimson"), "{ran:?}");
     }
 }

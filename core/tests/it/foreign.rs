@@ -9,8 +9,9 @@ fn rules(policy: &str) -> Ruleset {
     Ruleset::check(RulesetSpec::from_toml(&text).unwrap()).unwrap().0
 }
 
-const LISTS: &str = "email = 'drop'\nphone = 'drop'\ndrop = ['first_name', 'user.name', 'full name']\
-                     \nhash = ['customer']\nkeep = ['shop_mail']\n";
+const LISTS: &str = "email = 'drop'\nphone = 'drop'\n\
+                     drop = ['first_name', 'user.name', 'full name']\n\
+                     hash = ['customer']\nkeep = ['shop_mail']\n";
 
 /// The beginning of a text, without what the lists mask.
 fn masked(text: &str) -> String {
@@ -73,11 +74,13 @@ fn what_is_not_listed_is_kept_as_it_is() {
     for text in [
         "",
         "ok",
-        r#"{"status":"ok","id":4711,"at":"2026-01-31T12:00:00+01:00","u":"https://a.example/?x=1"}"#,
+        r#"{"status":"ok","id":4711,"u":"https://a.example/?x=1"}"#,
+        r#"{"at":"2026-01-31T12:00:00+01:00"}"#,
         r#"{"first_name":"","last":"x","first_name":null}"#,
         "my_first_name=x&first_names=y&name=z",
         r#"{"shop_mail":"info@shop.example","x":"first_name"}"#,
-        "first_name=***&customer=sha256:0000000000000000000000000000000000000000000000000000000000000000",
+        "first_name=***&x=1",
+        "customer=sha256:0000000000000000000000000000000000000000000000000000000000000000",
         "order=420777123456&phone=12345&phone_model=pixel 9",
         "%zz %4 % \\u00 \\ & &#; &#99999999; &quot \u{0} ž €",
     ] {
