@@ -171,10 +171,9 @@ fn quote_end(units: &[Unit], start: usize, slashes: usize) -> usize {
     };
     let mut before = 0;
     for (at, unit) in units.iter().enumerate().skip(start) {
-        if unit.char == open.char && unit.depth <= open.depth {
-            if before < slashes || before % (2 * (slashes + 1)) == slashes {
-                return at - before.min(slashes);
-            }
+        let is_quote = unit.char == open.char && unit.depth <= open.depth;
+        if is_quote && (before < slashes || before % (2 * (slashes + 1)) == slashes) {
+            return at - before.min(slashes);
         }
         before = if unit.char == '\\' { before + 1 } else { 0 };
     }
