@@ -32,6 +32,9 @@ pub(crate) fn made(message: &DeliveryView) -> Vec<String> {
 /// The request, or when it is rendered.
 fn request(message: &DeliveryView) -> Vec<String> {
     match (&message.request, message.state) {
+        (Some(_), _) if message.is_forgotten() => {
+            vec!["erased or pruned: it cannot be sent again".to_owned()]
+        }
         (Some(request), _) => rendered(request),
         (None, MessageState::Held) if message.step.is_some() => {
             vec!["rendered when the step before it has ended".to_owned()]
@@ -153,6 +156,9 @@ fn why(reason: DeadReason) -> &'static str {
 /// What to do about a message that asks for it.
 fn advice(message: &DeliveryView, of: &str) -> Option<String> {
     let again = format!("`counterfoil deliveries retry {of} {}`", message.id);
+    if message.is_forgotten() {
+        return None;
+    }
     let Some(reason) = message.reason else {
         return advice_of_the_living(message);
     };

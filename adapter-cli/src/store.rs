@@ -163,6 +163,7 @@ impl http::Store for EmbeddedStore {
         Ok(match retried {
             sqlite::Retried::Due => http::Retried::Due,
             sqlite::Retried::NotFound => http::Retried::NotFound,
+            sqlite::Retried::Forgotten => http::Retried::Forgotten,
             sqlite::Retried::InHand => http::Retried::InHand,
         })
     }

@@ -132,6 +132,8 @@ pub enum Retried {
     Due,
     /// There is no such message.
     NotFound,
+    /// What it told is gone, erased or pruned: there is nothing to send.
+    Forgotten,
     /// An attempt is under way, or it waits for a result or for the step before: it goes its way
     /// by itself.
     InHand,

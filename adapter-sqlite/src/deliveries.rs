@@ -13,6 +13,7 @@ use crate::{
     fault::Fault,
     lists::{List, Range},
     messages::{self, MESSAGE, MessageRow},
+    prune,
     rows::{self, value},
 };
 
@@ -88,6 +89,19 @@ impl Reader {
                 held: count("standing = 1")?,
                 dead: count("standing = 4")?,
             })
+        })
+    }
+
+    /// How many of the dead messages cannot be sent again: their content is gone, erased or pruned.
+    /// Looks at every dead one.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub fn forgotten_dead(&self) -> Result<u64, ReadError> {
+        self.with(|db| {
+            let sql = "SELECT count(*) FROM messages WHERE standing = 4 AND request = ?1";
+            let count: Option<i64> = value(db, sql, [prune::forgotten()?])?;
+            Ok(count.unwrap_or(0).unsigned_abs())
         })
     }
 

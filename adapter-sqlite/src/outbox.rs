@@ -55,8 +55,11 @@ pub struct Reported {
 pub enum Retried {
     /// The message is due.
     Due,
-    /// The tenant has no such message, or its content is gone.
+    /// The tenant has no such message; where nothing asks for it any more, none that was erased or
+    /// pruned.
     NotFound,
+    /// Its content is gone, erased or pruned: there is nothing to send.
+    Forgotten,
     /// It is being sent, or held for something: nothing has changed.
     InHand,
 }

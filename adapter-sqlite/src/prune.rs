@@ -13,9 +13,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use counterfoil_core::{
-    ConversionId, HttpMethod, Method, Offer, Period, Rendered, RequestId, Timestamp,
-};
+use counterfoil_core::{ConversionId, Method, Offer, Period, Rendered, RequestId, Timestamp};
 use rusqlite::{Connection, params};
 
 use crate::{
@@ -234,7 +232,7 @@ fn has_ended(db: &Connection, id: &[u8; 16]) -> Result<bool, Fault> {
     let sql = "SELECT 1 FROM messages m WHERE id = ?1 AND request IS NOT ?2 AND NOT EXISTS \
                (SELECT 1 FROM messages o WHERE o.conversion = m.conversion \
                 AND (o.standing NOT IN (2, 4) OR o.lease_until IS NOT NULL))";
-    let found: Option<i64> = value(db, sql, params![id, empty_request()?])?;
+    let found: Option<i64> = value(db, sql, params![id, forgotten()?])?;
     Ok(found.is_some())
 }
 
@@ -252,14 +250,13 @@ pub(crate) fn forget_message(db: &Connection, id: &[u8; 16]) -> Result<(), Fault
         return delete(db, "DELETE FROM messages WHERE id = ?1", id);
     }
     let sql = "UPDATE messages SET request = ?2 WHERE id = ?1";
-    db.prepare_cached(sql)?.execute(params![id, empty_request()?])?;
+    db.prepare_cached(sql)?.execute(params![id, forgotten()?])?;
     Ok(())
 }
 
 /// What stands for the request of a message whose content is gone.
-fn empty_request() -> Result<Vec<u8>, Fault> {
-    let (url, headers) = (Vec::new(), Vec::new());
-    Ok(blobs::encode_rendered(&Rendered { method: HttpMethod::Get, url, headers, body: None })?)
+pub(crate) fn forgotten() -> Result<Vec<u8>, Fault> {
+    Ok(blobs::encode_rendered(&Rendered::forgotten())?)
 }
 
 /// The click windows of offers, by tenant and offer, as the rules in force have them (R52).

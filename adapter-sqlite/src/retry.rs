@@ -1,6 +1,6 @@
 //! Manual retries (R42): a message is due again under its id, in its order (R44, R46).
 
-use counterfoil_core::{DeadReason, MessageId, MessageOf, TenantName, Timestamp};
+use counterfoil_core::{DeadReason, MessageId, MessageOf, Rendered, TenantName, Timestamp};
 use rusqlite::{Connection, params};
 
 use crate::{
@@ -42,8 +42,8 @@ fn retry_one(desk: &Desk<'_>, row: &MessageRow, at: Timestamp) -> Result<Retried
     if row.lease_until.is_some() || row.standing == Standing::Held {
         return Ok(Retried::InHand);
     }
-    if row.message.request.as_ref().is_some_and(|request| request.url.is_empty()) {
-        return Ok(Retried::NotFound);
+    if row.message.request.as_ref().is_some_and(Rendered::is_forgotten) {
+        return Ok(Retried::Forgotten);
     }
     let rules = desk.versions.get(desk.db, row.tenant, row.ruleset)?;
     let waits = match &rules {

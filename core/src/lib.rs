@@ -118,7 +118,7 @@ pub use outbox::{Attempted, Claim, Report, Wanted};
 pub use parameter::Parameter;
 pub use pieces::{Part, Piece, Pieces, Place, complete, shown_parts};
 pub use postback::{Action, Postback};
-pub use privacy::{Masked, Privacy, Treatment};
+pub use privacy::{Masked, Privacy, Sent, Treatment};
 pub use read::{logged_text, parse, read};
 pub use reason::{Note, Reason, Refusal};
 pub use request::{Arrival, Request};

@@ -69,6 +69,15 @@ pub const PARAM_MACRO: &str = "param.";
 /// Before the name of a secret.
 pub const SECRET_MACRO: &str = "secret:";
 
+/// Whether a macro may be empty on any event, because what it stands for need not have come. The
+/// external id, which may be missing too, is not among these: it names what is asked for, and a
+/// path that holds it has no other way to be written.
+pub(crate) fn is_optional(name: &str) -> bool {
+    const OPTIONAL: [&str; 6] =
+        ["affiliate_click_id", "value", "price", "channel", "integration", "status"];
+    OPTIONAL.contains(&name) || AFFS_MACROS.contains(&name) || name.starts_with(PARAM_MACRO)
+}
+
 /// The state that a message is rendered from: that of the end of the step (R36).
 #[derive(Clone, Copy)]
 pub(crate) struct State<'a> {

@@ -155,3 +155,15 @@ pub struct Rendered {
     /// The body, with its content type.
     pub body: Option<(Box<str>, Vec<Part>)>,
 }
+
+impl Rendered {
+    /// What stands in place of a request whose content is gone: it was erased, or pruned.
+    pub const fn forgotten() -> Self {
+        Self { method: HttpMethod::Get, url: Vec::new(), headers: Vec::new(), body: None }
+    }
+
+    /// Whether the content is gone: nothing can be sent any more.
+    pub const fn is_forgotten(&self) -> bool {
+        self.url.is_empty()
+    }
+}

@@ -11,6 +11,10 @@
 //! outcome. Names that the rules list, and numbers that only their name tells, count for the
 //! sender's own parameters alone.
 
+mod foreign;
+mod named;
+mod units;
+
 use alloc::{borrow::Cow, borrow::ToOwned, boxed::Box, format, string::String, vec::Vec};
 use core::fmt::Write;
 
@@ -28,6 +32,8 @@ use crate::{
     token::TenantName,
     tracking_api::Cause,
 };
+
+pub use foreign::Sent;
 
 /// What is done with a personal value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -252,19 +258,20 @@ fn has_email(value: &str) -> bool {
     plain.chain(encoded).any(|(at, len)| {
         let is_local = |c: char| c.is_alphanumeric() || "._+-'!#$&*/=?^`{|}~\"".contains(c);
         let before = value.get(..at).unwrap_or_default();
-        before.ends_with(is_local) && begins_with_domain(value.get(at + len..).unwrap_or_default())
+        before.ends_with(is_local)
+            && domain_len(value.get(at + len..).unwrap_or_default()).is_some()
     })
 }
 
-fn begins_with_domain(text: &str) -> bool {
+/// The bytes of the domain that a text begins with; none, where it begins with none.
+fn domain_len(text: &str) -> Option<usize> {
     let end = text.find(|c: char| !(c.is_alphanumeric() || c == '.' || c == '-'));
     let domain = text.get(..end.unwrap_or(text.len())).unwrap_or_default().trim_end_matches('.');
-    let Some((host, top)) = domain.rsplit_once('.') else {
-        return false;
-    };
-    !host.is_empty()
+    let (host, top) = domain.rsplit_once('.')?;
+    let is_domain = !host.is_empty()
         && !host.starts_with('.')
-        && top.chars().filter(|c| c.is_alphabetic()).count() > 1
+        && top.chars().filter(|c| c.is_alphabetic()).count() > 1;
+    is_domain.then_some(domain.len())
 }
 
 /// The digits of a phone number in international form, as many as there are at least and at most.

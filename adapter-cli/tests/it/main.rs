@@ -15,6 +15,7 @@ mod demo;
 mod dialects;
 mod doctor;
 mod documented;
+mod echoes;
 mod engines;
 mod faults;
 mod imports;

@@ -6,7 +6,7 @@ use std::{fs, thread, time::Duration};
 use crate::{
     client::{Client, Content, block_on},
     sandbox::{ADMIN_TOKEN, RULES, Ran, Sandbox},
-    server::Server,
+    server::{Server, wait_until},
 };
 
 const PRIVACY: &str = r#"
@@ -196,6 +196,50 @@ fn a_server_erases_while_it_serves() {
     assert_eq!(server.get(&sale).json()["outcome"], "duplicate");
     sandbox.run("audit --db acme.db").code(0).stdout_has("erase").stdout_has(&pcid);
     sandbox.run("replay --db acme.db").code(0);
+}
+
+/// What is erased cannot be sent again: each way to ask for it says so, and none advises it.
+#[test]
+fn an_erased_message_is_not_sent_again_and_nothing_advises_to() {
+    let told =
+        "[[tracking_api]]\nid = \"told\"\nrequest.url = \"http://127.0.0.1:1/?n={param.n}\"\n";
+    let sandbox = Sandbox::new().file("rules.toml", &format!("{RULES}{told}"));
+    let mut server = Server::start(&sandbox);
+    let pcid = server.click();
+    server.get(&format!("/api/acme/postbacks/handle?pcid={pcid}&type=sale&value=1&n=crimson"));
+    server.wait_for("a message died");
+    let dead = || sandbox.run("deliveries --db acme.db --state dead --format json").json();
+    wait_until("it is dead", || dead()["items"].as_array().is_some_and(|all| all.len() == 1));
+    let id = dead()["items"][0]["id"].as_str().unwrap().to_owned();
+    let advised = sandbox.run("doctor --db acme.db --rules rules.toml");
+    advised.stdout_has("1 ended undelivered").stdout_has("`deliveries retry`");
+    let asked = |target: &str, body: &str| {
+        block_on(async {
+            let mut client = Client::connect(server.admin).await.unwrap();
+            let target = format!("/api/acme/{target}");
+            client.ask(hyper::Method::POST, &target, Some(ADMIN_TOKEN), Content::Json(body)).await
+        })
+        .unwrap()
+    };
+    let erased = asked("privacy/erase", &format!("{{\"pcid\":\"{pcid}\"}}"));
+    assert_eq!(erased.json()["messages"], 1);
+    let refused = asked(&format!("deliveries/{id}/retry"), "");
+    assert_eq!((refused.status, &refused.json()["code"]), (409, &"forgotten".into()));
+    assert_eq!(asked("deliveries/retry?all=true", "").json()["retried"], 0);
+    server.signal("TERM");
+    assert!(server.wait().success());
+
+    let refused = sandbox.run(&format!("deliveries retry --db acme.db {id}")).code(1);
+    refused.stderr_has("erased or pruned").stderr_has("nothing is left to do");
+    sandbox.run("deliveries retry --db acme.db --all").code(0).stderr_has("due now: 0");
+    let shown = sandbox.run(&format!("deliveries show --db acme.db {id}")).code(0);
+    let shown = shown.stdout_has("erased or pruned: it cannot be sent again");
+    let listed = sandbox.run("deliveries --db acme.db").code(0);
+    let advised = sandbox.run("doctor --db acme.db --rules rules.toml");
+    let advised = advised.stdout_has("1 dead, and erased or pruned");
+    for ran in [shown, listed, advised] {
+        assert!(!ran.stdout.contains("retry") && !ran.stdout.contains("crimson"), "{ran:?}");
+    }
 }
 
 #[test]

@@ -23,7 +23,7 @@ use super::{
     answer::{Answer, BODY_LEN_MAX, read, retry_after},
     config::{DispatchConfig, DispatchError, tls},
     dial::{DialError, Dialer},
-    excerpt::Masks,
+    excerpt::Reading,
     request::{Completed, RequestError, completed},
 };
 
@@ -79,7 +79,7 @@ impl Sender {
             }
             Ok(completed) => match claim.call() {
                 None => Told::our_fault(RequestError::Unknown.to_string()),
-                Some(call) => self.send(call, completed).await,
+                Some(call) => self.send(&claim, call, completed).await,
             },
         };
         let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -110,13 +110,15 @@ impl Sender {
         }
     }
 
-    async fn send(&self, call: &Call, completed: Completed) -> Told {
+    async fn send(&self, claim: &Claim, call: &Call, completed: Completed) -> Told {
         let Completed { request, masks } = completed;
         let within = Duration::from_millis(call.timeout.as_ms());
-        match timeout(within, self.exchange(request)).await {
+        let ended = timeout(within, self.exchange(request)).await;
+        let reading = Reading::of(claim, &masks);
+        match ended {
             Err(_) => Told::unanswered(format!("no whole answer within {}", call.timeout)),
-            Ok(Err(error)) => Told::failed(&*error),
-            Ok(Ok(answer)) => Told::answered(call, &answer, &masks),
+            Ok(Err(error)) => Told::failed(&*error, &reading),
+            Ok(Ok(answer)) => Told::answered(call, &answer, &reading),
         }
     }
 
@@ -147,29 +149,33 @@ impl Told {
         Self { outcome, error: Some(error), response: None, answer: None }
     }
 
-    /// The root of an error says the most; what wraps it are words of the client.
-    fn failed(error: &(dyn Error + 'static)) -> Self {
+    /// The root of an error says the most; what wraps it are words of the client. A certificate has
+    /// a say in some.
+    fn failed(error: &(dyn Error + 'static), reading: &Reading<'_>) -> Self {
+        let words = |words: String| reading.beginning(&words, ERROR_LEN_MAX).into();
         let mut root = error;
         loop {
             if let Some(dial) = root.downcast_ref::<DialError>() {
                 let is_final = dial.is_final();
                 let outcome =
                     if is_final { AttemptOutcome::Forbidden } else { AttemptOutcome::Unanswered };
-                return Self::without_answer(outcome, dial.to_string());
+                return Self::without_answer(outcome, words(dial.to_string()));
             }
             match root.source() {
                 Some(source) => root = source,
-                None => return Self::unanswered(format!("the connection broke: {root}")),
+                None => {
+                    return Self::unanswered(words(format!("the connection broke: {root}")));
+                }
             }
         }
     }
 
-    fn answered(call: &Call, answer: &Answer, masks: &Masks) -> Self {
+    fn answered(call: &Call, answer: &Answer, reading: &Reading<'_>) -> Self {
         let status = answer.status;
         let read = status.is_success().then(|| {
             let mut read = read_answer(call, &answer.body);
             for unmapped in &mut read.unmapped {
-                unmapped.found = masks.word(&unmapped.found);
+                unmapped.found = reading.word(call, unmapped);
             }
             read
         });
@@ -188,7 +194,7 @@ impl Told {
                 retry_after: answer.retry_after,
             },
             error,
-            response: masks.excerpt(&answer.body),
+            response: reading.excerpt(&answer.body),
             answer: read,
         }
     }

@@ -61,6 +61,11 @@ pub(crate) async fn retry(call: &Call<'_>) -> Result<Answer, Problem> {
     let id: MessageId = call.param("id").parse().map_err(|_| missing())?;
     match call.ask(move |store, tenant| store.retry_delivery(tenant, id)).await? {
         Retried::NotFound => Err(missing()),
+        Retried::Forgotten => {
+            let detail = "what the message told was erased or pruned; it cannot be sent again";
+            let hint = "nothing is left to do; a new event makes a new message";
+            Err(Problem::conflict("forgotten", detail).hint(hint))
+        }
         Retried::InHand => {
             let detail = "the message is held or being sent; it goes its way by itself";
             Err(Problem::conflict("in_hand", detail).hint("look at its state, and at its attempts"))

@@ -229,6 +229,7 @@ impl Engine for SqliteEngine {
         let tenant = self.tenant()?;
         match self.store()?.retry(&tenant, id, at).map_err(EngineError::new)? {
             Retried::NotFound => Err(EngineError(format!("there is no message {id}"))),
+            Retried::Forgotten => Err(EngineError(format!("`{id}` is forgotten"))),
             Retried::Due | Retried::InHand => Ok(()),
         }
     }

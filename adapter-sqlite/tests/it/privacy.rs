@@ -145,7 +145,8 @@ fn erasing_takes_what_is_personal_and_a_resend_stays_a_duplicate() {
     // What was told is not told again by hand: there is nothing to tell.
     let told = known.deliveries.first().unwrap();
     let retried = db.store().retry(&acme(), told.id, at(8)).unwrap();
-    assert_eq!(retried, counterfoil_sqlite::Retried::NotFound);
+    assert_eq!(retried, counterfoil_sqlite::Retried::Forgotten);
+    assert_eq!(db.store().retry_all(&acme(), &Filter::default(), at(8)), Ok(0));
     // Numbers go on, and the other visitor is checked as before.
     db.send(&format!("pcid={pcid}&action=update&value=7&external_id=order-of-6"), at(9));
     db.send(&format!("pcid={other}&type=sale&value=9&external_id=new"), at(10));

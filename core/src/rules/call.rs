@@ -21,10 +21,10 @@ use crate::{
     conversion::ExternalId,
     decode::{NAME_LEN_MAX, VALUE_LEN_MAX},
     delivery::{Polling, RETRIES_MAX, RetryPolicy, Schedule, TIMEOUT_DEFAULT},
-    macros::PARAM_MACRO,
+    macros::{PARAM_MACRO, is_optional},
     money::Amount,
     parameter::Parameter,
-    pieces::{Pieces, Place},
+    pieces::{Piece, Pieces, Place},
     read::{CAUSE_PARAM, DEPTH_PARAM, TARGET_PARAM},
     reason::shown,
     template::Part,
@@ -170,7 +170,21 @@ fn request_url(item: &Item<'_>, visibility: Visibility) -> Option<Target> {
         Part::Macro(name) => built.value(item, name, visibility, place),
     })?;
     let destination = destination(&url);
-    Some(Target { url: built.finish(), is_encrypted: url.is_encrypted, destination })
+    let pieces = built.finish();
+    warn_of_gaps(item, &pieces);
+    Some(Target { url: pieces, is_encrypted: url.is_encrypted, destination })
+}
+
+/// Where a segment of the path is empty, the url leads elsewhere: `/orders//paid`, or `/orders/`.
+fn warn_of_gaps(item: &Item<'_>, url: &Pieces) {
+    let optional = url.0.iter().find_map(|piece| match piece {
+        Piece::Macro(name, Place::Path) if is_optional(name) => Some(name),
+        _ => None,
+    });
+    if let Some(name) = optional {
+        let message = format!("`{{{name}}}` may be empty, and the path is another one then");
+        item.warning(message, "put it behind the `?`, where a receiver can tell that it is empty");
+    }
 }
 
 /// Scheme, host and port, one spelling for each destination.

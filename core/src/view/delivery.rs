@@ -146,6 +146,13 @@ impl DeliveryView {
     }
 }
 
+impl DeliveryView {
+    /// Whether what it told is gone, erased or pruned: it cannot be sent again.
+    pub fn is_forgotten(&self) -> bool {
+        self.request.as_ref().is_some_and(|request| request.url.is_empty())
+    }
+}
+
 impl AttemptView {
     /// The attempt of this number.
     pub fn of(number: u32, attempted: &Attempted) -> Self {

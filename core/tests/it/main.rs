@@ -9,6 +9,7 @@
 mod authentication;
 mod diagnosis;
 mod dialects;
+mod foreign;
 mod fuzz;
 mod hints;
 mod outbound;

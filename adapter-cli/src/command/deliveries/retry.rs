@@ -67,6 +67,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
                 let what = format_args!("the tenant `{tenant}` has no delivery `{id}`");
                 return Err(Failure::could_not(what).hint("`counterfoil deliveries` lists them"));
             }
+            Ok(Retried::Forgotten) => {
+                let what = format_args!("what `{id}` told was erased or pruned: nothing is sent");
+                return Err(Failure::could_not(what)
+                    .hint("nothing is left to do; a new event makes a new message"));
+            }
             Ok(Retried::InHand) => {
                 let what = format_args!("`{id}` is held or being sent: it goes its way by itself");
                 return Err(Failure::could_not(what)

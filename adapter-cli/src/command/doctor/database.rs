@@ -124,9 +124,15 @@ fn messages(reader: &Reader, about: &str) -> Vec<Finding> {
         Ok(outbox) => outbox,
         Err(error) => return vec![Finding::fault(MESSAGES, about, error)],
     };
+    let forgotten = match reader.forgotten_dead() {
+        Ok(forgotten) => forgotten,
+        Err(error) => return vec![Finding::fault(MESSAGES, about, error)],
+    };
     let mut findings = Vec::new();
-    if outbox.dead > 0 {
-        let message = format!("{} ended undelivered", outbox.dead);
+    // What is forgotten asks for nothing: it cannot be sent again.
+    let dead = outbox.dead.saturating_sub(forgotten);
+    if dead > 0 {
+        let message = format!("{dead} ended undelivered");
         findings.push(Finding::warning(MESSAGES, about, message).hint(
             "`counterfoil deliveries --state dead` tells why; `deliveries retry` sends them again",
         ));
@@ -141,7 +147,11 @@ fn messages(reader: &Reader, about: &str) -> Vec<Finding> {
         ));
     }
     if findings.is_empty() {
-        let message = format!("waiting {}, held {}, none dead", outbox.due, outbox.held);
+        let dead = match forgotten {
+            0 => "none dead".to_owned(),
+            forgotten => format!("{forgotten} dead, and erased or pruned"),
+        };
+        let message = format!("waiting {}, held {}, {dead}", outbox.due, outbox.held);
         findings.push(Finding::fine(MESSAGES, about, message));
     }
     findings

@@ -346,6 +346,7 @@ impl Engine for LoopbackEngine {
         let id = message.parse().map_err(EngineError::new)?;
         match store.retry(rules.ruleset().tenant(), id, at).map_err(EngineError::new)? {
             sqlite::Retried::NotFound => Err(EngineError(format!("there is no message {id}"))),
+            sqlite::Retried::Forgotten => Err(EngineError(format!("`{id}` is forgotten"))),
             sqlite::Retried::Due | sqlite::Retried::InHand => Ok(()),
         }
     }
