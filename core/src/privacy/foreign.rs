@@ -17,12 +17,14 @@ use super::{
     names_phone,
     units::{Unit, text_of, units},
 };
-use crate::{message::Rendered, pieces::shown_parts};
+use crate::{decode::MASK, message::Rendered, pieces::shown_parts};
 
 /// The fewest characters of a value that is looked for without its name.
 const SENT_LEN_MIN: usize = 3;
 /// The most values that are looked for so.
 const SENT_MAX: usize = 100;
+/// The most steps of that search; what is left of a text then is not shown.
+const SENT_STEPS_MAX: usize = 4_000_000;
 /// The most bytes of a part of a message that is searched for values.
 const SENT_TEXT_MAX: usize = 64 * 1024;
 /// The most characters before the at sign of an address.
@@ -81,7 +83,8 @@ impl Privacy {
     pub fn mask_foreign(&self, text: &str, sent: &Sent, len_max: usize) -> String {
         let units = units(text);
         let mut spans = self.named(&units).0;
-        fill_gaps(&mut spans, &units, |gap| sent_in(&units, gap, sent));
+        let mut steps = SENT_STEPS_MAX;
+        fill_gaps(&mut spans, &units, |gap| sent_in(&units, gap, sent, &mut steps));
         fill_gaps(&mut spans, &units, |gap| self.shapes_in(&units, gap));
         written(text, &units, &spans, len_max)
     }
@@ -131,7 +134,9 @@ impl Privacy {
         for key in keys(units, separator) {
             let listed = self.listed.iter().find(|(name, _)| key.is(units, name));
             if let Some((_, treatment)) = listed {
-                return Some((key.value(units, separator)?, *treatment));
+                let value = key.value(units, separator)?;
+                let value = if *treatment == Treatment::Keep { value.kept(units)? } else { value };
+                return Some((value, *treatment));
             }
             last = Some(key);
         }
@@ -183,28 +188,30 @@ impl Privacy {
 }
 
 /// Adds what is found between spans.
-fn fill_gaps(spans: &mut Vec<Span>, units: &[Unit], find: impl Fn(Range<usize>) -> Vec<Span>) {
+fn fill_gaps(spans: &mut Vec<Span>, units: &[Unit], find: impl FnMut(Range<usize>) -> Vec<Span>) {
     let ends = spans.iter().map(|span| span.range.end);
     let starts = spans.iter().map(|span| span.range.start).chain([units.len()]);
     let gaps = core::iter::once(0).chain(ends).zip(starts);
-    let found: Vec<Span> = gaps.flat_map(|(start, end)| find(start..end)).collect();
+    let found: Vec<Span> = gaps.map(|(start, end)| start..end).flat_map(find).collect();
     spans.extend(found);
     spans.sort_by_key(|span| span.range.start);
 }
 
-/// Values that were sent, as whole words.
-fn sent_in(units: &[Unit], gap: Range<usize>, sent: &Sent) -> Vec<Span> {
+/// Values that were sent, as whole words. Values that begin alike and a text that repeats how they
+/// begin take a step for each character of all of them, at each of its own; so steps are counted.
+fn sent_in(units: &[Unit], gap: Range<usize>, sent: &Sent, steps: &mut usize) -> Vec<Span> {
     let is_word = |at: Option<usize>| {
         at.filter(|at| gap.contains(at))
             .and_then(|at| units.get(at))
             .is_some_and(|unit| unit.char.is_alphanumeric())
     };
-    let end_of = |at: usize| {
+    let mut end_of = |at: usize| {
         let ends = sent.0.iter().filter_map(|(value, shown)| {
-            let end = same_until(units, at..gap.end, value)?;
-            (!is_word(Some(end))).then_some((end, shown))
+            let end = same_until(units, at..gap.end, value, steps)?;
+            (!is_word(Some(end))).then_some((end, &**shown))
         });
-        ends.max_by_key(|(end, _)| *end)
+        let longest = ends.max_by_key(|(end, _)| *end);
+        if *steps > 0 { longest } else { Some((gap.end, MASK)) }
     };
     let mut spans = Vec::new();
     let mut at = gap.start;
@@ -212,7 +219,7 @@ fn sent_in(units: &[Unit], gap: Range<usize>, sent: &Sent) -> Vec<Span> {
         let found = if is_word(at.checked_sub(1)) { None } else { end_of(at) };
         let end = found.map_or(at, |(end, _)| end);
         if let Some((end, shown)) = found {
-            spans.push(Span { range: at..end, shown: Some(shown.clone()) });
+            spans.push(Span { range: at..end, shown: Some(shown.into()) });
         }
         at = end.max(at + 1);
     }
@@ -220,8 +227,18 @@ fn sent_in(units: &[Unit], gap: Range<usize>, sent: &Sent) -> Vec<Span> {
 }
 
 /// Where a value ends that begins here, in any case; backslashes may stand in it.
-fn same_until(units: &[Unit], within: Range<usize>, value: &str) -> Option<usize> {
-    let mut rest = units.get(within.clone())?.iter().zip(within);
+fn same_until(
+    units: &[Unit],
+    within: Range<usize>,
+    value: &str,
+    steps: &mut usize,
+) -> Option<usize> {
+    let counted = || {
+        *steps = steps.checked_sub(1)?;
+        Some(())
+    };
+    let ticks = core::iter::from_fn(counted);
+    let mut rest = units.get(within.clone())?.iter().zip(within).zip(ticks).map(|(next, ())| next);
     let mut end = None;
     for (number, wanted) in value.chars().enumerate() {
         let mut next = rest.next()?;

@@ -7,7 +7,7 @@ use core::ops::Range;
 
 use super::units::Unit;
 
-/// The most units of what stands between a name and its separator, or begins a value.
+/// The most marks between a name and its separator, and backslashes that begin a value.
 const MARKS_MAX: usize = 16;
 /// The most units that are looked back for the beginning of an element.
 const ELEMENT_MAX: usize = 200;
@@ -45,10 +45,32 @@ pub(super) fn keys(units: &[Unit], separator: usize) -> impl Iterator<Item = Key
         let end = key.end.checked_sub(1)?;
         let mark = units.get(end)?.char;
         let is_quote = matches!(mark, '"' | '\'');
-        let is_mark = is_quote || matches!(mark, '\\' | ']' | ')' | ' ' | '\t' | '+');
-        is_mark.then_some(Key { end, is_quoted: key.is_quoted || is_quote, is_element })
+        let end = match mark {
+            ' ' | '\t' | '+' => blanks_start(units, end),
+            ']' => index_start(units, end),
+            '"' | '\'' | '\\' | ')' => end,
+            _ => return None,
+        };
+        Some(Key { end, is_quoted: key.is_quoted || is_quote, is_element })
     })
     .take(marks + 1)
+}
+
+/// Where the blanks begin that end with this one.
+fn blanks_start(units: &[Unit], last: usize) -> usize {
+    let before = units.get(..last).unwrap_or_default();
+    let is_blank = |unit: &&Unit| matches!(unit.char, ' ' | '\t' | '+');
+    last - before.iter().rev().take_while(is_blank).count()
+}
+
+/// Where `[]` or `[12]` begins, of what is one of several; else the bracket, which closes a name.
+fn index_start(units: &[Unit], close: usize) -> usize {
+    const DIGITS_MAX: usize = 9;
+    let before = units.get(..close).unwrap_or_default();
+    let is_digit = |unit: &&Unit| unit.char.is_ascii_digit();
+    let digits = before.iter().rev().take(DIGITS_MAX).take_while(is_digit).count();
+    let open = close.checked_sub(digits + 1);
+    open.filter(|open| units.get(*open).is_some_and(|unit| unit.char == '[')).unwrap_or(close)
 }
 
 /// The end of the name of an element that begins, and ends at `>`.
@@ -58,7 +80,23 @@ fn element_end(units: &[Unit], close: usize) -> Option<usize> {
     let inside = units.get(open + 1..close)?;
     let len = inside.iter().position(|unit| unit.char.is_whitespace()).unwrap_or(inside.len());
     let is_name = inside.first().is_some_and(|unit| !matches!(unit.char, '/' | '!' | '?'));
-    is_name.then_some(open + 1 + len)
+    let is_empty = inside.last().is_some_and(|unit| unit.char == '/');
+    (is_name && !is_empty).then_some(open + 1 + len)
+}
+
+impl Value {
+    /// As much of it as is surely its own, of a value that is kept: what is masked may follow
+    /// where it is not plain where it ends, or stand within it under other names.
+    pub(super) fn kept(self, units: &[Unit]) -> Option<Self> {
+        let ends = |unit: &Unit| match unit.char {
+            '{' | '[' => true,
+            ',' | ';' | '}' | ']' | '&' | '<' => !self.is_quoted,
+            char => !self.is_quoted && char.is_whitespace(),
+        };
+        let len = units.get(self.span.clone())?.iter().position(ends).unwrap_or(self.span.len());
+        let span = self.span.start..self.span.start + len;
+        (len > 0).then_some(Self { span, ..self })
+    }
 }
 
 impl Key {
@@ -108,16 +146,20 @@ impl Key {
             .filter(|value| value.is_quoted || !is_null(&value.span))
     }
 
-    /// What stands in an element, up to its end.
+    /// What stands in an element, up to its end: `</first_name>`, or `</ns:first_name>`.
     fn content(&self, units: &[Unit], start: usize) -> Value {
+        const PREFIX_MAX: usize = 64;
         let word = self.word(units);
+        let is_word = |name: &[Unit]| {
+            name.len() >= word.len() && name.iter().zip(word).all(|(a, b)| is_same(a.char, b.char))
+        };
         let ends = |rest: &[Unit]| match rest.split_first_chunk() {
-            Some(([open, slash], name)) => {
-                (open.char, slash.char) == ('<', '/')
-                    && name.iter().zip(word).filter(|(a, b)| is_same(a.char, b.char)).count()
-                        == word.len()
+            Some(([open, slash], name)) if (open.char, slash.char) == ('<', '/') => {
+                let colon = name.iter().take(PREFIX_MAX).position(|unit| unit.char == ':');
+                let local = colon.and_then(|colon| name.get(colon + 1..));
+                is_word(name) || local.is_some_and(is_word)
             }
-            None => false,
+            _ => false,
         };
         let end = (start..units.len()).find(|at| ends(units.get(*at..).unwrap_or_default()));
         Value { span: start..end.unwrap_or(units.len()), is_quoted: false }
@@ -125,9 +167,14 @@ impl Key {
 
     fn assigned(&self, units: &[Unit], separator: usize) -> Value {
         let char = |at: usize| units.get(at).map(|unit| unit.char);
-        let most = separator + 1 + MARKS_MAX;
-        let is_blank = |at: &usize| matches!(char(*at), Some(' ' | '\t' | '=' | ':' | '>'));
-        let start = (separator + 1..most).find(|at| !is_blank(at)).unwrap_or(most);
+        let is_blank = |unit: &&Unit| match unit.char {
+            ' ' | '\t' | '=' | ':' | '>' => true,
+            '\n' | '\r' => self.is_quoted,
+            _ => false,
+        };
+        let behind = units.get(separator + 1..).unwrap_or_default();
+        let start = separator + 1 + behind.iter().take_while(is_blank).count();
+        let start = start + type_len(units.get(start..).unwrap_or_default());
         let is_slash = |at: &usize| char(*at) == Some('\\');
         let slashes = (start..start + MARKS_MAX).take_while(is_slash).count();
         match (char(start + slashes), slashes) {
@@ -162,6 +209,19 @@ impl Key {
     }
 }
 
+/// What `var_dump` of PHP has before a text: `string(6) `.
+fn type_len(units: &[Unit]) -> usize {
+    const DIGITS_MAX: usize = 9;
+    let begins = |units: &[Unit], text: &str| {
+        units.len() >= text.len() && units.iter().zip(text.chars()).all(|(a, b)| a.char == b)
+    };
+    const TYPE: &str = "string(";
+    let size = units.get(TYPE.len()..).unwrap_or_default();
+    let digits = size.iter().take(DIGITS_MAX).take_while(|unit| unit.char.is_ascii_digit()).count();
+    let is_type = begins(units, TYPE) && begins(size.get(digits..).unwrap_or_default(), ") \"");
+    if is_type { TYPE.len() + digits + 2 } else { 0 }
+}
+
 /// Where a text ends whose opening quote stands before `start`, behind so many backslashes: at the
 /// next such quote, and no later than one that is escaped less. Within a text that is escaped once,
 /// `\"` ends and `\\\"` does not.
@@ -187,7 +247,7 @@ fn container_end(units: &[Unit], start: usize) -> usize {
     let mut at = start;
     while let Some(unit) = units.get(at) {
         match unit.char {
-            '"' => at = skip_text(units, at + 1, slashes),
+            '"' | '\'' => at = skip_text(units, at + 1, slashes),
             '{' | '[' => open += 1,
             '}' | ']' => open = open.saturating_sub(1),
             _ => {}

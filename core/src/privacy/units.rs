@@ -88,13 +88,29 @@ fn escape(rest: &str) -> Option<Decoded> {
         b'n' | b'r' if slashes == 1 => Some(('\n', 0, 2)),
         b't' if slashes == 1 => Some(('\t', 0, 2)),
         b'u' => {
-            let digits =
-                after.get(1..5).filter(|all| all.bytes().all(|b| b.is_ascii_hexdigit()))?;
-            let char = char::from_u32(u32::from_str_radix(digits, 16).ok()?)?;
-            Some((char, u8::try_from(slashes).ok()?, slashes + 5))
+            let depth = u8::try_from(slashes).ok()?;
+            let len = slashes + UTF16_LEN;
+            let first = utf16_unit(after)?;
+            if let Some(char) = char::from_u32(first.into()) {
+                return Some((char, depth, len));
+            }
+            // One of two that are a character together.
+            let second = utf16_unit(rest.get(len + slashes..)?)?;
+            let are_alike = rest.get(len..len + slashes) == rest.get(..slashes);
+            let char = char::decode_utf16([first, second]).next()?.ok()?;
+            are_alike.then_some((char, depth, 2 * len))
         }
         _ => None,
     }
+}
+
+/// The length of `u0040`.
+const UTF16_LEN: usize = 5;
+
+fn utf16_unit(text: &str) -> Option<u16> {
+    let digits = text.strip_prefix('u')?.get(..UTF16_LEN - 1)?;
+    let is_hex = digits.bytes().all(|b| b.is_ascii_hexdigit());
+    is_hex.then(|| u16::from_str_radix(digits, 16).ok())?
 }
 
 /// The entities of XML and HTML that stand for punctuation, and those of numbers.

@@ -39,18 +39,39 @@ fn a_value_is_found_under_its_name_in_every_spelling() {
         (r#"{"full name":"Canary"}"#, r#"{"full name":"***"}"#),
         (r#"{"first_name":"Cana"#, r#"{"first_name":"***"#),
         ("{'first_name': 'Canary', 'b': 1}", "{'first_name': '***', 'b': 1}"),
+        // Lines and columns between a name and its value.
+        ("{\"first_name\":\n    \"Canary\",\n\"b\":1}", "{\"first_name\":\n    \"***\",\n\"b\":1}"),
+        (
+            "\"first_name\"                    :                    \"Canary\",1",
+            "\"first_name\"                    :                    \"***\",1",
+        ),
+        (
+            "first_name                    :                    Canary\nb: 1",
+            "first_name                    :                    ***\nb: 1",
+        ),
+        ("{'first_name':{a:'}',b:'Canary'},c:1}", "{'first_name':***,c:1}"),
+        (r#"{"first_name":"\ud83d\ude00 Canary"}"#, r#"{"first_name":"***"}"#),
         // Queries, also within queries.
         ("a=1&first_name=Canary+X&b=2", "a=1&first_name=***&b=2"),
         ("?FIRST_NAME=Canary%26X&b=2", "?FIRST_NAME=***&b=2"),
         ("u=%3Ffirst%5Fname%3DCanary%26b%3D2", "u=%3Ffirst%5Fname%3D***%26b%3D2"),
         ("u=first_name%253DCanary%2526b", "u=first_name%253D***%2526b"),
         ("params[first_name]=Canary&b=2", "params[first_name]=***&b=2"),
+        ("first_name[]=Canary&b=2", "first_name[]=***&b=2"),
+        ("first_name%5B0%5D=Canary&b=2", "first_name%5B0%5D=***&b=2"),
+        ("u[first_name][12]=Canary&b=2", "u[first_name][12]=***&b=2"),
         ("param.first_name=Canary&b=2", "param.first_name=***&b=2"),
         ("full+name=Canary&b=2", "full+name=***&b=2"),
         ("%7B%22first_name%22%3A%22Canary%22%7D", "%7B%22first_name%22%3A%22***%22%7D"),
         // Headers, dumps, XML, HTML.
         ("X-First-Name: Canary, X\r\nB: 1", "X-First-Name: ***\r\nB: 1"),
         ("Array ( [first_name] => Canary X\n [b] => 1", "Array ( [first_name] => ***\n [b] => 1"),
+        (
+            "[\"first_name\"]=>\n  string(6) \"Canary\"\n  [\"b\"]=>",
+            "[\"first_name\"]=>\n  string(6) \"***\"\n  [\"b\"]=>",
+        ),
+        ("<s:first_name>Canary</s:first_name><b>1</b>", "<s:first_name>***</s:first_name><b>1</b>"),
+        ("<first_name a='1'/><b>1</b>", "<first_name a='1'/><b>1</b>"),
         ("<first_name>Canary</first_name><b>1</b>", "<first_name>***</first_name><b>1</b>"),
         (
             "<First_Name a='1'><![CDATA[Canary]]></First_Name>1",
@@ -88,6 +109,27 @@ fn what_is_not_listed_is_kept_as_it_is() {
     }
 }
 
+/// Where a value ends is not always plain: what is kept hides nothing that is masked.
+#[test]
+fn a_value_that_is_kept_keeps_no_other() {
+    for (text, want) in [
+        (
+            "{shop_mail: a@b.example, first_name: Canary}",
+            "{shop_mail: a@b.example, first_name: ***",
+        ),
+        ("shop_mail=a@b.example; first_name=Canary", "shop_mail=a@b.example; first_name=***"),
+        ("shop_mail=a@b.example first_name=Canary", "shop_mail=a@b.example first_name=***"),
+        (r#"{"shop_mail":{"first_name":"Canary"}}"#, r#"{"shop_mail":{"first_name":"***"}}"#),
+        (r#"{"shop_mail":["a@b.example"]}"#, r#"{"shop_mail":["***"]}"#),
+        (
+            "<shop_mail><x>a@b.example</x><first_name>Canary</first_name></shop_mail>",
+            "<shop_mail><x>***</x><first_name>***</first_name></shop_mail>",
+        ),
+    ] {
+        assert_eq!(masked(text), want);
+    }
+}
+
 #[test]
 fn shapes_are_found_wherever_they_stand() {
     for (text, want) in [
@@ -122,6 +164,12 @@ fn a_hash_is_that_of_a_parameter() {
         rules.privacy().mask_root(&mut pairs);
         pairs.remove(0).1.into_owned()
     };
+    let smile = rules.privacy().mask_foreign(
+        r#"{"customer":"J\ud83d\ude00"} {\"customer\":\"J\\ud83d\\ude00\"}"#,
+        &Sent::default(),
+        1000,
+    );
+    assert_eq!(smile.matches(&hash("customer", "J\u{1f600}")).count(), 2, "{smile}");
     let text = r#"{"customer":"Jos\u00e9","x":"Josef@Shop.example","phone":"00420777000111"}"#;
     let want = format!(
         r#"{{"customer":"{}","x":"{}","phone":"{}"}}"#,
@@ -298,4 +346,27 @@ proptest! {
         let quoted = serde_json::to_string(&value).unwrap();
         prop_assert_eq!(masked(&json(&quoted)), json("\"***\""));
     }
+}
+
+/// An affiliate may choose what it is sent, and answer with what makes looking for it slow.
+#[test]
+fn looking_for_what_was_sent_has_an_end_and_shows_nothing_beyond_it() {
+    let rules = rules(LISTS);
+    for (value, piece) in [("a a a ", "a "), ("aaaaaa", "a\\"), ("aaaaaa", "a\\\\\\\\")] {
+        let value = value.repeat(100);
+        let body: String = (0..100).map(|n| format!("first_name={value}{n}\n")).collect();
+        let sent = rules.privacy().sent(&request("https://a.example/", ("a", "b"), &body));
+        let text = piece.repeat(16 * 1024 / piece.len());
+        let text = format!("ok first_name=x&{text}&{value}99 behind&first_name=y&behind");
+        let shown = rules.privacy().mask_foreign(&text, &sent, 100_000);
+        assert!(shown.starts_with("ok first_name=***&"), "{shown}");
+        assert!(shown.ends_with("***"), "{shown}");
+        assert!(!shown.contains("behind") && !shown.contains(&value), "{shown}");
+    }
+    // A common answer is far from it.
+    let body: String = (0..100).map(|n| format!("first_name=canary-{n}\n")).collect();
+    let sent = rules.privacy().sent(&request("https://a.example/", ("a", "b"), &body));
+    let text = "x canary-x c-9 ".repeat(16 * 1024 / 15);
+    let shown = rules.privacy().mask_foreign(&(text.clone() + "canary-99"), &sent, 100_000);
+    assert_eq!(shown, text + "***");
 }
