@@ -234,6 +234,9 @@ pub(crate) fn open_failure(error: OpenError) -> Failure {
             "stop it first, or leave the work to it: a server takes requests over HTTP, and new \
              rules at a hangup (SIGHUP); commands that only read work beside it"
         }
+        OpenError::Read { .. } => {
+            "end what reads it, such as a list or a backup, then `counterfoil privacy compact`"
+        }
         _ => "look at the permissions and the space of its folder",
     };
     Failure::could_not(error).hint(hint)

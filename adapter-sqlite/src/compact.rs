@@ -9,7 +9,8 @@ use crate::open::{self, Lock, OpenError, Options};
 /// as long as a copy, and as much space, and nobody may hold the database meanwhile.
 ///
 /// # Errors
-/// As [`crate::Store::open`], and where the disk is full: everything is as before then.
+/// As [`crate::Store::open`], and where the disk is full: everything is as before then. Where
+/// another process goes on reading, [`OpenError::Read`]: old pages may be left.
 pub fn compact(path: &Path, options: &Options) -> Result<(), OpenError> {
     open::check_library()?;
     if !path.exists() {
@@ -20,6 +21,9 @@ pub fn compact(path: &Path, options: &Options) -> Result<(), OpenError> {
     let db = open::for_writing(path, options)?;
     let rewritten = db.execute_batch("VACUUM");
     // The log holds the old pages, too, and the new ones until they are copied.
-    let emptied = db.query_row("PRAGMA wal_checkpoint(truncate)", [], |_| Ok(()));
-    rewritten.and(emptied).map_err(OpenError::sqlite(path))
+    let is_busy = db.query_row("PRAGMA wal_checkpoint(truncate)", [], |row| row.get(0));
+    match rewritten.and(is_busy).map_err(OpenError::sqlite(path))? {
+        true => Err(OpenError::Read { path: path.to_owned() }),
+        false => Ok(()),
+    }
 }

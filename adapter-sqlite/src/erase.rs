@@ -84,7 +84,7 @@ fn erase(
         action: "erase",
         subject: &roots.join(" "),
         detail: &format!(
-            "{} conversions, {} requests, {} messages",
+            "conversions {}, requests {}, messages {}",
             erased.conversions, erased.requests, erased.messages
         ),
     };

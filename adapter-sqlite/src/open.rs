@@ -124,6 +124,12 @@ pub enum OpenError {
         /// What the lock file says of the owner: its role and its process id.
         owner: String,
     },
+    /// Another process reads it, so that old pages of it are still there.
+    #[error("`{path}` was written anew, but is being read: what was deleted may still be in it")]
+    Read {
+        /// The path.
+        path: PathBuf,
+    },
     /// The SQLite library is older than 3.51.3 and may corrupt databases.
     #[error("SQLite {found} is too old: 3.51.3 or newer is needed")]
     OldSqlite {

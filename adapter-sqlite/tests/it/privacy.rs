@@ -7,7 +7,7 @@ use counterfoil_core::{
     ConversionId, Method, Outcome,
     view::{Erased, Filter, Subject},
 };
-use counterfoil_sqlite::{EraseError, Options, Reader, RulesFormat, Store};
+use counterfoil_sqlite::{EraseError, OpenError, Options, Reader, RulesFormat, Store};
 
 use crate::common::{Db, RULES, acme, at, click, postback, root, submission, submit};
 
@@ -377,4 +377,18 @@ fn compacting_leaves_nothing_of_what_was_erased() {
     assert!(!bytes_of(&mut db).contains("canary"));
     let store = Store::open(&path, Options::default()).unwrap();
     assert_eq!(store.reader().replay().unwrap().differences, []);
+}
+
+/// Old pages stay as long as somebody reads them.
+#[test]
+fn compacting_beside_a_reader_says_that_it_is_not_done() {
+    let mut db = Db::new();
+    let path = db.path().to_owned();
+    db.store = None;
+    let reading = rusqlite::Connection::open(&path).unwrap();
+    reading.execute_batch("BEGIN; SELECT count(*) FROM requests").unwrap();
+    let error = counterfoil_sqlite::compact(&path, &Options::default()).unwrap_err();
+    assert!(matches!(error, OpenError::Read { .. }), "{error}");
+    drop(reading);
+    counterfoil_sqlite::compact(&path, &Options::default()).unwrap();
 }
