@@ -6,6 +6,7 @@ use clap::Args;
 use counterfoil_core::{PostbackDefinition, Ruleset, SecretName};
 use url::Url;
 
+use super::list;
 use crate::{
     arguments::{HELP_TEMPLATE, TenantArgument},
     database,
@@ -47,7 +48,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let Some(definition) = active.find(|one| one.id.as_str() == arguments.definition) else {
         let wanted = output::visible(&arguments.definition);
         let message = format!("no active postback has the id `{wanted}`");
-        return Err(Failure::could_not(message).hint(format!("known are {}", known.join(", "))));
+        return Err(Failure::could_not(message).hint(list::one_of(&arguments.definition, &known)));
     };
     output::say(definition.url(&arguments.base, ruleset.tenant()))?;
     output::tell(format_args!(

@@ -92,7 +92,11 @@ fn the_address_for_a_partner_is_printed_whole() {
                 &payout={payout}&txid={txid}&et={event}\n";
     assert_eq!(games, want);
     let unheard = "postback-url unheard --rules rules.toml";
-    sandbox.run(unheard).code(1).stderr_has("known are").stderr_has("global");
+    sandbox.run(unheard).code(1).stderr_has("try: one of ").stderr_has("global");
+    sandbox
+        .run("postback-url globl --rules rules.toml")
+        .code(1)
+        .stderr_has("did you mean `global`? one of ");
     // The address works as it is, once the partner has put in its values.
     let click = sandbox.run("click --rules rules.toml --db acme.db shoply-cz/bo").code(0).stdout;
     let sent = games.trim().replace("[CLICK]", click.trim());

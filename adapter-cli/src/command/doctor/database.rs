@@ -1,17 +1,22 @@
-//! The database, the disk under it, the clock beside it, and the messages in it.
+//! The database, the disk under it, the clock beside it, the messages in it, and the
+//! imports that have not ended.
 
 use std::path::{Path, PathBuf};
 
-use counterfoil_core::{Period, Timestamp};
-use counterfoil_sqlite::{Condition, Reader};
+use counterfoil_core::{Period, TenantName, Timestamp};
+use counterfoil_sqlite::{Condition, Reader, RoundFile};
 
 use super::{Finding, Settings};
-use crate::{clock, database, output};
+use crate::{
+    clock, database,
+    output::{self, counted},
+};
 
 const DATABASE: &str = "database";
 const DISK: &str = "disk";
 const CLOCK: &str = "clock";
 const MESSAGES: &str = "messages";
+const IMPORTS: &str = "imports";
 
 /// Bytes of a write-ahead log that nobody copies back. The server's is a quarter of that.
 const WAL_LEN_MAX: u64 = 256 << 20;
@@ -23,6 +28,8 @@ const FREE_MIN: u64 = 64 << 20;
 const FREE_LOW: u64 = 1 << 30;
 /// How far the newest row may be ahead of the clock.
 const AHEAD_MAX: Period = Period::from_ms(1000);
+/// Files of an import that are named.
+const FILES_SHOWN: usize = 3;
 /// How long a message may be due.
 const OVERDUE_MAX: Period = Period::from_ms(10 * 60 * 1000);
 /// Before this version existed no clock was right.
@@ -83,6 +90,7 @@ fn opened(reader: &Reader, about: &str) -> Vec<Finding> {
     }
     findings.extend(clock(condition.newest_at));
     findings.extend(messages(reader, about));
+    findings.extend(imports(reader, about));
     findings
 }
 
@@ -213,4 +221,36 @@ fn size(bytes: u64) -> String {
         Some((shift, unit)) => format!("{} {unit}", bytes >> shift),
         None => format!("{bytes} bytes"),
     }
+}
+
+/// Imports with `--again` that were cut short.
+fn imports(reader: &Reader, about: &str) -> Vec<Finding> {
+    let unreadable = |error| Finding::failed(IMPORTS, about, &database::read_failure(error));
+    let tenants = match reader.tenants() {
+        Ok(tenants) => tenants,
+        Err(error) => return vec![unreadable(error)],
+    };
+    let of = |tenant| match reader.round_files(tenant) {
+        Ok(files) => unended(tenant, &files, about),
+        Err(error) => Some(unreadable(error)),
+    };
+    tenants.iter().filter_map(of).collect()
+}
+
+/// Only files that are there can be gone on with.
+fn unended(tenant: &TenantName, files: &[RoundFile], about: &str) -> Option<Finding> {
+    let is_left = |file: &&RoundFile| !file.is_done && Path::new(&file.name).is_file();
+    let left: Vec<&RoundFile> = files.iter().filter(is_left).collect();
+    let began_at = left.iter().map(|file| file.began_at).min()?;
+    let mut named: Vec<&str> = left.iter().take(FILES_SHOWN).map(|file| &*file.name).collect();
+    if left.len() > FILES_SHOWN {
+        named.push("…");
+    }
+    let left = counted(left.len(), "file");
+    let message = format!("an import of {began_at} with --again has not ended: {left} left");
+    Some(Finding::warning(IMPORTS, about, message).hint(format_args!(
+        "unless it is under way, `counterfoil import --again --db {about} --tenant {tenant} {}` \
+         goes on with it",
+        named.join(" ")
+    )))
 }

@@ -205,3 +205,28 @@ fn two_files_of_the_same_content_are_one() {
         .stderr_has("nothing to do: `copy.csv` was imported on 20")
         .stderr_has("as of another file with the same content");
 }
+
+#[test]
+fn the_doctor_tells_of_what_was_cut_short_and_how_to_go_on() {
+    let (sandbox, _) = two_imported();
+    let said = || {
+        let ran = sandbox.run("doctor --db acme.db --format json");
+        let all = ran.json()["findings"].as_array().unwrap().clone();
+        all.into_iter().find(|one| one["check"] == "imports")
+    };
+    assert_eq!(said(), None);
+    kill_behind_the_first(&sandbox, BOTH);
+    let said_then = said().unwrap();
+    assert_eq!(said_then["state"], "warning");
+    let message = said_then["message"].as_str().unwrap();
+    assert!(message.ends_with("with --again has not ended: 1 file left"), "{message}");
+    let hint = said_then["hint"].as_str().unwrap();
+    let command = hint.split('`').nth(1).unwrap().strip_prefix("counterfoil ").unwrap();
+    sandbox.run(command).code(0).stderr_has(FINISHED);
+    assert_eq!(rows(&sandbox).len(), 4);
+    assert_eq!(said(), None);
+    // What is gone asks for nothing.
+    kill_behind_the_first(&sandbox, BOTH);
+    fs::remove_file(sandbox.path("two.csv")).unwrap();
+    assert_eq!(said(), None);
+}
