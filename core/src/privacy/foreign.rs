@@ -146,9 +146,17 @@ impl Privacy {
         }
         // The least that can be a number is looked at: no text makes each name look to its end.
         let near = units.get(..units.len().min(separator + 100)).unwrap_or_default();
-        let value = key.value(near, separator)?;
-        let number = text_of(near.get(value.span.clone())?);
-        is_local_number(number.trim()).then_some((value, self.phone))
+        let mut value = key.value(near, separator)?;
+        let inside = near.get(value.span.clone())?;
+        if inside.first()?.char == '[' {
+            let is_mark = |unit: &&Unit| matches!(unit.char, '[' | '"' | '\'' | '\\' | ' ' | '\n');
+            let first = inside.iter().take_while(is_mark).count();
+            local_number_len(inside.get(first..)?)?;
+            value = key.value(units, separator)?;
+        } else {
+            value.span.end = value.span.start + local_number_len(inside)?;
+        }
+        Some((value, self.phone))
     }
 
     /// What stands in place of a value; nothing, where it stays.
@@ -307,6 +315,20 @@ fn number_at(units: &[Unit], within: Range<usize>, at: usize) -> Option<Range<us
         }
     }
     PHONE_DIGITS.contains(&digits).then_some(at..at + 1 + group)
+}
+
+/// The length of the number that a value begins with, as people of one country write it. What
+/// follows it, in a text, is not always told from the value.
+fn local_number_len(units: &[Unit]) -> Option<usize> {
+    let is_part = |(at, unit): &(usize, &Unit)| match unit.char {
+        '+' => *at == 0,
+        char => char.is_ascii_digit() || u8::try_from(char).is_ok_and(joins_digits),
+    };
+    let run = units.get(..units.iter().enumerate().take_while(is_part).count())?;
+    let last = run.iter().rposition(|unit| unit.char.is_ascii_digit())?;
+    let len = if run.len() == units.len() { run.len() } else { last + 1 };
+    let is_word = units.get(len).is_some_and(|next| next.char.is_alphanumeric());
+    (!is_word && is_local_number(text_of(run).trim())).then_some(len)
 }
 
 /// The beginning of a text with its spans shown.

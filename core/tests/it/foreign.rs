@@ -103,6 +103,7 @@ fn what_is_not_listed_is_kept_as_it_is() {
         "first_name=***&x=1",
         "customer=sha256:0000000000000000000000000000000000000000000000000000000000000000",
         "order=420777123456&phone=12345&phone_model=pixel 9",
+        "phone_id=12345678-90ab-cdef&phones=[1,777000111]&phone={'a':1}",
         "%zz %4 % \\u00 \\ & &#; &#99999999; &quot \u{0} ž €",
     ] {
         assert_eq!(masked(text), text);
@@ -147,6 +148,13 @@ fn shapes_are_found_wherever_they_stand() {
         (r#"{"phone":"777 000 111","tel":777000111}"#, r#"{"phone":"***","tel":***}"#),
         ("<UserPhone>777000111</UserPhone>", "<UserPhone>***</UserPhone>"),
         ("phone=777000111&x=777000112", "phone=***&x=777000112"),
+        ("{phone: 777000111, name: x}", "{phone: ***, name: x}"),
+        ("phone: 777 000 111 (home)", "phone: *** (home)"),
+        (r#"{"phone":"777000111 ext. 5"}"#, r#"{"phone":"*** ext. 5"}"#),
+        (r#"{"phone":"(777) 000 (111)"}"#, r#"{"phone":"***"}"#),
+        (r#"{"phones":["777000111", "777000112"],"x":1}"#, r#"{"phones":***,"x":1}"#),
+        ("{\"phones\":[\n 777000111,\n 777000112],\"x\":1}", "{\"phones\":***,\"x\":1}"),
+        ("phone[]=777000111&phone[]=777000112", "phone[]=***&phone[]=***"),
     ] {
         assert_eq!(masked(text), want);
     }
@@ -264,6 +272,10 @@ fn long_texts_are_masked_too() {
         "\\\"",
         "'",
         "first_name=[\\\"",
+        "\"first_name\":\n",
+        "phones:[777000",
+        "phones:[\"777000111\",",
+        "[123]",
         "=:=:>",
         "]",
         " ",
