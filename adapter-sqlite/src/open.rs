@@ -54,7 +54,7 @@ impl Default for Options {
         Self {
             role: "counterfoil".to_owned(),
             synchronous: Synchronous::Full,
-            cache_kib: 16 * 1024,
+            cache_kib: 4 * 1024,
             queue_len: 4096,
             batch_max: 512,
             unmoved_max: 32 * 1024,
