@@ -6,12 +6,12 @@
 //!        <-- answers, a batch at once ------------------------------ store
 //! ```
 //!
-//! Both go in batches. The first submission wakes a task that hands over what has gathered, and this
-//! task runs when the runtime has read what else had arrived: a lone request waits for nothing, and
-//! under load many share a transaction. Where many arrive together the store is given the first
-//! ones while the others are still read, so that both have something to do. The store answers a
-//! whole batch at once, from its own thread; waking this runtime for each answer would cost a
-//! system call each.
+//! Both go in batches. The first submission wakes a task that hands over what has gathered, and
+//! this task runs when the runtime has read what else had arrived: a lone request waits for
+//! nothing, and under load many share a transaction. Where many arrive together the store is given
+//! the first ones while the others are still read, so that both have something to do. The store
+//! answers a whole batch at once, from its own thread; waking this runtime for each answer would
+//! cost a system call each.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

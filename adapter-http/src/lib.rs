@@ -86,7 +86,7 @@
 //! | `counterfoil_deliveries_due` | messages that wait for their time or their turn |
 //! | `counterfoil_deliveries_due_age_seconds` | how long the oldest of them has been due |
 //! | `counterfoil_deliveries_held` | messages that wait for something to happen |
-//! | `counterfoil_deliveries_dead` | messages that ended undelivered, also those that cannot be sent again |
+//! | `counterfoil_deliveries_dead` | messages that ended undelivered, erased or pruned ones too |
 //!
 //! Of a dispatcher ([`DispatchMetrics`]), where [`Config::dispatch`] has them:
 //!

@@ -198,7 +198,7 @@ impl Deliveries {
         registry.register_with_unit("deliveries_due_age", age, seconds, self.due_age.clone());
         let held = "Messages that wait for something to happen";
         registry.register("deliveries_held", held, self.held.clone());
-        let dead = "Messages that ended undelivered, those among them that were erased or pruned";
+        let dead = "Messages that ended undelivered, erased or pruned ones too";
         registry.register("deliveries_dead", dead, self.dead.clone());
     }
 
