@@ -1,7 +1,7 @@
 //! From a request to its answer: find the operation, let through who may ask, run it within the
 //! whole request's deadline, count and log.
 
-use std::{net::IpAddr, sync::Arc, time::Instant};
+use std::{net::IpAddr, pin::pin, sync::Arc, time::Instant};
 
 use counterfoil_core::{AffiliateId, Arrival, Receipt, Request, Timestamp, refuse};
 use hyper::{body::Incoming, http::request::Parts};
@@ -90,7 +90,8 @@ impl App {
     ) -> Answer {
         let began = Instant::now();
         let (head, body) = request.into_parts();
-        let run = self.run(listener, peer, &head, body);
+        // Pinned where it is: it is large, and would be moved into the timeout.
+        let run = pin!(self.run(listener, peer, &head, body));
         let answered = timeout(self.limits.request, run).await;
         let answer = answered
             .unwrap_or_else(|_| Err(Problem::too_slow()))

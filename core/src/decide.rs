@@ -11,6 +11,7 @@ use crate::{
     conversion::{ConversionType, Root},
     create::{add_transaction, create},
     decision::{Decision, Outcome, Receipt},
+    dedup::DedupKey,
     draft::Journal,
     facts::{FactQuery, Facts, Found, KeyQuery, PairQuery, TargetQuery},
     postback::{Action, Postback},
@@ -116,7 +117,7 @@ fn climb(case: Case<'_>, journal: &mut Journal) -> Result<Decision, Refusal> {
         pairing_agrees(case, root)?;
         return update(case, root, Manner::Asked, journal);
     }
-    let Some(first) = repeated(case, root, journal) else {
+    let Some(first) = repeated(case, journal) else {
         pairing_agrees(case, root)?;
         window_is_open(case, root)?;
         return create(case, root, journal);
@@ -225,16 +226,10 @@ pub(crate) fn type_is_accepted(
 }
 
 /// Rung 8: who holds the repeat key (R20, R47).
-fn repeated<'a>(case: Case<'a>, root: &Root, journal: &mut Journal) -> Option<&'a Found> {
+fn repeated<'a>(case: Case<'a>, journal: &mut Journal) -> Option<&'a Found> {
     let kind = case.definition.dedup.key;
-    let postback = case.postback;
-    let key = crate::dedup::DedupKey::of(
-        kind,
-        root,
-        postback.external_id.as_ref(),
-        postback.conversion_type.as_ref(),
-    );
-    if key.is_none() {
+    let (id, of_type) = (&case.postback.external_id, &case.postback.conversion_type);
+    if !DedupKey::exists(kind, id.as_ref(), of_type.as_ref()) {
         journal.steps.push(Step::NoKey(kind));
         return None;
     }

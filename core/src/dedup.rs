@@ -55,8 +55,22 @@ impl PairKey {
 }
 
 impl DedupKey {
-    /// The key that a conversion has under a kind, where it has one (R47): kind `external` needs an
-    /// external id, kinds with a type need the type, kind `none` has no keys.
+    /// Whether a conversion has a key under a kind (R47): kind `external` needs an external id, kinds
+    /// with a type need the type, kind `none` has no keys.
+    pub fn exists(
+        kind: KeyKind,
+        external_id: Option<&ExternalId>,
+        conversion_type: Option<&ConversionType>,
+    ) -> bool {
+        match kind {
+            KeyKind::External => external_id.is_some() && conversion_type.is_some(),
+            KeyKind::ClickType => conversion_type.is_some(),
+            KeyKind::Click | KeyKind::ClickExternal => true,
+            KeyKind::None => false,
+        }
+    }
+
+    /// The key that a conversion has under a kind, where [one exists](Self::exists).
     pub fn of(
         kind: KeyKind,
         root: &Root,
@@ -137,13 +151,49 @@ fn hash<const LEN: usize>(parts: &[&[u8]]) -> [u8; LEN] {
 
 #[cfg(test)]
 mod tests {
-    use alloc::{collections::BTreeSet, format};
+    use alloc::{collections::BTreeSet, format, vec::Vec};
 
     use super::*;
+    use crate::{
+        conversion::{Origin, Source},
+        ids::RequestId,
+        time::Timestamp,
+        token::{AffiliateId, OfferId},
+    };
+
+    fn root() -> Root {
+        let origin = Origin {
+            source: Source::Api,
+            offer: OfferId::new("shoply-cz").unwrap(),
+            advertiser: AdvertiserId::new("shoply").unwrap(),
+            affiliate: AffiliateId::new("bo").unwrap(),
+            channel: None,
+            integration: None,
+            affs: Vec::new(),
+            affiliate_click_id: None,
+        };
+        let id = RequestId::from_bytes([7; 16]).conversion_id();
+        let created_at = Timestamp::from_ms(0);
+        Root { id, conversion_type: ConversionType::Click, origin, created_at }
+    }
 
     fn pair(id: &str) -> PairKey {
         let advertiser = AdvertiserId::new("shoply").unwrap();
         PairKey::of(&advertiser, &ExternalId::new(id).unwrap())
+    }
+
+    #[test]
+    fn a_key_exists_where_there_is_one() {
+        let (id, sale) = (ExternalId::new("o-1").unwrap(), ConversionType::Sale);
+        let root = root();
+        for kind in KeyKind::ALL {
+            for (id, of_type) in
+                [(None, None), (Some(&id), None), (None, Some(&sale)), (Some(&id), Some(&sale))]
+            {
+                let key = DedupKey::of(kind, &root, id, of_type);
+                assert_eq!(DedupKey::exists(kind, id, of_type), key.is_some(), "{kind:?}");
+            }
+        }
     }
 
     #[test]
