@@ -79,8 +79,8 @@ impl<'r> Diagnosis<'r> {
         match decode(&incoming) {
             Ok(pairs) => {
                 let call = Call { called, incoming: &incoming, pairs: &pairs };
-                let dialect = call.read(place.ruleset, now, &mut findings);
-                sought = Sought::of(&dialect, &pairs, &findings);
+                let (dialect, masked) = call.read(place.ruleset, now, &mut findings);
+                sought = Sought::of(&dialect, &pairs, &masked, &findings);
             }
             Err(refusal) => tell_refusal(refusal, &mut findings),
         }
@@ -146,13 +146,14 @@ struct Call<'c> {
 }
 
 impl Call<'_> {
-    /// Reads it as the rules do, and tells what is wrong. Returns the dialect in which it is read.
+    /// Reads it as the rules do, and tells what is wrong. Returns the dialect in which it is read,
+    /// and the parameters as the log keeps them.
     fn read(
         &self,
         ruleset: Option<&Ruleset>,
         now: Timestamp,
         findings: &mut Vec<Finding>,
-    ) -> Arc<Dialect> {
+    ) -> (Arc<Dialect>, Pairs<'_>) {
         // As it would be decided: what is personal is told by its hash.
         let mut pairs = self.pairs.clone();
         let selected = ruleset.map(|ruleset| select(ruleset, self.incoming, &mut pairs));
@@ -178,7 +179,7 @@ impl Call<'_> {
         } else if let Some(Err(refusal)) = selected {
             tell_refusal(refusal, findings);
         }
-        dialect
+        (dialect, pairs)
     }
 
     fn parse(

@@ -423,3 +423,17 @@ fn characters_with_which_no_request_is_read() {
     let rows = sandbox.run("requests --db acme.db --format json").json();
     assert_eq!(rows["items"].as_array().map(Vec::len), Some(0));
 }
+
+/// The log keeps what is personal only masked.
+#[test]
+fn one_that_arrived_with_a_personal_value_is_the_same() {
+    let sandbox = Sandbox::with_rules();
+    let click = sandbox.run("click --rules rules.toml --db acme.db shoply-cz/bo").code(0).stdout;
+    let sale = format!("pcid={}&type=sale&value=1&external_id=A", click.trim());
+    let sent = format!("{sale}&mail=jan@shop.example&phone=777000111");
+    sandbox.run_with(["send", "--db", "acme.db", &sent]).code(0);
+    let told = |query: &str| sandbox.run_with(["doctor", "--db", "acme.db", query]);
+    told(&sent).code(0).stdout_has("the same: created");
+    let other = format!("{sale}&mail=eva@shop.example&phone=777000111");
+    told(&other).code(3).stdout_has("it has not arrived");
+}

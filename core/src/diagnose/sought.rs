@@ -27,6 +27,8 @@ const DIGITS_MIN: usize = 8;
 pub struct Sought {
     /// The parameters, but for secrets, by name and value.
     pairs: Vec<(String, String)>,
+    /// The same, as the log keeps them: without what is personal.
+    masked: Vec<(String, String)>,
     click: Option<Named>,
     external: Option<Named>,
 }
@@ -88,8 +90,14 @@ impl Likeness {
 
 impl Sought {
     /// What is sought of these parameters, read in a dialect, by what was found out about them.
-    pub(super) fn of(dialect: &Dialect, pairs: &Pairs<'_>, findings: &[Finding]) -> Self {
-        let mut sought = Self { pairs: public(pairs), click: None, external: None };
+    pub(super) fn of(
+        dialect: &Dialect,
+        pairs: &Pairs<'_>,
+        masked: &Pairs<'_>,
+        findings: &[Finding],
+    ) -> Self {
+        let (public, masked) = (public(pairs), public(masked));
+        let mut sought = Self { pairs: public, masked, click: None, external: None };
         for (name, value) in pairs {
             let meant = findings.iter().find_map(|finding| match finding {
                 Finding::WrongName { name: wrong, meant, because }
@@ -164,7 +172,7 @@ impl Sought {
             return self.is_within(logged).then_some(Likeness::Near);
         };
         let logged = public(&pairs);
-        if logged == self.pairs {
+        if logged == self.pairs || logged == self.masked {
             return (!logged.is_empty()).then_some(Likeness::Same);
         }
         let of = |sought: &Option<Named>, parameter| {
@@ -185,7 +193,10 @@ impl Sought {
             (Some(true), _) => Some(Likeness::SameClickId),
             (_, Some(true)) => Some(Likeness::SameExternalId),
             (Some(false), _) | (_, Some(false)) => Some(Likeness::Near),
-            (None, None) => self.is_all_but_one(&logged).then_some(Likeness::Near),
+            (None, None) => {
+                let is_near = |pairs| self.is_all_but_one(pairs, &logged);
+                (is_near(&self.pairs) || is_near(&self.masked)).then_some(Likeness::Near)
+            }
         }
     }
 
@@ -197,9 +208,9 @@ impl Sought {
     }
 
     /// Where no id is known: whether the same names have the same values, but for one.
-    fn is_all_but_one(&self, logged: &[(String, String)]) -> bool {
-        let len = self.pairs.len();
-        let equal = self.pairs.iter().filter(|pair| logged.contains(pair)).count();
+    fn is_all_but_one(&self, pairs: &[(String, String)], logged: &[(String, String)]) -> bool {
+        let len = pairs.len();
+        let equal = pairs.iter().filter(|pair| logged.contains(pair)).count();
         let names = |pairs: &[(String, String)]| -> Vec<String> {
             pairs.iter().map(|(name, _)| name.clone()).collect()
         };
@@ -207,7 +218,7 @@ impl Sought {
             && self.external.is_none()
             && len >= 3
             && equal + 1 == len
-            && names(&self.pairs) == names(logged)
+            && names(pairs) == names(logged)
     }
 }
 
