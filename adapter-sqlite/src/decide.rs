@@ -1,9 +1,9 @@
-//! One request inside the transaction: facts, decision, effects, log row.
+//! One request inside the transaction: facts, decision, effects.
 //!
 //! ```text
 //! one -- facts of repeats from memory (recent.rs), of others from their rows (facts.rs)
 //!     -- Request::decide
-//!     -- finish: effects and log row (effects.rs)
+//!     -- finish: effects (effects.rs)
 //! ```
 
 use std::{borrow::Cow, sync::Arc};
@@ -21,7 +21,8 @@ use crate::{
     store::{Decided, Shared, Submission},
 };
 
-/// Decides about one request and stores what was decided.
+/// Decides about one request and stores what was decided; its log row is written with those of the
+/// batch (log.rs).
 pub(crate) fn one(
     db: &Connection,
     shared: &Shared,
@@ -82,7 +83,7 @@ fn tells(rules: &Rules) -> bool {
     !rules.ruleset.tracking_apis().is_empty()
 }
 
-/// Writes what was decided.
+/// Stores what was decided, but for the log row.
 pub(crate) fn finish(
     db: &Connection,
     rules: Rules,

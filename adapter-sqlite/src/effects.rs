@@ -1,5 +1,4 @@
-//! Effects: applies a decision, and writes its log row. What is stored is what the decision says;
-//! nothing is decided here.
+//! Effects: applies a decision. What is stored is what the decision says; nothing is decided here.
 
 use counterfoil_core::{
     Arrival, ConversionId, Decision, Effect, Method, Outcome, Receipt, Ruleset, Stored,
@@ -8,8 +7,6 @@ use rusqlite::{Connection, params};
 
 use crate::{
     audit,
-    blobs::{self, RequestMore},
-    codes::Coded,
     fault::{Fault, bad},
     messages,
     rows::{self, value},
@@ -25,7 +22,7 @@ pub(crate) struct Place<'a> {
     pub(crate) ruleset: &'a Ruleset,
 }
 
-/// Applies a decision and logs the request. A click of an affiliate link is its own record.
+/// Applies a decision.
 pub(crate) fn apply(
     db: &Connection,
     place: Place<'_>,
@@ -50,11 +47,10 @@ pub(crate) fn apply(
             Effect::WakeMessage(id) => messages::wake(db, id, receipt.at)?,
         }
     }
-    let is_own_record = arrival.method == Method::Link && decision.outcome == Outcome::Created;
     if arrival.method == Method::Admin && decision.outcome == Outcome::Updated {
         audit_edit(db, place, arrival, receipt)?;
     }
-    if is_own_record { Ok(()) } else { log(db, place, arrival, receipt, decision) }
+    Ok(())
 }
 
 fn audit_edit(
@@ -109,35 +105,6 @@ fn count(db: &Connection, tenant: i64, root: &ConversionId, commission: &str) ->
          ON CONFLICT (root, commission) DO UPDATE SET made = made + 1",
     )?
     .execute(params![root.as_bytes(), commission, tenant])?;
-    Ok(())
-}
-
-fn log(
-    db: &Connection,
-    place: Place<'_>,
-    arrival: &Arrival,
-    receipt: Receipt,
-    decision: &Decision,
-) -> Result<(), Fault> {
-    db.prepare_cached(
-        "INSERT INTO requests (id, tenant, received_at, method, dialect, remote_addr, query, \
-         ruleset, outcome, reason, conversion, more) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-    )?
-    .execute(params![
-        receipt.id.as_bytes(),
-        place.tenant,
-        receipt.at.as_ms(),
-        arrival.method.stored(),
-        arrival.dialect.as_deref(),
-        arrival.remote_addr.as_deref(),
-        arrival.query,
-        place.version,
-        decision.outcome.stored(),
-        decision.refusal.as_ref().map(|refusal| refusal.reason.stored()),
-        decision.conversion.as_ref().map(|conversion| conversion.id.as_bytes()),
-        blobs::encode_request(&RequestMore::of(decision))?,
-    ])?;
     Ok(())
 }
 

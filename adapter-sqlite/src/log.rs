@@ -1,23 +1,80 @@
-//! The log: a row for each request, whatever came of it.
+//! The log: a row for each request, whatever came of it. Those of a batch are written together.
+
+use std::sync::LazyLock;
 
 use counterfoil_core::{
-    ConversionId, Method, Outcome, Reason, Refusal, RequestId, Step, TenantName, Timestamp,
+    Arrival, ConversionId, Method, Outcome, Reason, Refusal, RequestId, Step, TenantName,
+    Timestamp,
     view::{Filter, Page, RequestView},
 };
-use rusqlite::{Row, params};
+use rusqlite::{Connection, Row, ToSql, params};
 
 use crate::{
     ReadError, Reader,
     blobs::{self, RequestMore},
+    codes::Coded,
     fault::Fault,
     gaps::ERASED,
     lists::{List, Range, has_no_message_column},
     rows,
+    store::Decided,
 };
 
 /// The columns of a log row, in the order in which [`read_request`] takes them.
 pub(crate) const REQUEST: &str = "id, tenant, received_at, method, dialect, remote_addr, query, \
      ruleset, outcome, reason, conversion, more";
+
+/// Rows that one statement writes: finding the place of a row costs as much as writing it.
+const TOGETHER: usize = 8;
+
+/// Writes the log rows of requests, in their order. A click of an affiliate link is its own record.
+pub(crate) fn write<'a>(
+    db: &Connection,
+    decided: impl Iterator<Item = (&'a Arrival, &'a Decided)>,
+) -> Result<(), Fault> {
+    let is_own_record = |(arrival, decided): &(&Arrival, &Decided)| {
+        arrival.method == Method::Link && decided.decision.outcome == Outcome::Created
+    };
+    let rows: Vec<_> = decided.filter(|decided| !is_own_record(decided)).collect();
+    let (many, rest) = rows.as_chunks::<TOGETHER>();
+    many.iter().try_for_each(|rows| write_together(db, &INSERT_MANY, rows))?;
+    rest.iter().try_for_each(|row| write_together(db, &INSERT_ONE, &[*row]))
+}
+
+static INSERT_ONE: LazyLock<String> = LazyLock::new(|| insert(1));
+static INSERT_MANY: LazyLock<String> = LazyLock::new(|| insert(TOGETHER));
+
+fn insert(rows: usize) -> String {
+    let row = format!("({})", vec!["?"; REQUEST.split(',').count()].join(", "));
+    format!("INSERT INTO requests ({REQUEST}) VALUES {}", vec![row; rows].join(", "))
+}
+
+fn write_together(db: &Connection, sql: &str, rows: &[(&Arrival, &Decided)]) -> Result<(), Fault> {
+    let mut statement = db.prepare_cached(sql)?;
+    let mut next = 1..;
+    for (arrival, Decided { receipt, decision, rules }) in rows {
+        let conversion = decision.conversion.as_ref().map(|conversion| conversion.id);
+        let columns: [&dyn ToSql; 12] = [
+            receipt.id.as_bytes(),
+            &rules.tenant,
+            &receipt.at.as_ms(),
+            &arrival.method.stored(),
+            &arrival.dialect.as_deref(),
+            &arrival.remote_addr.as_deref(),
+            &arrival.query,
+            &rules.version,
+            &decision.outcome.stored(),
+            &decision.refusal.as_ref().map(|refusal| refusal.reason.stored()),
+            &conversion.as_ref().map(ConversionId::as_bytes),
+            &blobs::encode_request(&RequestMore::of(decision))?,
+        ];
+        for (column, place) in columns.iter().zip(&mut next) {
+            statement.raw_bind_parameter(place, column)?;
+        }
+    }
+    statement.raw_execute()?;
+    Ok(())
+}
 
 impl Reader {
     /// A page of log rows, newest first; see [`Reader::conversions`].

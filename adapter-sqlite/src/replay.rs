@@ -12,7 +12,7 @@
 //!
 //! What was pruned or erased is left out, with what depends on it (gaps.rs).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, iter};
 
 use counterfoil_core::{
     Arrival, ConversionId, MessageId, Method, Outcome, Receipt, Request, RequestId, RootRequest,
@@ -271,8 +271,8 @@ impl Replay<'_> {
             query: logged.query,
             remote_addr: logged.remote_addr,
         };
-        decide::finish(self.again, rules, &arrival, receipt, decision)?;
-        Ok(())
+        let decided = decide::finish(self.again, rules, &arrival, receipt, decision)?;
+        log::write(self.again, iter::once((&arrival, &decided)))
     }
 
     fn compare(&mut self, id: RequestId, what: &'static str, stored: String, decided: String) {

@@ -1,6 +1,8 @@
 //! Reports: the attempt is kept, what follows it is applied, what the answer sets becomes a request
 //! of its own (R45), and what waited for the message goes on (R44, R46).
 
+use std::iter;
+
 use counterfoil_core::{
     Arrival, AttemptOutcome, Attempted, DeadReason, Incoming, MessageId, MessageOf, Method, Next,
     Receipt, Report, RetryKind, Timestamp,
@@ -12,7 +14,7 @@ use crate::{
     codes::{self, Coded},
     decide,
     fault::{Fault, bad},
-    ids,
+    ids, log,
     messages::{self, MessageRow, Standing},
     outbox::{Desk, Reported},
     rows,
@@ -167,8 +169,8 @@ fn apply_answer(
     let decision = decide::consider(desk.db, &rules, &arrival.request, receipt)?;
     desk.recent.changed(&decision);
     desk.made_due |= decide::makes_due(&decision);
-    decide::finish(desk.db, rules, &arrival, receipt, decision)?;
-    Ok(())
+    let decided = decide::finish(desk.db, rules, &arrival, receipt, decision)?;
+    log::write(desk.db, iter::once((&arrival, &decided)))
 }
 
 /// The rules that decide about the tenant, or decided last where none were installed in this

@@ -36,7 +36,7 @@ use crate::{
     decide, effects,
     fault::Fault,
     ids::Ids,
-    imports,
+    imports, log,
     open::{self, Lock, OpenError, Options},
     outbox::{Desk, Outbound, Reporting},
     recent::Recent,
@@ -311,6 +311,8 @@ impl Writer {
                 decide::one(&transaction, &shared, recent, submission, id)
             };
             let decided = batch.requests.iter().map(&mut decide).collect::<Result<Vec<_>, _>>()?;
+            let arrivals = batch.requests.iter().map(|waiting| &waiting.submission.arrival);
+            log::write(&transaction, arrivals.zip(&decided))?;
             imports::advance(&transaction, batch.requests.iter().zip(&decided))?;
             let made_due = decided.iter().any(|decided| decide::makes_due(&decided.decision));
             let (db, shared) = (&*transaction, &*shared);
