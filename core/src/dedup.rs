@@ -55,8 +55,8 @@ impl PairKey {
 }
 
 impl DedupKey {
-    /// Whether a conversion has a key under a kind (R47): kind `external` needs an external id, kinds
-    /// with a type need the type, kind `none` has no keys.
+    /// Whether a conversion has a key under a kind (R47): kind `external` needs an external id,
+    /// kinds with a type need the type, kind `none` has no keys.
     pub fn exists(
         kind: KeyKind,
         external_id: Option<&ExternalId>,
