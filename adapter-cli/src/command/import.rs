@@ -54,8 +54,8 @@ A file like this one has what most need; `date` is when it happened, without it 
 /// Import CSV files: each row is a request, its columns are the parameters
 ///
 /// The names in the first row are those of a postback's parameters; unknown ones are kept as
-/// params. A row's result applies as it is. Cut short, the same command goes on behind the last
-/// stored row.
+/// params, but one that is nearly a parameter that no column is, like `typ`, is refused. A row's
+/// result applies as it is. Cut short, the same command goes on behind the last stored row.
 #[derive(Debug, Args)]
 #[command(help_template = HELP_TEMPLATE, after_help = EXAMPLES)]
 pub(crate) struct Arguments {

@@ -158,6 +158,52 @@ fn broken_and_refused_rows_are_told_with_their_line_and_the_rest_goes_on() {
     sandbox.run("replay --db acme.db").code(0);
 }
 
+/// R2: of a postback it is a note; here every row would be an update of the newest conversion.
+#[test]
+fn a_misspelt_column_is_refused_before_the_first_row() {
+    let (sandbox, pcid) = clicked();
+    sandbox.run(&format!("send --db acme.db pcid={pcid}&type=sale&value=5")).code(0);
+    let before = rows(&sandbox).len();
+    assert!(before > 0);
+    let table: [(&str, &[&str]); 9] = [
+        (
+            "pcid,typ,extenal_id,value",
+            &[
+                "`typ` is no parameter; did you mean `type`?",
+                "`extenal_id` is no parameter; did you mean `external_id`?",
+                "nothing was imported",
+                "rename the column",
+            ],
+        ),
+        ("pcid,type,external_id,Value", &["did you mean `value`?"]),
+        ("pcid,type,value,data", &["`data` is no parameter; did you mean `date`?"]),
+        ("pcdi,type,value,x", &["did you mean `pcid`?"]),
+        // Where the parameter is there, the other is something else.
+        ("pcid,type,types,value", &[]),
+        ("eid,type,PCID,value", &[]),
+        ("pcid,type,date,data", &[]),
+        ("pcid,type,rate,update", &[]),
+        ("pcid,type,ID,note", &[]),
+    ];
+    for (header, says) in table {
+        let cells = if header.contains(",date,") { "2026-01-31,x" } else { "1,2" };
+        let csv = format!("{header}\n{pcid},sale,{cells}\n");
+        fs::write(sandbox.path("a.csv"), csv).unwrap();
+        let dry = import(&sandbox, "a.csv --dry-run");
+        if says.is_empty() {
+            assert!(!dry.stderr.contains("did you mean"), "{header}: {}", dry.stderr);
+            continue;
+        }
+        let ran = import(&sandbox, "a.csv").code(1);
+        let dry = dry.code(1);
+        for says in says {
+            assert!(ran.stderr.contains(says), "{header}: {}", ran.stderr);
+            assert!(dry.stderr.contains(says), "{header}: {}", dry.stderr);
+        }
+        assert_eq!(rows(&sandbox).len(), before, "{header}");
+    }
+}
+
 #[test]
 fn what_cannot_be_imported_is_refused_before_anything_is_written() {
     let (sandbox, pcid) = clicked();

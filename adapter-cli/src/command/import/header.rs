@@ -1,6 +1,10 @@
 //! The first row of a file: which parameter each column brings.
 
-use counterfoil_core::{Incoming, Method, Reason, Request, Ruleset, read};
+use std::iter;
+
+use counterfoil_core::{
+    Dialect, Incoming, Method, Parameter, Postback, Reason, Request, Ruleset, Step, nearest, read,
+};
 use counterfoil_sqlite::FilePlace;
 use url::form_urlencoded;
 
@@ -123,17 +127,14 @@ impl Header {
         value(self.is_rejects, cell)
     }
 
-    /// Refuses a file in which no column says which conversion a row is about (R14).
+    /// Refuses a file with a column that was probably meant to be a parameter, and one in which no
+    /// column says which conversion a row is about (R14).
     ///
     /// # Errors
-    /// Which column is missing.
+    /// Which column is misspelt or missing.
     pub(super) fn check(&self, label: &str, ruleset: &Ruleset) -> Result<(), Failure> {
-        let names = || {
-            self.columns.iter().filter_map(|column| match column {
-                Column::Parameter(name) => Some(name.as_str()),
-                _ => None,
-            })
-        };
+        self.check_spelling(label, ruleset)?;
+        let names = || self.parameters();
         let has_external = || names().any(|name| is_external_id(ruleset, name));
         let has_advertiser = || names().any(|name| is_advertiser(ruleset, name));
         if names().any(|name| is_pcid(ruleset, name)) || has_external() && has_advertiser() {
@@ -152,26 +153,103 @@ impl Header {
             ),
         ))
     }
-}
 
-/// What becomes of a row with these cells: the core knows its names.
-fn probe(ruleset: &Ruleset, cells: &[(&str, &str)]) -> Result<(), Reason> {
-    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(cells).finish();
-    let incoming = Incoming { method: Method::Import, dialect: None, query: &query, body: None };
-    match read(ruleset, &incoming).0 {
-        Request::Unreadable(refusal) => Err(refusal.reason),
-        _ => Ok(()),
+    fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().filter_map(|column| match column {
+            Column::Parameter(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
+    /// A column `typ` would leave every row without a type, so that all of them were updates: what
+    /// a postback is told in a note (R2), a file is told before its first row. Where another
+    /// column is the parameter, nothing was meant by this one.
+    fn check_spelling(&self, label: &str, ruleset: &Ruleset) -> Result<(), Failure> {
+        let misspelt: Vec<(&str, String)> = self
+            .parameters()
+            .filter_map(|name| Some((name, similar(ruleset, name).or_else(|| near_date(name))?)))
+            .filter(|(_, meant)| !self.has(meant))
+            .collect();
+        let Some((first, _)) = misspelt.first() else {
+            return Ok(());
+        };
+        let said: Vec<String> = misspelt
+            .iter()
+            .map(|(name, meant)| {
+                format!("`{}` is no parameter; did you mean `{meant}`?", output::visible(name))
+            })
+            .collect();
+        let label = output::visible(label);
+        let message = format!("the header of `{label}`: {}; nothing was imported", said.join(" "));
+        Err(Failure::could_not(message).hint(format_args!(
+            "rename the column; if `{}` is something else, give it a name that is less like a \
+             parameter's, or leave its name empty, so that it does not count",
+            output::visible(first)
+        )))
+    }
+
+    /// Whether a column is this parameter, under any of its names, or the date.
+    fn has(&self, meant: &str) -> bool {
+        if meant == DATE {
+            return self.columns.contains(&Column::Date);
+        }
+        let meant = known(meant);
+        meant.is_some() && self.parameters().any(|name| known(name) == meant)
     }
 }
 
+/// What becomes of a row with these cells: the core knows its names.
+fn probe(ruleset: &Ruleset, cells: &[(&str, &str)]) -> Result<Box<Postback>, Reason> {
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(cells).finish();
+    let incoming = Incoming { method: Method::Import, dialect: None, query: &query, body: None };
+    match read(ruleset, &incoming).0 {
+        Request::Postback(postback) => Ok(postback),
+        Request::Unreadable(refusal) => Err(refusal.reason),
+        _ => Err(Reason::Malformed),
+    }
+}
+
+/// A click that stands in a cell, whether it is there or not.
+const ANY_CLICK: &str = "01930000-0000-7000-8000-000000000000";
+
 fn is_pcid(ruleset: &Ruleset, name: &str) -> bool {
-    probe(ruleset, &[(name, "01930000-0000-7000-8000-000000000000")]) == Ok(())
+    probe(ruleset, &[(name, ANY_CLICK)]).is_ok()
 }
 
 fn is_external_id(ruleset: &Ruleset, name: &str) -> bool {
-    probe(ruleset, &[(name, "x")]) == Err(Reason::AdvertiserIdRequired)
+    probe(ruleset, &[(name, "x")]).err() == Some(Reason::AdvertiserIdRequired)
 }
 
 fn is_advertiser(ruleset: &Ruleset, name: &str) -> bool {
-    probe(ruleset, &[(name, "x"), ("external_id", "x")]) == Ok(())
+    probe(ruleset, &[(name, "x"), ("external_id", "x")]).is_ok()
+}
+
+fn known(name: &str) -> Option<Parameter> {
+    let mut known = Dialect::native().known_names();
+    known.find(|(known, _)| *known == name).map(|(_, parameter)| parameter)
+}
+
+/// The parameter that an unknown name was perhaps meant to be: one of those that decide about a
+/// row, for which `ID` is a name as good as any other.
+fn similar(ruleset: &Ruleset, name: &str) -> Option<String> {
+    let decides = |parameter: Parameter| {
+        use Parameter::{Id, Sig, Token, Ts};
+        !matches!(parameter, Id | Token | Ts | Sig)
+    };
+    let row = probe(ruleset, &[("pcid", ANY_CLICK), (name, "x")]).ok()?;
+    row.steps.iter().find_map(|step| match step {
+        Step::Similar { reserved, .. } if known(reserved).is_some_and(decides) => {
+            Some(reserved.to_string())
+        }
+        _ => None,
+    })
+}
+
+/// Nobody misspells the first letter: `rate` is something else.
+fn near_date(name: &str) -> Option<String> {
+    let begins = name.chars().next().map(|first| first.to_ascii_lowercase());
+    if known(name).is_some() || begins != DATE.chars().next() {
+        return None;
+    }
+    nearest(name, iter::once(DATE)).map(ToOwned::to_owned)
 }
