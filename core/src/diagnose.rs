@@ -216,7 +216,11 @@ impl Call<'_> {
             findings.push(Finding::EncodedTwice { name: name.into(), value, decoded });
             return;
         }
-        if looks_like_macro(value) {
+        let is_macro = meaning.map_or_else(
+            || looks_like_macro(value),
+            |parameter| dialect.is_macro(parameter, value),
+        );
+        if is_macro {
             findings.push(Finding::UnreplacedMacro { name: name.into(), value: value.into() });
             return;
         }

@@ -149,12 +149,16 @@ pub(crate) struct Given<'a> {
 }
 
 impl Given<'_> {
-    /// R6: an identifier that still looks like a macro.
+    /// R6: an identifier that is still a macro of the dialect.
     ///
     /// # Errors
     /// `unresolved_macro`.
-    pub(crate) fn refuse_macro(self) -> Result<(), Refusal> {
-        if !looks_like_macro(self.value) {
+    pub(crate) fn refuse_macro(
+        self,
+        dialect: &Dialect,
+        parameter: Parameter,
+    ) -> Result<(), Refusal> {
+        if !dialect.is_macro(parameter, self.value) {
             return Ok(());
         }
         let message = format!("`{}` is still the macro `{}`", self.name, shown(self.value));

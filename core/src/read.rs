@@ -86,8 +86,10 @@ fn values(
 ) -> Result<Postback, Refusal> {
     const IDENTIFIERS: [Parameter; 4] =
         [Parameter::Pcid, Parameter::AdvertiserId, Parameter::ExternalId, Parameter::CommissionId];
-    for given in IDENTIFIERS.into_iter().filter_map(|identifier| parameters.get(identifier)) {
-        given.refuse_macro()?;
+    for identifier in IDENTIFIERS {
+        if let Some(given) = parameters.get(identifier) {
+            given.refuse_macro(&definition.dialect, identifier)?;
+        }
     }
     let mut postback = Postback {
         method,

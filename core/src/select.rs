@@ -62,7 +62,7 @@ fn by_id<'r>(
     id: Given<'_>,
     path: Option<&Dialect>,
 ) -> Result<&'r PostbackDefinition, Refusal> {
-    id.refuse_macro()?;
+    id.refuse_macro(path.unwrap_or(Dialect::native()), Parameter::Id)?;
     let active = || ruleset.postbacks().iter().filter(|definition| definition.active);
     let Some(definition) = active().find(|definition| definition.id.as_str() == id.value) else {
         let message = format!("no active postback has the id `{}`", shown(id.value));

@@ -13,7 +13,7 @@ use crate::{
     decode::{Incoming, Pairs, decode},
     dialects::{DIALECTS, Dialect},
     ids::ConversionId,
-    parameter::{Parameter, looks_like_macro},
+    parameter::Parameter,
     token::TenantName,
 };
 
@@ -114,12 +114,15 @@ impl Sought {
                 _ => None,
             });
             let value = decoded.unwrap_or(value);
-            let slot = match known(dialect, meant.unwrap_or(name)) {
-                Some(Parameter::Pcid) => &mut sought.click,
-                Some(Parameter::ExternalId) => &mut sought.external,
+            let Some(parameter) = known(dialect, meant.unwrap_or(name)) else {
+                continue;
+            };
+            let slot = match parameter {
+                Parameter::Pcid => &mut sought.click,
+                Parameter::ExternalId => &mut sought.external,
                 _ => continue,
             };
-            if slot.is_none() && !looks_like_macro(value) {
+            if slot.is_none() && !dialect.is_macro(parameter, value) {
                 *slot = Some(Named { name: (**name).into(), value: value.into() });
             }
         }

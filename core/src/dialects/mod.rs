@@ -22,7 +22,7 @@ use alloc::{borrow::Cow, format, string::String, sync::Arc, vec::Vec};
 
 use crate::{
     conversion::ConversionType,
-    parameter::Parameter,
+    parameter::{Parameter, looks_like_macro},
     ruleset::{Dedup, PostbackDefinition, StatusMeaning},
     token::TenantName,
     transaction::TransactionResult,
@@ -207,6 +207,15 @@ impl Dialect {
     /// What this dialect calls a parameter, where it has one.
     pub(crate) fn name_of(&self, parameter: Parameter) -> Option<&str> {
         self.known_names().find(|(_, known)| *known == parameter).map(|(name, _)| name)
+    }
+
+    /// R6: whether a value is still what this dialect's senders put a value in the place of: it
+    /// looks like a macro, or is the very text that partners are shown ([`PostbackDefinition::url`]).
+    /// An advertiser that is shown may be a fixed one.
+    pub(crate) fn is_macro(&self, parameter: Parameter, value: &str) -> bool {
+        let differs = matches!(parameter, Parameter::Pcid | Parameter::ExternalId);
+        let is_shown = |row: &Row| row.means == Meaning::Known(parameter) && row.example == value;
+        looks_like_macro(value) || differs && self.rows.iter().any(is_shown)
     }
 
     /// What a status word means in this dialect; reversals mean the same in all (R48).

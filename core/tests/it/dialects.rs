@@ -1,8 +1,8 @@
 //! What requests in the dialects mean: `dialects.txt` says it row by row.
 
 use counterfoil_core::{
-    Action, DIALECTS, Dialect, FactSource, Incoming, Method, Note, Postback, Request, Row, Ruleset,
-    RulesetSpec, Word, read,
+    Action, DIALECTS, Dialect, FactSource, Incoming, Meaning, Method, Note, Parameter, Postback,
+    Request, Row, Ruleset, RulesetSpec, Word, read,
 };
 
 const TABLE: &str = include_str!("dialects.txt");
@@ -136,9 +136,41 @@ fn the_url_for_partners_names_its_definition() {
         let refused = meaning(&rules, path, query);
         // Nobody has replaced the macros, or TUNE's words, yet.
         let pcid = &dialect.rows[0].name;
-        let reason = if dialect.name == "tune" { "invalid_identifier" } else { "unresolved_macro" };
-        assert_eq!(refused, format!("{reason} {pcid}"));
+        assert_eq!(refused, format!("unresolved_macro {pcid}"));
     }
+}
+
+/// R6: every id that partners are shown is refused as they are shown it, alone too; else all their
+/// conversions would share one key.
+#[test]
+fn ids_that_nobody_filled_in_are_refused() {
+    let rules = rules();
+    let mut seen = 0;
+    for dialect in rules.dialects() {
+        let path = (!dialect.is_native()).then_some(&*dialect.name);
+        let pcid = dialect.click_id_names().next().unwrap();
+        for row in dialect.rows.iter().filter(|row| !row.example.is_empty()) {
+            let is_id =
+                [Parameter::Pcid, Parameter::ExternalId].map(Meaning::Known).contains(&row.means);
+            let click = if row.means == Meaning::Known(Parameter::Pcid) {
+                String::new()
+            } else {
+                format!("{pcid}=CLICK&")
+            };
+            let (id, name, shown) = (format!("by-{}", dialect.name), &row.name, &row.example);
+            let query = |value: &str| format!("?id={id}&{click}{name}={value}");
+            let refused = meaning(&rules, path, &query(shown));
+            let want = format!("unresolved_macro {name}");
+            assert_eq!(refused == want, is_id, "{} {name}={shown}: {refused}", dialect.name);
+            seen += usize::from(is_id);
+            // What only holds it is an id like any other.
+            if row.means == Meaning::Known(Parameter::ExternalId) && !shown.contains(['{', '[']) {
+                let read = meaning(&rules, path, &query(&format!("{shown}-1")));
+                assert!(!read.starts_with("unresolved_macro"), "{read}");
+            }
+        }
+    }
+    assert!(seen > DIALECTS.len());
 }
 
 fn rules() -> Ruleset {
