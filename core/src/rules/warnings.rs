@@ -4,11 +4,14 @@
 use alloc::{
     collections::{BTreeMap, BTreeSet},
     format,
+    string::String,
     vec::Vec,
 };
 
-use super::names::Names;
+use super::{item::Table, names::Names};
 use crate::{
+    dialects::Dialect,
+    parameter::Parameter,
     ruleset::{
         Commission, CommissionConditions, GLOBAL_POSTBACK, Offer, PostbackDefinition, Ruleset,
     },
@@ -301,32 +304,71 @@ fn way_around(names: &Names<'_>, ruleset: &Ruleset) {
 }
 
 /// Partners who speak a foreign dialect read the click id from a place of their own: the `pcid=`
-/// that is appended to an url without a macro of the click is not it.
+/// that is appended to an url without a macro of the click is not it. Whoever may name an
+/// advertiser's id with the advertiser, as in our own dialect, needs no click id.
 fn unnamed_clicks(names: &Names<'_>, ruleset: &Ruleset, scopes: &[Scope<'_>]) {
-    let all = ruleset.postbacks.iter().zip(scopes);
-    let foreign: Vec<_> = all
-        .filter(|(one, _)| one.active && !one.dialect.is_native())
-        // What reaches every offer says nothing about whose partner speaks it.
-        .filter_map(|(one, scope)| scope.offers.as_ref().map(|offers| (one, offers)))
-        .collect();
+    let all = ruleset.postbacks.iter().zip(scopes).filter(|(one, _)| one.active);
+    let (needing, others): (Vec<_>, Vec<_>) = all.partition(|(one, _)| needs_click(&one.dialect));
+    let asking = |all: &[(&PostbackDefinition, &Scope<'_>)], id: &OfferId| {
+        let asks = |scope: &Scope<'_>| scope.offers.as_ref().is_some_and(|all| all.contains(id));
+        all.iter().position(|(_, scope)| asks(scope))
+    };
+    let mut nobodys: Vec<&OfferId> = Vec::new();
     for (table, id) in &names.offers.tables {
         let offer = id.as_ref().and_then(|id| ruleset.offers.get(id));
-        let Some(offer) = offer.filter(|offer| !offer.names_click()) else {
+        let (Some(offer), Some(item)) = (offer.filter(|one| !one.names_click()), table.get("url"))
+        else {
             continue;
         };
-        let reaching = foreign.iter().find(|(_, offers)| offers.contains(&offer.id));
-        let (Some((definition, _)), Some(item)) = (reaching, table.get("url")) else {
-            continue;
-        };
-        let message = format!(
-            "the url names the click by no macro, and the postback `{}` needs it back",
-            definition.id
-        );
-        let macros = definition.dialect.click_macros.first().unwrap_or(&"pcid");
-        let system = &definition.dialect.system;
-        item.warning(
-            message,
-            format!("add what the partner wants, as in `sub={{{macros}}}`; that is {system}'s"),
-        );
+        if let Some((definition, _)) = asking(&needing, &offer.id).and_then(|at| needing.get(at)) {
+            let message = format!(
+                "the url names the click by no macro, and the postback `{}` needs it back",
+                definition.id
+            );
+            item.warning(message, macro_wanted(definition));
+        } else if asking(&others, &offer.id).is_none() {
+            nobodys.push(&offer.id);
+        }
     }
+    let all = names.postbacks.tables.iter().zip(ruleset.postbacks.iter().zip(scopes));
+    for ((table, _), (definition, scope)) in all {
+        if definition.active && scope.offers.is_none() && needs_click(&definition.dialect) {
+            unnamed_everywhere(table, definition, &nobodys);
+        }
+    }
+}
+
+/// The most offers that are named one by one.
+const OFFERS_NAMED_MAX: usize = 3;
+
+/// What reaches every offer does not say whose partner speaks it: it is told once, as what may be.
+fn unnamed_everywhere(table: &Table<'_>, definition: &PostbackDefinition, offers: &[&OfferId]) {
+    if offers.is_empty() {
+        return;
+    }
+    let named = offers.iter().take(OFFERS_NAMED_MAX).map(|id| format!("`{id}`"));
+    let mut named = named.collect::<Vec<_>>().join(", ");
+    if offers.len() > OFFERS_NAMED_MAX {
+        named = format!("{named} and {} more", offers.len() - OFFERS_NAMED_MAX);
+    }
+    let message = format!(
+        "it pairs by the click id alone, and may not get it back from offers whose url names the \
+         click by no macro: {named}"
+    );
+    let item = table.get("dialect").unwrap_or_else(|| table.item.clone());
+    let hint = format!("{}; or say in `offers` whose postback this is", macro_wanted(definition));
+    item.warning(message, hint);
+}
+
+/// Whether nothing but the click id says which conversion is meant (R14).
+fn needs_click(dialect: &Dialect) -> bool {
+    let is_fixed = dialect.fixed.iter().any(|fixed| fixed.parameter == Parameter::AdvertiserId);
+    let has_advertiser = is_fixed || dialect.name_of(Parameter::AdvertiserId).is_some();
+    !has_advertiser || dialect.name_of(Parameter::ExternalId).is_none()
+}
+
+fn macro_wanted(definition: &PostbackDefinition) -> String {
+    let wanted = definition.dialect.click_macros.first().unwrap_or(&"pcid");
+    let system = &definition.dialect.system;
+    format!("add what the partner wants, as in `sub={{{wanted}}}`; that is {system}'s")
 }
