@@ -158,6 +158,42 @@ fn broken_and_refused_rows_are_told_with_their_line_and_the_rest_goes_on() {
     sandbox.run("replay --db acme.db").code(0);
 }
 
+#[test]
+fn files_of_one_content_are_told_once_and_what_a_folder_has_besides_is_said() {
+    let (sandbox, pcid) = clicked();
+    fs::create_dir_all(sandbox.path("folder/deeper.csv")).unwrap();
+    let csv = format!("pcid,type\n{pcid},sale\n{pcid},lead\n");
+    let sandbox = sandbox
+        .file("folder/f1.csv", &csv)
+        .file("folder/f2.csv", &csv)
+        .file("folder/f3.csv", &csv)
+        .file("folder/notes.txt", "")
+        .file("folder/notes.CSV", "");
+    for (arguments, before) in [("folder --dry-run", 0), ("folder", 0), ("folder", 2)] {
+        let ran = import(&sandbox, arguments)
+            .code(0)
+            .stderr_has("skipped in `folder`: 1 folder and 2 other files; ")
+            .stderr_has("nothing to do: `folder/f2.csv` has the same content as `folder/f1.csv`")
+            .stderr_has("nothing to do: `folder/f3.csv` has the same content as `folder/f1.csv`");
+        let shown: Vec<_> = ran.json()["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| {
+                let count = |name: &str| item[name].as_u64().unwrap();
+                let same_as = item["same_as"].as_str().map(ToOwned::to_owned);
+                (count("rows"), count("rows_before"), count("created"), same_as)
+            })
+            .collect();
+        let same = (0, 0, 0, Some("folder/f1.csv".to_owned()));
+        assert_eq!(shown, [(2, before, 2, None), same.clone(), same], "{arguments}");
+    }
+    let again = sandbox.run("import folder --again --db acme.db").code(0);
+    let created = again.stdout.lines().filter(|line| line.contains("created"));
+    assert_eq!(created.count(), 1, "{}", again.stdout);
+    assert_eq!(rows(&sandbox).len(), 4);
+}
+
 /// R2: of a postback it is a note; here every row would be an update of the newest conversion.
 #[test]
 fn a_misspelt_column_is_refused_before_the_first_row() {

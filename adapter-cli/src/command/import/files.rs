@@ -9,7 +9,10 @@ use std::{
 use counterfoil_sqlite::FilePlace;
 use sha2::{Digest, Sha256};
 
-use crate::{failure::Failure, output};
+use crate::{
+    failure::Failure,
+    output::{self, counted},
+};
 
 /// What stands for standard input.
 const STDIN: &str = "-";
@@ -73,9 +76,12 @@ fn gather(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         }
         let unreadable = |error: io::Error| Failure::file("read the folder", path, &error);
         let entries: Vec<_> = fs::read_dir(path).and_then(Iterator::collect).map_err(unreadable)?;
-        let mut found: Vec<PathBuf> = entries.iter().map(fs::DirEntry::path).collect();
-        found.retain(|file| file.extension().is_some_and(|end| end == "csv") && file.is_file());
+        let all = entries.iter().map(fs::DirEntry::path);
+        let is_csv =
+            |file: &PathBuf| file.extension().is_some_and(|end| end == "csv") && file.is_file();
+        let (mut found, others): (Vec<PathBuf>, Vec<PathBuf>) = all.partition(is_csv);
         found.sort();
+        tell_others(path, &others);
         let is_rejects = |file: &PathBuf| file.to_string_lossy().ends_with(REJECTS);
         let (skipped, found): (Vec<_>, Vec<_>) = found.into_iter().partition(is_rejects);
         for file in skipped {
@@ -84,6 +90,22 @@ fn gather(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         files.extend(found);
     }
     Ok(files)
+}
+
+/// What else lies in a folder.
+fn tell_others(folder: &Path, others: &[PathBuf]) {
+    if others.is_empty() {
+        return;
+    }
+    let folders = others.iter().filter(|other| other.is_dir()).count();
+    let counts = [(folders, "folder"), (others.len() - folders, "other file")];
+    let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+    let counts: Vec<String> = counts.map(|(count, what)| counted(count as u64, what)).collect();
+    output::tell(format_args!(
+        "skipped in `{}`: {}; its own files are taken whose names end in .csv",
+        folder.display(),
+        counts.join(" and ")
+    ));
 }
 
 impl Input {

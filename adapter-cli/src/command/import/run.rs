@@ -1,8 +1,11 @@
 //! One run: each file from where it begins or goes on, until its last row is stored.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use counterfoil_sqlite::{FilePlace, Import, ImportProgress, ImportRow, Reader, SubmitError};
@@ -60,12 +63,23 @@ impl Run<'_> {
         files: &mut [(Input, Header)],
         items: &mut Vec<Item>,
     ) -> Result<(), Failure> {
+        let mut had: BTreeMap<[u8; 32], String> = BTreeMap::new();
         for (input, header) in files {
             if self.is_stopped() {
                 self.tell_not_begun(&input.label);
                 break;
             }
+            // Its rows are told once, with the first file that has them.
+            if let Some(first) = had.get(&input.hash) {
+                let label = &input.label;
+                output::tell(format_args!(
+                    "nothing to do: `{label}` has the same content as `{first}`"
+                ));
+                items.push(Item::same_as(label, first, self.dry));
+                continue;
+            }
             items.push(self.import(input, header)?);
+            had.insert(input.hash, input.label.clone());
         }
         Ok(())
     }

@@ -35,6 +35,8 @@ pub(super) struct Item {
     reasons: BTreeMap<&'static str, u64>,
     /// Where the refused rows are.
     pub(super) rejects: Option<String>,
+    /// The file before it in this run that has the same content, and is told with the rows.
+    same_as: Option<String>,
     is_dry_run: bool,
     /// Whether nothing is left to import.
     #[serde(skip)]
@@ -76,9 +78,16 @@ impl Item {
             refused: sum(Outcome::Refused),
             reasons: refused.map(|(_, reason, rows)| (code(*reason), *rows)).collect(),
             rejects,
+            same_as: None,
             is_dry_run,
             is_whole,
         }
+    }
+
+    /// A file whose content is that of another one.
+    pub(super) fn same_as(file: &str, other: &str, is_dry_run: bool) -> Self {
+        let item = Self::of(file, None, 0, None, is_dry_run, true);
+        Self { same_as: Some(other.to_owned()), ..item }
     }
 
     fn lines(&self) -> Vec<Line<'_>> {

@@ -34,8 +34,7 @@ impl Run<'_> {
                 let (rows, at) = (counted(before, "row"), reached.import.started_at);
                 let next = match &self.round {
                     None => "; --again imports the file once more",
-                    Some(round) if round.is_resumed => ", with --again",
-                    Some(_) => ", as of another file with the same content",
+                    Some(_) => ", with --again",
                 };
                 let words = format_args!("nothing to do: `{label}` was imported on {at}, {rows}");
                 output::tell(format_args!("{words}{next}"));

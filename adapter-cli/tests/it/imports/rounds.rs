@@ -202,8 +202,7 @@ fn two_files_of_the_same_content_are_one() {
     let (sandbox, _) = two_imported();
     fs::copy(sandbox.path("one.csv"), sandbox.path("copy.csv")).unwrap();
     imports(&sandbox, "one.csv copy.csv two.csv --again", 4)
-        .stderr_has("nothing to do: `copy.csv` was imported on 20")
-        .stderr_has("as of another file with the same content");
+        .stderr_has("nothing to do: `copy.csv` has the same content as `one.csv`");
 }
 
 #[test]
