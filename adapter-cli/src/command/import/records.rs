@@ -46,6 +46,8 @@ pub(super) struct Record {
 pub(super) enum Broken {
     /// It has another number of fields than the header.
     Fields { found: usize, expected: usize },
+    /// So it has, and goes on in other lines: a quote ends there, or is that of another row.
+    FieldsOverLines { found: usize, expected: usize },
     /// Its quote is not closed.
     Unclosed,
     /// It is too long.
@@ -60,6 +62,11 @@ impl fmt::Display for Broken {
             Self::Fields { found, expected } => {
                 write!(f, "the row has {found} fields where the header has {expected}")
             }
+            Self::FieldsOverLines { found, expected } => write!(
+                f,
+                "a quote in the row is not closed in its line, and up to where one closes it has \
+                 {found} fields where the header has {expected}"
+            ),
             Self::Unclosed => f.write_str("a quote in the row is not closed"),
             Self::TooLong => {
                 write!(f, "the row is longer than {RECORD_LEN_MAX} bytes or {FIELDS_MAX} fields")
@@ -76,7 +83,9 @@ impl Broken {
             Self::Fields { .. } => {
                 "quote a cell that has the delimiter or a line break in it; or was the file cut?"
             }
-            Self::Unclosed => "close the quote; within quotes, a quote is written twice",
+            Self::Unclosed | Self::FieldsOverLines { .. } => {
+                "close the quote; within quotes, a quote is written twice"
+            }
             Self::TooLong => "look for a quote that is not closed",
             Self::NotUtf8 => "save the file as UTF-8",
         }
@@ -138,7 +147,10 @@ impl<R: Read + Seek> Records<R> {
             }
         };
         // A record of one line ends at the end of its line.
-        if let Some(broken) = broken.filter(|_| self.next.line > from.line + 1) {
+        if let Some(Broken::Fields { found, expected }) = broken
+            && self.next.line > from.line + 1
+        {
+            let broken = Broken::FieldsOverLines { found, expected };
             return self.first_line(from, broken).map(Some);
         }
         let fields = self.fields(found);
@@ -298,7 +310,8 @@ mod tests {
     #[test]
     fn behind_a_broken_record_the_next_line_is_read() {
         let fields = |found| Some(Broken::Fields { found, expected: 2 });
-        let table: [(&[u8], Vec<Shown>); 6] = [
+        let over_lines = |found| Some(Broken::FieldsOverLines { found, expected: 2 });
+        let table: [(&[u8], Vec<Shown>); 7] = [
             (b"a\nc,d\n", vec![row(1, &["a"], fields(1)), row(2, &["c", "d"], None)]),
             (b"a,b,c\nc,d\n", vec![row(1, &["a", "b", "c"], fields(3)), row(2, &["c", "d"], None)]),
             (
@@ -312,9 +325,18 @@ mod tests {
             (
                 b"\"a,b\nc,d\n\"e\",f,g\n",
                 vec![
-                    row(1, &["\"a,b"], fields(3)),
+                    row(1, &["\"a,b"], over_lines(3)),
                     row(2, &["c", "d"], None),
                     row(3, &["e", "f", "g"], fields(3)),
+                ],
+            ),
+            // The quote of the last cell is closed by that of the next row.
+            (
+                b"a,\"b\nc,\"d,e\"\nf,g\n",
+                vec![
+                    row(1, &["a,\"b"], over_lines(3)),
+                    row(2, &["c", "d,e"], None),
+                    row(3, &["f", "g"], None),
                 ],
             ),
             (
