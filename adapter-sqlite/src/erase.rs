@@ -11,8 +11,7 @@ use crate::{
     ReadError, Store, SubmitError, audit, blobs,
     fault::{Fault, bad},
     gaps::ERASED,
-    log, prune,
-    rows::{self, value},
+    log, prune, rows,
     subject::Holdings,
 };
 
@@ -65,18 +64,22 @@ fn erase(
         return Ok(Erased::default());
     }
     let mut erased = Erased { roots: held.roots.len() as u64, ..Erased::default() };
+    let mut was_left = false;
     for root in &held.roots {
         let sql = "INSERT INTO erased (root, at) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-        db.prepare_cached(sql)?.execute(params![root.as_bytes(), at.as_ms()])?;
+        was_left |= db.prepare_cached(sql)?.execute(params![root.as_bytes(), at.as_ms()])? > 0;
     }
     for id in &held.conversions {
-        empty_conversion(db, id)?;
+        was_left |= empty_conversion(db, id)?;
         erased.conversions += 1;
-        forget_messages(db, id, &mut erased)?;
+        was_left |= forget_messages(db, id, &mut erased)?;
     }
     for id in &held.requests {
-        erased.requests += u64::from(empty_request(db, id)?);
+        let emptied = empty_request(db, id)?;
+        erased.requests += u64::from(emptied.is_some());
+        was_left |= emptied == Some(true);
     }
+    erased.was_erased_before = !was_left;
     let roots: Vec<String> = held.roots.iter().map(ToString::to_string).collect();
     let change = audit::Change {
         at,
@@ -92,46 +95,58 @@ fn erase(
     Ok(erased)
 }
 
-/// Params, sub ids and the affiliate's id of the click; of a click also as it was made.
-fn empty_conversion(db: &Connection, id: &ConversionId) -> Result<(), Fault> {
-    let sql = "SELECT more FROM conversions WHERE id = ?1";
-    let more: Option<Option<Vec<u8>>> = value(db, sql, [id.as_bytes()])?;
-    let more = more.ok_or_else(|| bad("conversion", id))?;
+/// Params, sub ids and the affiliate's id of the click; of a click also as it was made. Tells
+/// whether any of them was there.
+fn empty_conversion(db: &Connection, id: &ConversionId) -> Result<bool, Fault> {
+    let sql = "SELECT more, ifnull(length(first_more), 0) > 0 FROM conversions WHERE id = ?1";
+    let found = rows::one(db, sql, [id.as_bytes()], |row| {
+        Ok((row.get::<_, Option<Vec<u8>>>(0)?, row.get(1)?))
+    })?;
+    let (more, has_first): (_, bool) = found.ok_or_else(|| bad("conversion", id))?;
     let mut more = blobs::decode_conversion(more.as_deref())?;
+    let has_any = !more.affs.is_empty()
+        || more.affiliate_click_id.is_some()
+        || !more.params.is_empty()
+        || has_first;
     more.affs = Vec::new().into();
     more.affiliate_click_id = None;
     more.params = std::borrow::Cow::Owned(Params::new());
     let sql = "UPDATE conversions SET more = ?2, \
                first_more = iif(first_more IS NULL, NULL, x'') WHERE id = ?1";
     db.prepare_cached(sql)?.execute(params![id.as_bytes(), blobs::encode_conversion(&more)?])?;
-    Ok(())
+    Ok(has_any)
 }
 
-fn forget_messages(db: &Connection, id: &ConversionId, erased: &mut Erased) -> Result<(), Fault> {
-    let sql = "SELECT id, standing IN (2, 4) AND lease_until IS NULL FROM messages \
+/// Tells whether there was one that said anything, or has to wait.
+fn forget_messages(db: &Connection, id: &ConversionId, erased: &mut Erased) -> Result<bool, Fault> {
+    let sql = "SELECT id, standing IN (2, 4) AND lease_until IS NULL, request <> ?2 FROM messages \
                WHERE conversion = ?1 ORDER BY id";
     let mut statement = db.prepare_cached(sql)?;
-    let found = statement.query_map([id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let found: Vec<([u8; 16], bool)> = found.collect::<Result<_, _>>()?;
+    let given = params![id.as_bytes(), prune::forgotten()?];
+    let found = statement.query_map(given, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let found: Vec<([u8; 16], bool, bool)> = found.collect::<Result<_, _>>()?;
     // Those that have not ended may ask for the others.
-    if found.iter().any(|(_, has_ended)| !has_ended) {
+    if found.iter().any(|(_, has_ended, _)| !has_ended) {
         erased.messages_left += found.len() as u64;
-        return Ok(());
+        return Ok(true);
     }
-    for (id, _) in found {
+    let mut was_left = false;
+    for (id, _, has_any) in found {
         prune::forget_message(db, &id)?;
         erased.messages += 1;
+        was_left |= has_any;
     }
-    Ok(())
+    Ok(was_left)
 }
 
-/// What came in, from where, and what was said about it. The outcome stays, with its reason. False
-/// where the row is gone: it was pruned since it was found.
-fn empty_request(db: &Connection, id: &RequestId) -> Result<bool, Fault> {
+/// What came in, from where, and what was said about it. The outcome stays, with its reason. Tells
+/// whether it was there still; nothing where the row is gone: it was pruned since it was found.
+fn empty_request(db: &Connection, id: &RequestId) -> Result<Option<bool>, Fault> {
     let sql = format!("SELECT {} FROM requests WHERE id = ?1", log::REQUEST);
     let Some(mut logged) = rows::one(db, &sql, [id.as_bytes()], log::read_request)? else {
-        return Ok(false);
+        return Ok(None);
     };
+    let has_any = logged.query != ERASED;
     logged.more.trace = std::borrow::Cow::Owned(Trace::default());
     if let Some(refusal) = &mut logged.more.refusal {
         refusal.message = ERASED.into();
@@ -141,5 +156,5 @@ fn empty_request(db: &Connection, id: &RequestId) -> Result<bool, Fault> {
                more = ?3 WHERE id = ?1";
     let more = blobs::encode_request(&logged.more)?;
     db.prepare_cached(sql)?.execute(params![id.as_bytes(), ERASED, more])?;
-    Ok(true)
+    Ok(Some(has_any))
 }

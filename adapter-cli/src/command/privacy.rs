@@ -99,7 +99,9 @@ impl SubjectArguments {
                 external_id: external_id.clone(),
                 advertiser: self.advertiser.clone(),
             }),
-            (None, None) => Err(Failure::usage("nobody is named").hint("give --pcid")),
+            (None, None) => {
+                Err(Failure::usage("nobody is named").hint("give --pcid"))
+            }
         }
     }
 }
@@ -154,7 +156,12 @@ fn erase(
     match format {
         AnswerFormat::Json => output::say_json(&erased)?,
         AnswerFormat::Text => output::say(format_args!(
-            "erased what is personal in {}, {} and {}",
+            "{} {}, {} and {}",
+            if erased.was_erased_before {
+                "nothing was left to erase: it was erased before in"
+            } else {
+                "erased what is personal in"
+            },
             counted(conversions, "conversion"),
             counted(requests, "request"),
             counted(messages, "message")

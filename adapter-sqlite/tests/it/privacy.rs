@@ -125,14 +125,16 @@ fn erasing_takes_what_is_personal_and_a_resend_stays_a_duplicate() {
     let subject = Subject::External { external_id: "order-of-6".to_owned(), advertiser: None };
     // What has not ended goes out first.
     let erased = db.store().erase(&acme(), &subject, at(5)).unwrap();
-    assert!(erased.messages_left > 0);
+    assert!(erased.messages_left > 0 && !erased.was_erased_before);
     assert_eq!((erased.requests, erased.messages), (4, 0));
     end_all_messages(&mut db);
     let money = "SELECT sum(revenue * 7 + payout) FROM transactions";
     let before = db.number(money);
     let erased = db.store().erase(&acme(), &subject, at(6)).unwrap();
     assert_eq!((erased.roots, erased.conversions, erased.messages_left), (1, 2, 0));
-    assert!(erased.messages > 0, "{erased:?}");
+    assert!(erased.messages > 0 && !erased.was_erased_before, "{erased:?}");
+    let again = db.store().erase(&acme(), &subject, at(6)).unwrap();
+    assert!(again.was_erased_before && again.conversions == 2, "{again:?}");
     assert_eq!(db.number(money), before);
 
     let resend = format!("pcid={pcid}&type=sale&value=100&external_id=order-of-6");

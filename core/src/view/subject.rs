@@ -34,6 +34,8 @@ pub struct Erased {
     /// Messages of conversions about which some have not ended: these go out first, and erasing
     /// again takes them.
     pub messages_left: u64,
+    /// Whether nothing personal was left in any of them: all had been erased before.
+    pub was_erased_before: bool,
 }
 
 impl Erased {
