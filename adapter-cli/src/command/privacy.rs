@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use counterfoil_core::{
     ConversionId,
     view::{Erased, Subject},
@@ -79,12 +79,13 @@ enum Privacy {
 
 /// Who is meant.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("subject").required(true).args(["pcid", "external_id"])))]
 struct SubjectArguments {
     /// The id of the click, or of any conversion under it
-    #[arg(long, value_name = "ID", required_unless_present = "external_id")]
+    #[arg(long, value_name = "ID")]
     pcid: Option<ConversionId>,
     /// The advertiser's id of a lead or an order
-    #[arg(long, value_name = "ID", conflicts_with = "pcid")]
+    #[arg(long, value_name = "ID")]
     external_id: Option<String>,
     /// The advertiser of that id; must be named where conversions of several carry it
     #[arg(long, value_name = "ID", requires = "external_id")]
@@ -100,7 +101,7 @@ impl SubjectArguments {
                 advertiser: self.advertiser.clone(),
             }),
             (None, None) => {
-                Err(Failure::usage("nobody is named").hint("give --pcid"))
+                Err(Failure::usage("nobody is named").hint("give --pcid or --external-id"))
             }
         }
     }

@@ -173,6 +173,18 @@ fn export_and_erase_name_a_visitor_by_any_id() {
 }
 
 #[test]
+fn what_was_erased_before_is_told_so() {
+    let sandbox = Sandbox::with_rules();
+    let click = sandbox.run("click --rules rules.toml --db acme.db shoply-cz/bo").code(0);
+    let erase = format!("privacy erase --db acme.db --pcid {}", click.stdout.trim());
+    sandbox.run(&erase).code(0).stdout_has("erased what is personal in 1 conversion, 0 requests");
+    sandbox.run(&erase).code(0).stdout_has("nothing was left to erase: it was erased before in 1");
+    let ran = sandbox.run("privacy export --db acme.db").code(2);
+    ran.stderr_has("--pcid <ID>").stderr_has("--external-id <ID>");
+    sandbox.run(&format!("{erase} --external-id A")).code(2).stderr_has("cannot be used with");
+}
+
+#[test]
 fn a_server_erases_while_it_serves() {
     let sandbox = Sandbox::with_rules();
     let server = Server::start(&sandbox);
