@@ -13,6 +13,7 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   counterfoil help serve
+  counterfoil help requests show
   counterfoil help exit-codes
   counterfoil help config > counterfoil.toml";
 
@@ -24,27 +25,32 @@ const CONFIG: &str = "config";
 #[command(help_template = HELP_TEMPLATE, after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// A command, `exit-codes`, or `config`
-    topic: Option<String>,
+    topic: Vec<String>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let text = match arguments.topic.as_deref() {
-        Some(EXIT_CODES) => exit_codes(),
-        Some(CONFIG) => serve::CONFIG_EXAMPLE.to_owned(),
-        Some(name) if description().find_subcommand(name).is_none() => return Err(unknown(name)),
-        topic => long_help(topic),
+    let topic: Vec<&str> = arguments.topic.iter().map(String::as_str).collect();
+    let text = match topic[..] {
+        [EXIT_CODES] => exit_codes(),
+        [CONFIG] => serve::CONFIG_EXAMPLE.to_owned(),
+        _ => long_help(&topic)?,
     };
     output::say(text.trim_end())?;
     Ok(ExitCode::Done)
 }
 
-/// What `--help` prints.
-fn long_help(topic: Option<&str>) -> String {
-    let line = ["counterfoil"].into_iter().chain(topic).chain(["--help"]);
-    match description().try_get_matches_from(line) {
+/// What `--help` prints of a command, or of one under it.
+fn long_help(topic: &[&str]) -> Result<String, Failure> {
+    let mut known = &description();
+    for (place, name) in topic.iter().enumerate() {
+        let above = topic.get(..place).unwrap_or_default();
+        known = known.find_subcommand(name).ok_or_else(|| unknown(known, above, name))?;
+    }
+    let line = ["counterfoil"].into_iter().chain(topic.iter().copied()).chain(["--help"]);
+    Ok(match description().try_get_matches_from(line) {
         Err(help) => help.render().ansi().to_string(),
         Ok(_) => String::new(),
-    }
+    })
 }
 
 fn exit_codes() -> String {
@@ -53,10 +59,15 @@ fn exit_codes() -> String {
     ExitCode::ALL.map(line).join("\n")
 }
 
-fn unknown(topic: &str) -> Failure {
-    let whole = description();
-    let names: Vec<&str> =
-        whole.get_subcommands().map(clap::Command::get_name).chain([EXIT_CODES, CONFIG]).collect();
-    Failure::usage(format_args!("there is no help on `{topic}`"))
-        .hint(format_args!("one of {}", names.join(", ")))
+fn unknown(known: &clap::Command, above: &[&str], name: &str) -> Failure {
+    let mut names: Vec<&str> = known.get_subcommands().map(clap::Command::get_name).collect();
+    if above.is_empty() {
+        names.extend([EXIT_CODES, CONFIG]);
+    }
+    let topic = [above, &[name]].concat().join(" ");
+    let failure = Failure::usage(format_args!("there is no help on `{topic}`"));
+    if names.is_empty() {
+        return failure.hint(format_args!("as in `counterfoil help {}`", above.join(" ")));
+    }
+    failure.hint(format_args!("one of {}", names.join(", ")))
 }

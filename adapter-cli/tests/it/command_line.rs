@@ -27,6 +27,10 @@ fn usage_mistakes_end_with_2_and_typos_get_a_suggestion() {
     let ran = sandbox.run("conversions rules.toml --db x").code(2);
     assert!(!ran.stderr.contains("--rules"), "{ran:?}");
     sandbox.run("help nothing").code(2).no_stdout().stderr_has("exit-codes");
+    let nested = sandbox.run("help requests show").code(0);
+    assert_eq!(nested.stdout, sandbox.run("requests show --help").code(0).stdout);
+    sandbox.run("help requests shw").code(2).stderr_has("`requests shw`").stderr_has("show");
+    sandbox.run("help serve x").code(2).stderr_has("as in `counterfoil help serve`");
     sandbox.run("conversions --db x --limit 1001").code(2).no_stdout();
     sandbox.run("conversions --db x --since monday").code(2).stderr_has("a date as 2026-01-31");
     sandbox.run("requests --db x --reason nonsense").code(2).stderr_has("pairing_failed");
