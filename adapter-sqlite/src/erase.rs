@@ -119,7 +119,7 @@ fn empty_conversion(db: &Connection, id: &ConversionId) -> Result<bool, Fault> {
 
 /// Tells whether there was one that said anything, or has to wait.
 fn forget_messages(db: &Connection, id: &ConversionId, erased: &mut Erased) -> Result<bool, Fault> {
-    let sql = "SELECT id, standing IN (2, 4) AND lease_until IS NULL, request <> ?2 FROM messages \
+    let sql = "SELECT id, standing IN (2, 4) AND lease_until IS NULL, request IS NOT ?2 FROM messages \
                WHERE conversion = ?1 ORDER BY id";
     let mut statement = db.prepare_cached(sql)?;
     let given = params![id.as_bytes(), prune::forgotten()?];
