@@ -65,6 +65,9 @@ pub struct AuditReport {
     pub head: Option<AuditHead>,
     /// The first row that is not right, and what is wrong with it.
     pub broken: Option<(u64, &'static str)>,
+    /// Stored versions of rules that no row tells of: rows are missing, unless a build before the
+    /// first audit log installed them. Counted where no row is wrong.
+    pub rules_untold: u64,
 }
 
 /// Writes a row.
@@ -171,9 +174,20 @@ impl Reader {
             if let Some(noted) = noted.filter(|noted| noted.number > report.rows) {
                 report.broken = Some((noted.number, "it was noted, and is gone"));
             }
+            if report.broken.is_none() {
+                report.rules_untold = rules_untold(db)?;
+            }
             Ok(report)
         })
     }
+}
+
+/// Every version of rules has a row from when it was first installed.
+fn rules_untold(db: &Connection) -> Result<u64, Fault> {
+    let sql = "SELECT count(*) FROM rulesets r JOIN tenants t ON t.id = r.tenant \
+               WHERE NOT EXISTS (SELECT 1 FROM audit a WHERE a.tenant = t.name \
+                 AND a.action = 'rules' AND a.subject = 'version ' || r.version)";
+    Ok(u64::from(rows::value::<u32>(db, sql, [])?.unwrap_or_default()))
 }
 
 /// The row, where it is the one that should have this number; else what is wrong with it.

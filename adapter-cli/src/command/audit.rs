@@ -71,9 +71,9 @@ enum Verify {
     ///
     /// A row that was changed, taken out, put in or moved is found, and so are rules that were
     /// changed where they are stored: exit 3, with the first row that is wrong. What the chain
-    /// alone cannot tell: rows cut off at its end, and a chain made anew from its beginning by
-    /// someone who can write the file. So keep the head that this prints somewhere else, and give
-    /// it back with --noted.
+    /// alone cannot tell: rows cut off at its end, unless they told of rules that the file holds,
+    /// and a chain made anew from its beginning by someone who can write the file. So keep the head
+    /// that this prints somewhere else, and give it back with --noted.
     #[command(help_template = HELP_TEMPLATE, after_help = VERIFY_EXAMPLES)]
     Verify {
         /// The database; a server may be running on it
@@ -112,6 +112,7 @@ struct Verified {
     rows: u64,
     head: Option<String>,
     broken: Option<Broken>,
+    rules_untold: u64,
 }
 
 #[derive(Serialize)]
@@ -146,12 +147,21 @@ fn verify(
 ) -> Result<ExitCode, Failure> {
     let report = database::look(db)?.verify_audit(noted).map_err(database::read_failure)?;
     let head = report.head.map(|head| format!("{}:{}", head.number, hex(&head.hash)));
-    let exit = if report.broken.is_some() { ExitCode::Negative } else { ExitCode::Done };
+    let untold = report.rules_untold;
+    let is_whole = report.broken.is_none() && untold == 0;
+    let exit = if is_whole { ExitCode::Done } else { ExitCode::Negative };
     match (format, report.broken) {
         (AnswerFormat::Json, broken) => {
             let broken = broken.map(|(number, message)| Broken { number, message });
-            output::say_json(&Verified { rows: report.rows, head, broken })?;
+            let rows = report.rows;
+            output::say_json(&Verified { rows, head, broken, rules_untold: untold })?;
         }
+        (AnswerFormat::Text, None) if untold > 0 => output::tell(format_args!(
+            "{MISTAKE}rows are missing{MISTAKE:#}: {} here, and none of them tells of the installation of {} \
+             of rules that the file holds; only a file from before there was an audit log may be so",
+            counted(report.rows, "row"),
+            counted(untold, "version")
+        )),
         (AnswerFormat::Text, None) => {
             let rows = counted(report.rows, "row");
             output::tell(format_args!("{GOOD}nothing was touched{GOOD:#}: {rows}"));

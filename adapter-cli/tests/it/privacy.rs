@@ -272,7 +272,10 @@ fn the_audit_log_is_listed_and_verified_and_touching_it_is_found() {
     let broken = sandbox.run("audit verify --db acme.db --format json").code(3).json();
     assert_eq!(broken["broken"]["number"], 1);
     raw.execute("DELETE FROM audit", []).unwrap();
-    sandbox.run("audit verify --db acme.db").code(0);
+    let said = sandbox.run("audit verify --db acme.db").code(3).no_stdout();
+    said.stderr_has("rows are missing: 0 rows here").stderr_has("of 1 version of rules");
+    let untold = sandbox.run("audit verify --db acme.db --format json").code(3).json();
+    assert_eq!((&untold["rules_untold"], &untold["broken"]), (&1.into(), &().into()));
     sandbox.run(&verify).code(3).stderr_has("it was noted, and is gone");
 }
 

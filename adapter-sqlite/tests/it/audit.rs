@@ -101,6 +101,23 @@ fn touching_the_log_is_found_at_the_first_row_that_is_wrong() {
     }
 }
 
+/// Nothing was noted elsewhere, but the rules are there.
+#[test]
+fn rules_without_a_row_tell_that_rows_are_gone() {
+    for (sql, untold) in [
+        ("", 0),
+        ("DELETE FROM audit WHERE number > 2", 0),
+        ("DELETE FROM audit WHERE number > 1", 1),
+        ("DELETE FROM audit", 2),
+    ] {
+        let mut db = changed();
+        db.store = None;
+        rusqlite::Connection::open(db.path()).unwrap().execute_batch(sql).unwrap();
+        let report = Reader::open(&db.path()).unwrap().verify_audit(None).unwrap();
+        assert_eq!((report.broken, report.rules_untold), (None, untold), "{sql}");
+    }
+}
+
 #[test]
 fn touching_stored_rules_is_found_at_the_row_that_made_them_decide() {
     for (sql, first) in [
