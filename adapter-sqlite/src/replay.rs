@@ -15,8 +15,8 @@
 use std::{collections::BTreeMap, iter};
 
 use counterfoil_core::{
-    Arrival, ConversionId, MessageId, Method, Outcome, Receipt, Request, RequestId, RootRequest,
-    Timestamp,
+    Amount, Arrival, ConversionId, MessageId, Method, Outcome, Receipt, Request, RequestId,
+    RootRequest, Timestamp,
 };
 use rusqlite::{Connection, Row, Rows, params, types::Value};
 
@@ -61,9 +61,9 @@ pub struct Difference {
     pub id: String,
     /// What differs, such as `outcome` or `transaction`.
     pub what: &'static str,
-    /// What is stored.
+    /// What is stored: of a row, the columns that differ, by name; amounts are decimals.
     pub stored: String,
-    /// What came out.
+    /// What came out, in the same form.
     pub decided: String,
 }
 
@@ -339,6 +339,7 @@ impl Replay<'_> {
         let mut stored = self.stored.prepare(sql)?;
         let mut again = self.again.prepare(sql)?;
         let columns = stored.column_count();
+        let names: Vec<String> = stored.column_names().into_iter().map(str::to_owned).collect();
         let (gaps, db) = (&self.gaps, self.stored);
         let next = |rows: &mut Rows<'_>| -> Result<Option<Vec<Value>>, Fault> {
             while let Some(row) = rows.next()? {
@@ -357,14 +358,13 @@ impl Replay<'_> {
             let left_is_first = right_key.is_none() || left_key.is_some() && left_key <= right_key;
             let right_is_first = left_key.is_none() || right_key.is_some() && right_key <= left_key;
             if left != right {
-                let shown = |row: &Option<Vec<Value>>, counts: bool| match row {
-                    Some(row) if counts => row_text(row),
-                    _ => "nothing".to_owned(),
-                };
+                let of = |row: &Option<Vec<Value>>, counts: bool| row.clone().filter(|_| counts);
+                let (one, other) = (of(&left, left_is_first), of(&right, right_is_first));
                 let id =
                     left_key.clone().filter(|_| left_is_first).or(right_key).unwrap_or_default();
-                let decided = shown(&right, right_is_first);
-                self.report.differs(id, what, shown(&left, left_is_first), decided);
+                let (one, other) = (one.as_deref(), other.as_deref());
+                let shown = (row_text(&names, one, other), row_text(&names, other, one));
+                self.report.differs(id, what, shown.0, shown.1);
             }
             if left_is_first {
                 left = next(&mut stored)?;
@@ -427,9 +427,32 @@ fn key_text(row: &[Value], key_len: usize) -> String {
     parts.join(" ")
 }
 
-fn row_text(row: &[Value]) -> String {
-    let parts: Vec<_> = row.iter().map(value_text).collect();
+/// The columns of a row that are not so in the other one, where there is one.
+fn row_text(names: &[String], row: Option<&[Value]>, other: Option<&[Value]>) -> String {
+    let Some(row) = row else {
+        return "nothing".to_owned();
+    };
+    let differs =
+        |place: usize, value: &Value| other.is_none_or(|other| other.get(place) != Some(value));
+    let cells = names.iter().zip(row).enumerate();
+    let told = cells.filter(|(place, (_, value))| differs(*place, value));
+    let parts: Vec<_> = told.map(|(_, (name, value))| cell_text(name, value)).collect();
     parts.join(", ")
+}
+
+/// The columns that hold amounts, in millionths.
+const AMOUNTS: [&str; 5] = ["value", "price", "revenue", "payout", "direct_amount"];
+
+fn cell_text(name: &str, value: &Value) -> String {
+    let text = match value {
+        Value::Integer(micros) if AMOUNTS.contains(&name) => {
+            Amount::from_micros(*micros).map_or_else(|_| micros.to_string(), |it| it.to_string())
+        }
+        Value::Integer(ms) if name.ends_with("_at") => Timestamp::from_ms(*ms).to_string(),
+        Value::Integer(number) => number.to_string(),
+        _ => value_text(value),
+    };
+    format!("{name} {text}")
 }
 
 fn value_text(value: &Value) -> String {

@@ -12,7 +12,7 @@ use crate::{
     database,
     exit_code::ExitCode,
     failure::Failure,
-    output::{self, Column, GOOD, ListFormat, MISTAKE, column, counted},
+    output::{self, Column, GOOD, ListFormat, MISTAKE, STRONG, column, counted},
 };
 
 const EXAMPLES: &str = "\
@@ -65,8 +65,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         differences_total: report.differences_total,
         differences: &rows,
     };
-    if !rows.is_empty() || arguments.format != ListFormat::Table {
-        output::say_list(arguments.format, &COLUMNS, &whole, &rows)?;
+    match arguments.format {
+        ListFormat::Table => rows.iter().try_for_each(|row| output::say(row.worded()))?,
+        format => output::say_list(format, &COLUMNS, &whole, &rows)?,
     }
     let counts =
         format!("{} and {}", counted(report.requests, "request"), counted(report.clicks, "click"));
@@ -90,6 +91,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         rows.len()
     ));
     Ok(ExitCode::Negative)
+}
+
+impl Row<'_> {
+    /// Rows are too long to stand beside each other.
+    fn worded(&self) -> String {
+        let Self { id, what, stored, decided } = *self;
+        let (stored, decided) = (output::visible(stored), output::visible(decided));
+        format!("{STRONG}{what}{STRONG:#} {id}\n  stored:  {stored}\n  decided: {decided}")
+    }
 }
 
 fn rows(report: &ReplayReport) -> Vec<Row<'_>> {

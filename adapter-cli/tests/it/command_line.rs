@@ -238,6 +238,13 @@ fn lists_show_what_was_stored(sandbox: &Sandbox, pcid: &str) {
     assert_ne!(sandbox.run(&next).code(0).stdout, first.stdout);
     sandbox.run("replay --db acme.db").code(0).stderr_has("nothing differs");
     sandbox.run("backup --db acme.db --to copy.db").code(0).stderr_has("copied and verified");
+    let touched = rusqlite::Connection::open(sandbox.path("copy.db")).expect("the copy");
+    touched
+        .execute("UPDATE conversions SET channel = 'x' WHERE root IS NOT NULL", [])
+        .expect("a row");
+    let differs = sandbox.run("replay --db copy.db").code(3);
+    differs.stdout_has("\n  stored:  channel x\n  decided: channel NULL\n");
+    touched.execute("UPDATE conversions SET channel = NULL", []).expect("a row");
     sandbox.run("backup --db acme.db --to copy.db").code(1);
     sandbox.run("replay --db copy.db").code(0);
 }

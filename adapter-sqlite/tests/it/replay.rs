@@ -56,6 +56,16 @@ fn replay_finds_what_was_touched() {
         let reader = counterfoil_sqlite::Reader::open(&db.path()).unwrap();
         let report = reader.replay().unwrap();
         assert!(report.differences.iter().any(|found| found.what == what), "{sql}: {report:?}");
+        // Of a row, what differs, by its name.
+        for found in report.differences.iter().filter(|found| found.what == what) {
+            let said = [found.stored.as_str(), found.decided.as_str()];
+            match what {
+                "conversion" => assert_eq!(said, ["value 7", "value 10"]),
+                "transaction" => assert!(said.iter().all(|row| row.starts_with("payout "))),
+                "repeat key" => assert_eq!(found.stored, "nothing"),
+                _ => {}
+            }
+        }
         assert_eq!(report.differences_total, report.differences.len() as u64);
     }
 }
