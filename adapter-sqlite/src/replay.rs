@@ -339,7 +339,7 @@ impl Replay<'_> {
         let mut stored = self.stored.prepare(sql)?;
         let mut again = self.again.prepare(sql)?;
         let columns = stored.column_count();
-        let names: Vec<String> = stored.column_names().into_iter().map(str::to_owned).collect();
+        let names: Vec<String> = stored.column_names().map(str::to_owned).collect();
         let (gaps, db) = (&self.gaps, self.stored);
         let next = |rows: &mut Rows<'_>| -> Result<Option<Vec<Value>>, Fault> {
             while let Some(row) = rows.next()? {

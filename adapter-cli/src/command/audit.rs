@@ -157,8 +157,9 @@ fn verify(
             output::say_json(&Verified { rows, head, broken, rules_untold: untold })?;
         }
         (AnswerFormat::Text, None) if untold > 0 => output::tell(format_args!(
-            "{MISTAKE}rows are missing{MISTAKE:#}: {} here, and none of them tells of the installation of {} \
-             of rules that the file holds; only a file from before there was an audit log may be so",
+            "{MISTAKE}rows are missing{MISTAKE:#}: {} here, and none tells of the installation of \
+             {} of rules that the file holds; only a file from before there was an audit log may \
+             be so",
             counted(report.rows, "row"),
             counted(untold, "version")
         )),
