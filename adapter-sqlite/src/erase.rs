@@ -119,8 +119,8 @@ fn empty_conversion(db: &Connection, id: &ConversionId) -> Result<bool, Fault> {
 
 /// Tells whether there was one that said anything, or has to wait.
 fn forget_messages(db: &Connection, id: &ConversionId, erased: &mut Erased) -> Result<bool, Fault> {
-    let sql = "SELECT id, standing IN (2, 4) AND lease_until IS NULL, request IS NOT ?2 FROM messages \
-               WHERE conversion = ?1 ORDER BY id";
+    let sql = "SELECT id, standing IN (2, 4) AND lease_until IS NULL, request IS NOT ?2 \
+               FROM messages WHERE conversion = ?1 ORDER BY id";
     let mut statement = db.prepare_cached(sql)?;
     let given = params![id.as_bytes(), prune::forgotten()?];
     let found = statement.query_map(given, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;

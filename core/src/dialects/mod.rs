@@ -210,8 +210,8 @@ impl Dialect {
     }
 
     /// R6: whether a value is still what this dialect's senders put a value in the place of: it
-    /// looks like a macro, or is the very text that partners are shown ([`PostbackDefinition::url`]).
-    /// An advertiser that is shown may be a fixed one.
+    /// looks like a macro, or is the very text that partners are shown
+    /// ([`PostbackDefinition::url`]). An advertiser that is shown may be a fixed one.
     pub(crate) fn is_macro(&self, parameter: Parameter, value: &str) -> bool {
         let differs = matches!(parameter, Parameter::Pcid | Parameter::ExternalId);
         let is_shown = |row: &Row| row.means == Meaning::Known(parameter) && row.example == value;
