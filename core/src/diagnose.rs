@@ -14,6 +14,7 @@ mod sought;
 
 use alloc::{borrow::Cow, boxed::Box, string::String, sync::Arc, vec::Vec};
 
+use self::sought::Meant;
 pub use self::{
     finding::{Finding, NameFault},
     sought::{Known, Likeness, Sought},
@@ -53,7 +54,7 @@ pub struct Diagnosis<'r> {
     /// What is wrong, and what to do about it; that which hides the others first.
     pub findings: Vec<Finding>,
     /// What a store is to look for.
-    pub sought: Sought,
+    pub sought: Sought<'r>,
 }
 
 impl<'r> Diagnosis<'r> {
@@ -79,8 +80,9 @@ impl<'r> Diagnosis<'r> {
         match decode(&incoming) {
             Ok(pairs) => {
                 let call = Call { called, incoming: &incoming, pairs: &pairs };
-                let (dialect, masked) = call.read(place.ruleset, now, &mut findings);
-                sought = Sought::of(&dialect, &pairs, &masked, &findings);
+                let Reading { dialect, masked, meant } =
+                    call.read(place.ruleset, now, &mut findings);
+                sought = Sought::of(&dialect, &pairs, &masked, &findings, meant);
             }
             Err(refusal) => tell_refusal(refusal, &mut findings),
         }
@@ -145,15 +147,22 @@ struct Call<'c> {
     pairs: &'c Pairs<'c>,
 }
 
-impl Call<'_> {
-    /// Reads it as the rules do, and tells what is wrong. Returns the dialect in which it is read,
-    /// and the parameters as the log keeps them.
-    fn read(
+/// How it is read.
+struct Reading<'c, 'r> {
+    dialect: Arc<Dialect>,
+    /// The parameters as the log keeps them.
+    masked: Pairs<'c>,
+    meant: Option<Meant<'r>>,
+}
+
+impl<'c> Call<'c> {
+    /// Reads it as the rules do, and tells what is wrong.
+    fn read<'r>(
         &self,
-        ruleset: Option<&Ruleset>,
+        ruleset: Option<&'r Ruleset>,
         now: Timestamp,
         findings: &mut Vec<Finding>,
-    ) -> (Arc<Dialect>, Pairs<'_>) {
+    ) -> Reading<'c, 'r> {
         // As it would be decided: what is personal is told by its hash.
         let mut pairs = self.pairs.clone();
         let selected = ruleset.map(|ruleset| select(ruleset, self.incoming, &mut pairs));
@@ -173,23 +182,32 @@ impl Call<'_> {
         for (name, value) in &pairs {
             findings.extend(masked.wrong_name(&dialect, name, value));
         }
+        let mut meant = None;
         if let (Some(ruleset), Some(definition)) = (ruleset, definition) {
             proof::look(definition, self.called.is_plain, self.pairs, now, findings);
-            masked.parse(ruleset, definition, findings);
+            meant = masked.parse(ruleset, definition, findings);
         } else if let Some(Err(refusal)) = selected {
             tell_refusal(refusal, findings);
         }
-        (dialect, pairs)
+        Reading { dialect, masked: pairs, meant }
     }
 
-    fn parse(
+    /// What it means; nothing, where it is refused, which is told.
+    fn parse<'r>(
         &self,
-        ruleset: &Ruleset,
+        ruleset: &'r Ruleset,
         definition: &PostbackDefinition,
         findings: &mut Vec<Finding>,
-    ) {
-        if let Err(refusal) = parse(ruleset, definition, Method::S2s, self.pairs) {
-            tell_refusal(refusal, findings);
+    ) -> Option<Meant<'r>> {
+        match parse(ruleset, definition, Method::S2s, self.pairs) {
+            Ok(postback) => {
+                let dialect = self.incoming.dialect.map(Into::into);
+                Some(Meant { ruleset, dialect, postback })
+            }
+            Err(refusal) => {
+                tell_refusal(refusal, findings);
+                None
+            }
         }
     }
 

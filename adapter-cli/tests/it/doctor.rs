@@ -396,6 +396,26 @@ fn what_the_doctor_says_of_one_that_arrived() {
         .stdout_has("if it came now");
 }
 
+#[test]
+fn one_that_arrived_written_in_another_way_is_the_same_in_meaning() {
+    let sandbox = Sandbox::with_rules();
+    let click = sandbox.run("click --rules rules.toml --db acme.db shoply-cz/bo").code(0).stdout;
+    let pcid = click.trim();
+    let sent = format!("pcid={pcid}&type=sale&value=100&external_id=A");
+    sandbox.run_with(["send", "--db", "acme.db", &sent]).code(0);
+    let upper = pcid.to_uppercase();
+    for asked in [
+        format!("pcid={pcid}&type=sale&value=100.00&external_id=A"),
+        format!("external_id=A&pcid={upper}&type=SALE&value=100"),
+    ] {
+        let ran = sandbox.run_with(["doctor", "--db", "acme.db", &asked]).code(0);
+        ran.stdout_has("the same in meaning: created");
+    }
+    let other = format!("pcid={pcid}&type=sale&value=100.01&external_id=A");
+    let ran = sandbox.run_with(["doctor", "--db", "acme.db", &other]).code(3);
+    ran.stdout_has("it has not arrived");
+}
+
 /// Such a request leaves no trace: nothing but its text can tell why.
 #[test]
 fn characters_with_which_no_request_is_read() {

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use counterfoil_core::{
-    Called, ConversionId, Diagnosis, Finding, Known, Likeness, NameFault, Ruleset, RulesetSpec,
-    TenantName, Timestamp,
+    Arrival, Called, ConversionId, Diagnosis, Finding, Incoming, Known, Likeness, Method,
+    NameFault, Ruleset, RulesetSpec, TenantName, Timestamp,
 };
 use proptest::prelude::*;
 
@@ -196,6 +196,53 @@ fn what_was_probably_meant_is_named() {
             _ => None,
         });
         assert_eq!(found, Some(expected), "{text}: {findings:?}");
+    }
+}
+
+/// What is read as the same postback arrived, however it was written.
+#[test]
+fn a_log_row_that_is_read_the_same_is_the_same_in_meaning() {
+    let upper = ID.replace('-', "").to_uppercase();
+    let table = [
+        ("value=100.00&note=a", true),
+        ("value=100&note=a&value=100.0", true),
+        ("value=100&type=SALE&note=a", true),
+        ("value=100&currency=CZK&note=a&token=***", true),
+        ("value=100.01&note=a", false),
+        ("value=100&note=A", false),
+        ("value=100&note=a&type=lead", false),
+        ("value=100&note=a&result=approved", false),
+        ("value=100&note=a&id=shoply-orders", false),
+        ("value=1,0&note=a", false),
+        ("value=100", false),
+    ];
+    let acme = rules("acme");
+    let sent = format!("pcid={ID}&type=sale&value=100&note=a&currency=czk");
+    let sought = Diagnosis::of(&[&acme], None, &called(&sent), NOW).sought;
+    for (rest, is_same) in table {
+        let has = |name: &str| rest.contains(name);
+        let of_type = if has("type=") { "" } else { "&type=sale" };
+        let currency = if has("currency=") { "" } else { "&currency=czk" };
+        let logged = format!("pcid={upper}&{rest}{of_type}{currency}");
+        let likeness = sought.likeness(&logged);
+        let expected = if is_same { Likeness::SameMeaning } else { Likeness::SameClickId };
+        assert_eq!(likeness, Some(expected), "{logged}");
+    }
+    // On the path of a dialect it is read by the names of that.
+    let path = format!("/api/acme/postbacks/keitaro?subid={ID}&payout=1&status=lead");
+    let sought = Diagnosis::of(&[&acme], None, &called(&path), NOW).sought;
+    let logged = format!("subid={upper}&payout=1.0&status=lead");
+    assert_eq!(sought.likeness(&logged), Some(Likeness::SameMeaning));
+    assert!(Likeness::SameMeaning.is_same() && !Likeness::SameIds.is_same());
+    // What is personal is kept masked.
+    let sent = format!("pcid={ID}&type=sale&value=5&mail=jan@shop.example");
+    let sought = Diagnosis::of(&[&acme], None, &called(&sent), NOW).sought;
+    for (name, expected) in [("jan", Likeness::SameMeaning), ("eva", Likeness::SameClickId)] {
+        let query = format!("pcid={ID}&type=sale&value=5.0&mail={name}@shop.example");
+        let incoming = Incoming { method: Method::S2s, dialect: None, query: &query, body: None };
+        let logged = Arrival::read(&acme, &incoming).query;
+        assert!(!logged.contains("shop"), "{logged}");
+        assert_eq!(sought.likeness(&logged), Some(expected), "{logged}");
     }
 }
 

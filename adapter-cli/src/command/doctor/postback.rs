@@ -6,7 +6,7 @@ mod instead;
 use std::sync::Arc;
 
 use counterfoil_core::{
-    Called, Diagnosis, Finding, Likeness, Outcome, Ruleset, Sought, TenantName, Timestamp,
+    Called, Diagnosis, Finding, Outcome, Ruleset, Sought, TenantName, Timestamp,
     view::{Explanation, RequestView},
 };
 use counterfoil_sqlite::{Arrivals, Arrived, Reader};
@@ -116,7 +116,7 @@ pub(super) fn run(
     }
     let mut findings = findings(diagnosis.findings, stored.as_ref());
     findings.extend(instead.as_mut().and_then(|instead| instead.wrong.take()));
-    let is_same = |arrived: &Arrived| arrived.likeness == Likeness::Same;
+    let is_same = |arrived: &Arrived| arrived.likeness.is_same();
     let has_arrived =
         stored.as_ref().is_some_and(|stored| stored.arrivals.found.iter().any(is_same));
     // What arrived was encoded on its way, whatever was pasted.
@@ -129,7 +129,7 @@ pub(super) fn run(
 }
 
 /// Whose the click is that is meant, where nothing else says whose postback it is.
-fn owner(reader: &Reader, sought: &Sought) -> Result<Option<TenantName>, Failure> {
+fn owner(reader: &Reader, sought: &Sought<'_>) -> Result<Option<TenantName>, Failure> {
     let known = reader.known_ids(sought, 0).map_err(database::read_failure)?;
     Ok(known.conversions.into_iter().next().map(|(owner, _)| owner))
 }
@@ -281,7 +281,7 @@ fn findings(found: Vec<Finding>, stored: Option<&Stored>) -> Vec<Told> {
     let Some(Stored { arrivals, begins, .. }) = stored.filter(|_| !accepted) else {
         return told;
     };
-    let is_same = |arrived: &&Arrived| arrived.likeness == Likeness::Same;
+    let is_same = |arrived: &&Arrived| arrived.likeness.is_same();
     told.insert(
         0,
         match arrivals.found.iter().find(is_same) {
@@ -293,7 +293,7 @@ fn findings(found: Vec<Finding>, stored: Option<&Stored>) -> Vec<Told> {
 }
 
 fn is_accepted(arrived: &Arrived) -> bool {
-    arrived.likeness == Likeness::Same && arrived.request.outcome != Outcome::Refused
+    arrived.likeness.is_same() && arrived.request.outcome != Outcome::Refused
 }
 
 fn refused(request: &RequestView) -> Told {
