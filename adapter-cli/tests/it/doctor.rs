@@ -248,6 +248,8 @@ const POSTBACKS: &[(&str, &str, &[&str])] = &[
     ("", "pcid=01930000-0000-7000-8000-000000000000&type=lead", &["not_arrived", "not_stored"]),
     ("", "advertiser_id=shoply&external_id=order-1&action=update", &["not_arrived", "other_case"]),
     ("", "advertiser_id=shoply&external_id=Order&action=update", &["not_arrived", "truncated"]),
+    ("", "pcid=ID&type=sale&external_id=order-1", &["not_arrived", "other_case"]),
+    ("", "pcid=ID&type=sale&external_id=Order-2", &["not_arrived"]),
 ];
 
 #[test]

@@ -183,10 +183,13 @@ impl<'r> Sought<'r> {
     /// What follows from what a store holds.
     pub(super) fn compare(&self, tenant: Option<&TenantName>, known: &Known) -> Vec<Finding> {
         let click = self.click.as_ref().and_then(|click| compare_click(click, tenant, known));
-        // Beside a click id a new order has a new external id.
-        let alone = self.external.as_ref().filter(|_| self.click.is_none());
-        let external = alone.and_then(|external| compare_external(external, tenant, known));
-        click.into_iter().chain(external).collect()
+        let external = self.external.as_ref();
+        let external = external.and_then(|external| compare_external(external, tenant, known));
+        // Beside a click id a new order has a new external id, but not one in another case.
+        let is_told = |finding: &Finding| {
+            self.click.is_none() || matches!(finding, Finding::OtherCase { .. })
+        };
+        click.into_iter().chain(external.filter(is_told)).collect()
     }
 
     /// How like a log row is, by the query that it keeps.

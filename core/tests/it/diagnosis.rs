@@ -350,7 +350,10 @@ const STORED: &[(&str, Option<&str>)] = &[
     ("advertiser_id=shoply&external_id=R-1&action=update", Some("other_tenant")),
     ("advertiser_id=shoply&external_id=X-9&action=update", Some("not_stored")),
     // A new order of a known click.
-    ("pcid=ID&type=sale&external_id=order-17", None),
+    ("pcid=ID&type=sale&external_id=Order-18", None),
+    ("pcid=ID&type=sale&external_id=Order-1", None),
+    ("pcid=ID&type=sale&external_id=Order-17", None),
+    ("pcid=ID&type=sale&external_id=order-17", Some("other_case")),
 ];
 
 #[test]
