@@ -184,6 +184,27 @@ fn ports_that_are_taken() {
     has(&ran, "rules", "warning", "anyone who reaches the public listener");
 }
 
+/// `serve` could not listen there, whatever its lock file says of those that had it before.
+#[test]
+fn ports_that_a_server_on_another_database_has() {
+    let sandbox = Sandbox::with_rules();
+    let server = Server::start(&sandbox);
+    let (public, admin) = (server.public, server.admin);
+    let flags = format!("--rules rules.toml --db other.db --listen {public}");
+    let flags = format!("{flags} --admin-listen {admin}");
+    let is_told = || {
+        let ran = sandbox.run(&format!("doctor {flags} --format json")).code(3);
+        has(&ran, "ports", "fault", "another Counterfoil server has it");
+        let told = found(&ran, "ports");
+        assert_eq!(told.iter().filter(|(state, _)| state == "fault").count(), 2, "{told:?}");
+    };
+    is_told();
+    sandbox.run(&format!("serve {flags}")).code(1);
+    assert!(fs::read_to_string(sandbox.path("other.db.lock")).unwrap().contains("admin"));
+    is_told();
+    looked(&sandbox, public, admin, "").code(0);
+}
+
 #[test]
 fn destinations_are_reached_and_sent_nothing() {
     let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
