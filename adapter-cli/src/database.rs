@@ -236,6 +236,10 @@ pub(crate) fn open_failure(error: OpenError) -> Failure {
     let hint = match &error {
         OpenError::Missing { .. } => "`counterfoil serve --rules PATH --db FILE` makes one",
         OpenError::NotADatabase { .. } => "name the file that `serve --db` writes",
+        OpenError::Damaged { .. } => {
+            "write no more to it: stop the server, keep the file, and put a backup in its place \
+             (`counterfoil backup` verifies what it copies); look at the disk before"
+        }
         OpenError::Newer { .. } => "install the version that wrote it",
         OpenError::Older { .. } => "make a backup, then start `counterfoil serve` on it once",
         OpenError::Locked { .. } => {

@@ -145,6 +145,19 @@ fn databases_and_clocks_that_are_wrong() {
     has(&at("acme.db").code(3), "database", "fault", "");
 }
 
+#[test]
+fn a_database_that_is_cut_off_is_damaged() {
+    let sandbox = Sandbox::with_rules();
+    sandbox.run("click --rules rules.toml --db acme.db shoply-cz/bo").code(0);
+    let file = fs::OpenOptions::new().write(true).open(sandbox.path("acme.db")).unwrap();
+    file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+    let ran = looked(&sandbox, free(), free(), "").code(3);
+    has(&ran, "database", "fault", "is damaged");
+    assert!(ran.stdout.contains("put a backup in its place"), "{ran:?}");
+    let ran = sandbox.run_with(["doctor", "--db", "acme.db", "pcid=1"]).code(1);
+    ran.stderr_has("is damaged").stderr_has("write no more to it");
+}
+
 /// Overwrites the middle of the database.
 fn damage(sandbox: &Sandbox) {
     let path = sandbox.path("acme.db");
