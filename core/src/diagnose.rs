@@ -12,7 +12,13 @@ mod place;
 mod proof;
 mod sought;
 
-use alloc::{borrow::Cow, boxed::Box, string::String, sync::Arc, vec::Vec};
+use alloc::{
+    borrow::Cow,
+    boxed::Box,
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
 
 use self::sought::Meant;
 pub use self::{
@@ -32,6 +38,9 @@ use crate::{
     select::select,
     time::Timestamp,
 };
+
+/// The most refusals of one postback that are told.
+const REFUSALS_MAX: usize = 16;
 
 /// A postback as somebody says that it was sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -192,23 +201,33 @@ impl<'c> Call<'c> {
         Reading { dialect, masked: pairs, meant }
     }
 
-    /// What it means; nothing, where it is refused, which is told.
+    /// What it means; nothing, where it is refused. Each value that is wrong is told.
     fn parse<'r>(
         &self,
         ruleset: &'r Ruleset,
         definition: &PostbackDefinition,
         findings: &mut Vec<Finding>,
     ) -> Option<Meant<'r>> {
-        match parse(ruleset, definition, Method::S2s, self.pairs) {
+        let parsed = |pairs: &Pairs<'_>| parse(ruleset, definition, Method::S2s, pairs);
+        let mut refusal = match parsed(self.pairs) {
             Ok(postback) => {
                 let dialect = self.incoming.dialect.map(Into::into);
-                Some(Meant { ruleset, dialect, postback })
+                return Some(Meant { ruleset, dialect, postback });
             }
-            Err(refusal) => {
-                tell_refusal(refusal, findings);
-                None
+            Err(refusal) => refusal,
+        };
+        // The ladder ends with the first value that is wrong: the others are seen without it.
+        let mut pairs = self.pairs.clone();
+        for _ in 0..REFUSALS_MAX {
+            let is_mended = set_right(&definition.dialect, &refusal, &mut pairs);
+            tell_refusal(refusal, findings);
+            match parsed(&pairs) {
+                // What is missing then was taken out here.
+                Err(next) if is_mended && !is_of_lack(&next) => refusal = next,
+                _ => break,
             }
         }
+        None
     }
 
     /// What is wrong with a value.
@@ -352,6 +371,36 @@ fn unknown(rules: &Ruleset, parameter: Parameter, name: &str, value: &str) -> Op
     }
     let meant: Box<str> = nearest(value, known)?.into();
     Some(Finding::WrongValue { name: name.into(), value: value.into(), meant })
+}
+
+/// Sets right what a refusal is about, so that the ladder goes on: an id that says which conversion
+/// is meant gets a stand-in, any other value is taken out. Returns whether it could.
+fn set_right(dialect: &Dialect, refusal: &Refusal, pairs: &mut Pairs<'_>) -> bool {
+    let name = match refusal.reason {
+        Reason::MissingIdentifier | Reason::AdvertiserIdRequired => {
+            dialect.name_of(Parameter::Pcid).unwrap_or_default()
+        }
+        _ => refusal.parameter.as_deref().unwrap_or_default(),
+    };
+    let stand_in = match known(dialect, name) {
+        Some(Parameter::Pcid) => Some(ConversionId::from_bytes([0; 16]).to_string()),
+        Some(parameter) if parameter.identifies() => Some("0".into()),
+        _ => None,
+    };
+    let len = pairs.len();
+    pairs.retain(|(known, _)| *known != name);
+    let is_taken_out = pairs.len() < len;
+    let is_set = stand_in.is_some();
+    pairs.extend(stand_in.map(|value| (Cow::Owned(name.into()), Cow::Owned(value))));
+    is_taken_out || is_set
+}
+
+/// Whether something is missing.
+fn is_of_lack(refusal: &Refusal) -> bool {
+    matches!(
+        refusal.reason,
+        Reason::MissingIdentifier | Reason::AdvertiserIdRequired | Reason::TypeRequired
+    )
 }
 
 /// Tells a refusal, unless what is behind it has been told.

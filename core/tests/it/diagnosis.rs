@@ -115,6 +115,25 @@ const TEXTS: &[(&str, &[(&str, &str)])] = &[
     ("advertiser_id=shoply&external_id=A%252F1&action=update", &[("encoded_twice", "external_id")]),
     ("pcid=ID&type=sale&value=1,50", &[("invalid_amount", "value")]),
     ("pcid=ID&type=sale&result=okay", &[("invalid_result", "result")]),
+    // Each value that is wrong, whichever is refused first.
+    (
+        "pcid=ID&type=sale&value=1,50&result=Aproved",
+        &[("invalid_amount", "value"), ("invalid_result", "result")],
+    ),
+    (
+        "pcid=nonsense&type=purchase&value=x&commission=-&action=drop&result=okay",
+        &[
+            ("invalid_identifier", "pcid"),
+            ("invalid_amount", "value"),
+            ("invalid_amount", "commission"),
+            ("invalid_result", "result"),
+            ("invalid_action", "action"),
+            ("unknown_type", "type"),
+        ],
+    ),
+    ("pcid={c}&type=sale&value=x", &[("unreplaced_macro", "pcid"), ("invalid_amount", "value")]),
+    ("type=purchase", &[("missing_identifier", "pcid"), ("unknown_type", "type")]),
+    ("pcid=ID&type=purchase&action=create", &[("unknown_type", "type")]),
     ("external_id=A-1&type=sale", &[("advertiser_id_required", "advertiser_id")]),
     ("type=sale", &[("missing_identifier", "pcid")]),
     ("pcid=ID&action=create", &[("type_required", "type")]),
