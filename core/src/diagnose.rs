@@ -182,7 +182,15 @@ impl<'c> Call<'c> {
             ruleset.and_then(|ruleset| ruleset.dialect(name)).cloned().or_else(|| built_in(name))
         };
         let of_path = || self.incoming.dialect.and_then(named);
-        let dialect = definition.map(|definition| Arc::clone(&definition.dialect));
+        // The definition that is meant says how it is called, also where the path is another's.
+        let definition_named = || {
+            let is_id = |name: &str| Parameter::named(name) == Some(Parameter::Id);
+            let (_, id) = pairs.iter().find(|(name, _)| is_id(name))?;
+            let mut active = ruleset?.postbacks().iter().filter(|definition| definition.active);
+            active.find(|definition| definition.id.as_str() == *id)
+        };
+        let meant = definition.copied().or_else(definition_named);
+        let dialect = meant.map(|definition| Arc::clone(&definition.dialect));
         let native = || Arc::new(Dialect::native().clone());
         let dialect = dialect.or_else(of_path).unwrap_or_else(native);
         for (name, value) in &pairs {
@@ -302,7 +310,7 @@ impl<'c> Call<'c> {
         Some(Finding::WrongName { name: name.into(), meant: meant.into(), because })
     }
 
-    /// What this dialect calls what others know by a name. The one that is named knows the most of
+    /// What this dialect calls what others know by a name. Those are named that know the most of
     /// the request's names, those first that mean nothing here: a request is of one system.
     fn foreign<'d>(&self, dialect: &'d Dialect, name: &str) -> Option<(&'d str, NameFault)> {
         let same = |other: &Dialect, name: &str| dialect.name_of(known(other, name)?);
@@ -314,13 +322,14 @@ impl<'c> Call<'c> {
             (explained, names().filter(|name| other.meaning(name).is_some()).count())
         };
         let others = || DIALECTS.into_iter().filter(|other| *other != dialect);
-        // The first of the best, in the order of the dialects.
-        let best =
-            others().reduce(|best, next| if knows(next) > knows(best) { next } else { best });
-        let of_best = best
-            .and_then(|best| same(best, name).map(|meant| (meant, NameFault::Dialect(&best.name))));
-        let of_any = || others().find_map(|other| same(other, name));
-        of_best.or_else(|| of_any().map(|meant| (meant, NameFault::Foreign)))
+        let most = others().map(knows).max();
+        let best = || others().filter(|other| Some(knows(other)) == most);
+        let Some(meant) = best().find_map(|other| same(other, name)) else {
+            let meant = others().find_map(|other| same(other, name))?;
+            return Some((meant, NameFault::Foreign));
+        };
+        let agreeing = best().filter(|other| same(other, name) == Some(meant));
+        Some((meant, NameFault::Dialects(agreeing.map(|other| &*other.name).collect())))
     }
 
     fn identifies_nothing(&self, dialect: &Dialect) -> bool {

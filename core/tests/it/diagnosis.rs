@@ -19,6 +19,9 @@ name = "Shoply"
 [[postback]]
 id = "shoply-orders"
 [[postback]]
+id = "pvol"
+dialect = "voluum"
+[[postback]]
 id = "signed"
 https_only = true
 auth.tokens = ["{secret:a}"]
@@ -63,6 +66,9 @@ const TEXTS: &[(&str, &[(&str, &str)])] = &[
     ("advertiser_id=shoply&external_id=A-1&action=update", &[]),
     ("pcid=ID&type=sale&note=a%2520b&promo=x%25", &[]),
     ("id=shoply-orders&pcid=ID&type=deposit", &[]),
+    // The definition that `id` names says what the names mean, wherever it is sent.
+    ("id=pvol&cid=ID&payout=1", &[]),
+    ("https://x/api/acme/postbacks/native?id=pvol&cid=ID&payout=1", &[("unknown_postback", "id")]),
     // Where it goes.
     ("https://x/api/acme/postback/handle?pcid=ID&type=sale", &[("wrong_path", "")]),
     ("https://x/postbacks/keitaro?subid=ID&payout=1", &[("wrong_path", "")]),
@@ -174,9 +180,10 @@ fn what_was_sent_and_what_is_wrong_with_it() {
 
 #[test]
 fn what_was_probably_meant_is_named() {
+    let of = |dialects: &[&'static str]| NameFault::Dialects(dialects.to_vec());
     let table = [
-        ("cid=ID&payout=1&txid=A-1&type=sale", "pcid", NameFault::Dialect("peerclick")),
-        ("subid=ID&tid=7&type=sale", "pcid", NameFault::Dialect("keitaro")),
+        ("cid=ID&payout=1&txid=A-1&type=sale", "pcid", of(&["peerclick", "voluum"])),
+        ("subid=ID&tid=7&type=sale", "pcid", of(&["keitaro"])),
         ("PCID=ID&type=sale", "pcid", NameFault::Case),
         ("pcidd=ID&type=sale", "pcid", NameFault::Spelling),
         ("ref=ID&type=sale", "pcid", NameFault::Value),
@@ -184,21 +191,24 @@ fn what_was_probably_meant_is_named() {
     for (text, expected, fault) in table {
         let findings = diagnosed(&text.replace("=ID", &format!("={ID}")));
         let found = findings.iter().find_map(|finding| match finding {
-            Finding::WrongName { meant, because, .. } => Some((meant.clone(), *because)),
+            Finding::WrongName { meant, because, .. } => Some((meant.clone(), because.clone())),
             _ => None,
         });
         assert_eq!(found, Some((expected.into(), fault)), "{text}: {findings:?}");
     }
     // A request is of one system, the one that knows the most of its names.
-    let (one, other) = (NameFault::Dialect("affise"), NameFault::Dialect("everflow"));
-    let systems: [(&str, &[NameFault]); 2] = [
-        ("click_id=ID&action_id=7&sum=1&type=sale", &[one, one, one]),
-        ("transaction_id=ID&amount=1&status=lead&type=sale", &[other, other, NameFault::Foreign]),
+    let (one, other) = (of(&["affise"]), of(&["everflow", "tune"]));
+    let systems: [(&str, Vec<NameFault>); 2] = [
+        ("click_id=ID&action_id=7&sum=1&type=sale", vec![one.clone(), one.clone(), one]),
+        (
+            "transaction_id=ID&amount=1&status=lead&type=sale",
+            vec![other.clone(), other, NameFault::Foreign],
+        ),
     ];
     for (text, expected) in systems {
         let findings = diagnosed(&text.replace("=ID", &format!("={ID}")));
         let faults = findings.iter().filter_map(|finding| match finding {
-            Finding::WrongName { because, .. } => Some(*because),
+            Finding::WrongName { because, .. } => Some(because.clone()),
             _ => None,
         });
         assert_eq!(faults.collect::<Vec<_>>(), expected, "{text}: {findings:?}");
