@@ -309,7 +309,11 @@ fn refused(request: &RequestView) -> Told {
 fn not_arrived(arrivals: &Arrivals, begins: Option<Timestamp>) -> Told {
     let requests = counted(arrivals.examined, "request");
     let back = arrivals.since.map(|at| format!(", back to {at}")).unwrap_or_default();
-    let none = format!("none of the newest {requests}{back} is the same");
+    let like = match arrivals.found.len() {
+        0 => "nor is any like it",
+        _ => "what was found is only like it",
+    };
+    let none = format!("none of the newest {requests}{back} is the same, {like}");
     let message = match begins {
         None => format!("it has not arrived: {none}"),
         Some(at) => format!(
@@ -383,8 +387,9 @@ fn lines(arrived: &Arrived) -> Vec<String> {
     let style = if outcome == Outcome::Refused { MISTAKE } else { GOOD };
     let reason = request.reason.map(|reason| format!(", {reason}")).unwrap_or_default();
     let (at, id, likeness) = (request.received_at, request.id, likeness.words());
+    let word = if arrived.likeness.is_same() { "arrived" } else { "similar" };
     let mut lines = vec![
-        format!("{STRONG}arrived{STRONG:#}  {at}  {id}  {tenant}"),
+        format!("{STRONG}{word:<7}{STRONG:#}  {at}  {id}  {tenant}"),
         format!("         {likeness}: {style}{outcome}{style:#}{reason}"),
         format!("         {QUIET}{}{QUIET:#}", visible(&request.query)),
     ];
