@@ -2,6 +2,7 @@
 //! wrong with it.
 
 mod instead;
+mod route;
 
 use std::sync::Arc;
 
@@ -13,15 +14,15 @@ use counterfoil_sqlite::{Arrivals, Arrived, Reader};
 use serde::Serialize;
 use url::Url;
 
-use self::instead::Instead;
-use super::{Arguments, Settings};
+use self::{instead::Instead, route::Origin};
+use super::{Arguments, Settings, State};
 use crate::{
     address::Address,
     clock, database,
     exit_code::ExitCode,
     explained,
     failure::Failure,
-    output::{self, GOOD, HINT, ListFormat, MISTAKE, QUIET, STRONG, counted, visible},
+    output::{self, GOOD, HINT, ListFormat, MISTAKE, QUIET, STRONG, SUSPICIOUS, counted, visible},
     rules_files::{self, RulesFile},
     secrets::Secrets,
 };
@@ -58,8 +59,10 @@ struct Examined {
     log_begins: Option<Timestamp>,
 }
 
+/// Something that was found: a fault is wrong for certain, a warning may be.
 #[derive(Serialize)]
 struct Told {
+    state: State,
     code: &'static str,
     parameter: Option<String>,
     message: String,
@@ -107,7 +110,11 @@ pub(super) fn run(
         stored = Some(Stored { arrivals, begins, now: None });
     }
     let secrets = Secrets::new(settings.secrets.clone())?;
-    let mut instead = instead::look(&rulesets, &diagnosis, &pasted, &secrets);
+    let route = pasted.origin.as_ref().and_then(|origin| route::look(settings, origin));
+    let mut instead = match route.as_ref().filter(|told| told.state == State::Fault) {
+        Some(told) => Some(Instead::of_route(told)),
+        None => instead::look(&rulesets, &diagnosis, &pasted, &secrets),
+    };
     if let (Some(reader), Some(stored), None) = (&reader, &mut stored, &instead) {
         stored.now = now(reader, &rulesets, &diagnosis, &pasted)?;
     }
@@ -119,11 +126,13 @@ pub(super) fn run(
     let is_same = |arrived: &Arrived| arrived.likeness.is_same();
     let has_arrived =
         stored.as_ref().is_some_and(|stored| stored.arrivals.found.iter().any(is_same));
+    // What arrived found its way.
+    findings.extend(route.filter(|_| !has_arrived));
     // What arrived was encoded on its way, whatever was pasted.
     if let Some(c) = pasted.unreadable.filter(|_| !has_arrived) {
         findings.insert(0, unreadable(c));
     }
-    let fine = findings.is_empty();
+    let fine = is_fine(&findings);
     say(arguments.format, &findings, stored.as_ref(), instead.as_ref())?;
     Ok(if fine { ExitCode::Done } else { ExitCode::Negative })
 }
@@ -160,6 +169,8 @@ struct Pasted {
     /// A character with which no server reads the request.
     unreadable: Option<char>,
     is_plain: bool,
+    /// Where it goes, where the URL says by which scheme.
+    origin: Option<Origin>,
     path: Option<String>,
     query: String,
     fragment: Option<String>,
@@ -190,11 +201,14 @@ impl Pasted {
             };
             let query = query.trim_start_matches('?').to_owned();
             let text = query.clone();
-            return Self { unreadable, is_plain: false, path: None, query, fragment, text };
+            let (is_plain, origin, path) = (false, None, None);
+            return Self { unreadable, is_plain, origin, path, query, fragment, text };
         };
+        let origin = Some(&url).filter(|_| text.contains("://"));
         Self {
             unreadable,
             is_plain: url.scheme() == "http",
+            origin: origin.and_then(Origin::of),
             path: Some(url.path().to_owned()),
             query: url.query().unwrap_or_default().to_owned(),
             fragment: url.fragment().map(str::to_owned),
@@ -221,6 +235,7 @@ fn is_unreadable(c: char) -> bool {
 fn unreadable(c: char) -> Told {
     let code = u32::from(c);
     Told {
+        state: State::Fault,
         code: "unreadable_character",
         parameter: None,
         message: format!(
@@ -272,6 +287,7 @@ fn findings(found: Vec<Finding>, stored: Option<&Stored>) -> Vec<Told> {
         .iter()
         .filter(|finding| !(accepted && is_of_proof(finding)))
         .map(|finding| Told {
+            state: State::Fault,
             code: finding.code(),
             parameter: finding.parameter().map(str::to_owned),
             message: finding.to_string(),
@@ -299,6 +315,7 @@ fn is_accepted(arrived: &Arrived) -> bool {
 fn refused(request: &RequestView) -> Told {
     let why = request.message.as_deref().unwrap_or_default();
     Told {
+        state: State::Fault,
         code: "arrived_refused",
         parameter: request.parameter.as_deref().map(str::to_owned),
         message: format!("it arrived at {} and was refused: {why}", request.received_at),
@@ -321,6 +338,7 @@ fn not_arrived(arrivals: &Arrivals, begins: Option<Timestamp>) -> Told {
         ),
     };
     Told {
+        state: State::Fault,
         code: "not_arrived",
         parameter: None,
         message,
@@ -333,13 +351,17 @@ fn not_arrived(arrivals: &Arrivals, begins: Option<Timestamp>) -> Told {
     }
 }
 
+fn is_fine(findings: &[Told]) -> bool {
+    findings.iter().all(|told| told.state != State::Fault)
+}
+
 fn say(
     format: ListFormat,
     findings: &[Told],
     stored: Option<&Stored>,
     instead: Option<&Instead>,
 ) -> Result<(), Failure> {
-    let fine = findings.is_empty();
+    let fine = is_fine(findings);
     let arrivals = stored.map(|stored| &stored.arrivals);
     let found = || arrivals.into_iter().flat_map(|arrivals| &arrivals.found);
     if format == ListFormat::Json {
@@ -401,8 +423,12 @@ fn lines(arrived: &Arrived) -> Vec<String> {
 impl Told {
     fn lines(&self) -> [String; 2] {
         let message = visible(&self.message);
+        let (style, word) = match self.state {
+            State::Fault => (MISTAKE, "wrong"),
+            State::Fine | State::Warning => (SUSPICIOUS, "perhaps"),
+        };
         [
-            format!("{MISTAKE}wrong{MISTAKE:#}    {message} ({})", self.code),
+            format!("{style}{word:<7}{style:#}  {message} ({})", self.code),
             format!("         {HINT}try{HINT:#}: {}", visible(&self.hint)),
         ]
     }
