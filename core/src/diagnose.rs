@@ -196,8 +196,10 @@ impl<'c> Call<'c> {
         for (name, value) in &pairs {
             masked.value(&dialect, ruleset, name, value, findings);
         }
+        let is_named = definition_named().is_some();
         for (name, value) in &pairs {
-            findings.extend(masked.wrong_name(&dialect, name, value));
+            let found = masked.wrong_name(&dialect, name, value);
+            findings.extend(found.map(|found| if is_named { of_no_dialect(found) } else { found }));
         }
         let mut meant = None;
         if let (Some(ruleset), Some(definition)) = (ruleset, definition) {
@@ -336,6 +338,16 @@ impl<'c> Call<'c> {
         let identifies =
             |name: &str| known(dialect, name).is_some_and(|parameter| parameter.identifies());
         !self.pairs.iter().any(|(name, _)| identifies(name))
+    }
+}
+
+/// The same without other dialects to send to: the request itself says in which it is.
+fn of_no_dialect(found: Finding) -> Finding {
+    match found {
+        Finding::WrongName { name, meant, because: NameFault::Dialects(_) } => {
+            Finding::WrongName { name, meant, because: NameFault::Foreign }
+        }
+        found => found,
     }
 }
 

@@ -184,6 +184,7 @@ fn what_was_probably_meant_is_named() {
     let table = [
         ("cid=ID&payout=1&txid=A-1&type=sale", "pcid", of(&["peerclick", "voluum"])),
         ("subid=ID&tid=7&type=sale", "pcid", of(&["keitaro"])),
+        ("id=pvol&clickid=ID&payout=1", "cid", NameFault::Foreign),
         ("PCID=ID&type=sale", "pcid", NameFault::Case),
         ("pcidd=ID&type=sale", "pcid", NameFault::Spelling),
         ("ref=ID&type=sale", "pcid", NameFault::Value),
