@@ -167,6 +167,30 @@ impl Db {
     }
 }
 
+/// The length of a page, and of a page with its head in the write-ahead log.
+const FRAME: u64 = 4096 + 24;
+
+/// Pages that were written since the last call: the one cost of a commit that is the same on every
+/// machine.
+pub(crate) struct Pages<'a> {
+    db: &'a Db,
+    before: u64,
+}
+
+impl<'a> Pages<'a> {
+    pub(crate) fn of(db: &'a Db) -> Self {
+        let mut pages = Self { db, before: 0 };
+        pages.written();
+        pages
+    }
+
+    pub(crate) fn written(&mut self) -> u64 {
+        let log = format!("{}-wal", self.db.path().display());
+        let frames = std::fs::metadata(log).unwrap().len() / FRAME;
+        frames - std::mem::replace(&mut self.before, frames)
+    }
+}
+
 /// Submits as the server does.
 pub(crate) fn submit(
     store: &Store,

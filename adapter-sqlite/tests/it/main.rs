@@ -9,6 +9,7 @@
 mod audit;
 mod backup;
 mod common;
+mod costs;
 mod crash;
 mod engine;
 mod facts;

@@ -5,29 +5,7 @@ use counterfoil_core::Method;
 use counterfoil_sqlite::Waiting;
 
 use super::*;
-use crate::common::{postback, submission};
-
-const PAGE: u64 = 4096;
-
-/// Pages that were written since the last call.
-struct Pages<'a> {
-    db: &'a Db,
-    before: u64,
-}
-
-impl<'a> Pages<'a> {
-    fn of(db: &'a Db) -> Self {
-        let mut pages = Self { db, before: 0 };
-        pages.written();
-        pages
-    }
-
-    fn written(&mut self) -> u64 {
-        let log = format!("{}-wal", self.db.path().display());
-        let frames = std::fs::metadata(log).unwrap().len() / (PAGE + 24);
-        frames - std::mem::replace(&mut self.before, frames)
-    }
-}
+use crate::common::{Pages, postback, submission};
 
 /// So many sales in one commit.
 fn sell(db: &Db, click: ConversionId, from: u64, sales: u64) {

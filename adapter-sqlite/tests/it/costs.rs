@@ -1,0 +1,70 @@
+//! What requests cost in pages that are written, which is most of what they cost in time: requests
+//! that share a commit share pages.
+
+use std::sync::mpsc;
+
+use counterfoil_core::{Arrival, ConversionId, Method, Outcome};
+use counterfoil_sqlite::{Decided, Waiting};
+
+use crate::common::{Db, Pages, at, click, postback, submission};
+
+/// Requests that share a commit in these tests, as they do where 64 connections are busy.
+const TOGETHER: usize = 32;
+const COMMITS: usize = 20;
+const CLICKS: usize = 4_000;
+
+/// Decides about some requests in one commit.
+fn commit(db: &Db, arrivals: Vec<Arrival>) -> Vec<Decided> {
+    let (reply, answers) = mpsc::channel();
+    let count = arrivals.len();
+    let waiting = |arrival| {
+        let reply = reply.clone();
+        let reply = Box::new(move |decided: Result<_, _>| reply.send(decided.unwrap()).unwrap());
+        Waiting { submission: submission(db.store(), arrival, at(1)), row: None, reply }
+    };
+    db.store().submit(arrivals.into_iter().map(waiting).collect());
+    answers.iter().take(count).collect()
+}
+
+fn clicks(db: &Db, count: usize) -> Vec<ConversionId> {
+    let arrivals = (0..count).map(|_| click(&db.ruleset(), "shoply-cz", "bo", "affs1=summer"));
+    let made = commit(db, arrivals.collect());
+    made.into_iter().map(|made| made.decision.conversion.unwrap().id).collect()
+}
+
+/// Sales with numbered orders, spread over the clicks; the same for the same numbers.
+fn sales(db: &Db, clicks: &[ConversionId], from: usize) -> Vec<Arrival> {
+    let sale = |n: usize| {
+        let click = clicks[n * 2_654_435_761 % clicks.len()];
+        let query = format!("pcid={click}&type=sale&external_id=order-{n:08}&value=10.50");
+        postback(&db.ruleset(), Method::S2s, &query)
+    };
+    (from..from + TOGETHER).map(sale).collect()
+}
+
+/// Pages that a commit of these sales writes, and what became of them.
+fn pages_of(db: &Db, clicks: &[ConversionId], outcome: Outcome) -> u64 {
+    let mut pages = Pages::of(db);
+    for n in 0..COMMITS {
+        let decided = commit(db, sales(db, clicks, n * TOGETHER));
+        assert!(decided.iter().all(|decided| decided.decision.outcome == outcome));
+    }
+    pages.written() / COMMITS as u64
+}
+
+#[test]
+fn requests_that_share_a_commit_share_pages() {
+    let db = Db::new();
+    let known: Vec<_> = (0..8).flat_map(|_| clicks(&db, CLICKS / 8)).collect();
+    // Three tables that grow at their edge, each with siblings of the page that was split and the
+    // page above them, and the repeat keys.
+    let created = pages_of(&db, &known, Outcome::Created);
+    assert!((12..=26).contains(&created), "{created} pages for {TOGETHER} creates");
+    // A log row each.
+    let repeated = pages_of(&db, &known, Outcome::Duplicate);
+    assert!((4..=11).contains(&repeated), "{repeated} pages for {TOGETHER} duplicates");
+    let mut pages = Pages::of(&db);
+    (0..COMMITS).for_each(|_| drop(clicks(&db, TOGETHER)));
+    let clicked = pages.written() / COMMITS as u64;
+    assert!((2..=8).contains(&clicked), "{clicked} pages for {TOGETHER} clicks");
+}
