@@ -328,7 +328,7 @@ fn not_arrived(arrivals: &Arrivals, begins: Option<Timestamp>) -> Told {
     let back = arrivals.since.map(|at| format!(", back to {at}")).unwrap_or_default();
     let like = match arrivals.found.len() {
         0 => "nor is any like it",
-        _ => "what was found is only like it",
+        _ => "and what was found is only like it",
     };
     let none = format!("none of the newest {requests}{back} is the same, {like}");
     let message = match begins {

@@ -78,7 +78,7 @@ pub(super) fn look(settings: &Settings, origin: &Origin) -> Option<Told> {
     };
     let message = format!("the URL names port {port}{whose}, and the public listener is {public}");
     let hint =
-        format!("right only where a proxy listens there, and passes requests on to {public}");
+        format!("send it to {public}, unless a proxy listens at that port and passes requests on");
     Some(told(State::Warning, "other_port", message, hint))
 }
 
