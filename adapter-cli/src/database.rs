@@ -58,7 +58,13 @@ pub(crate) fn own_or(
 
 /// What a server tells others of itself, where it holds a database.
 pub(crate) fn serving_role(public: SocketAddr, admin: SocketAddr) -> String {
-    format!("counterfoil serve on {public}{ADMIN_WORDS}{admin}")
+    format!("{SERVE_WORDS}{public}{ADMIN_WORDS}{admin}")
+}
+
+/// Both listeners, the public one first, in what [`serving_role`] told.
+pub(crate) fn served(owner: &str) -> Option<[SocketAddr; 2]> {
+    let (public, _) = owner.strip_prefix(SERVE_WORDS)?.split_once(ADMIN_WORDS)?;
+    Some([public.parse().ok()?, serving(owner)?.parse().ok()?])
 }
 
 /// The admin listener, in what [`serving_role`] told.
@@ -67,6 +73,8 @@ pub(crate) fn serving(owner: &str) -> Option<&str> {
     admin.split(' ').next()
 }
 
+/// Before the two addresses of a server.
+const SERVE_WORDS: &str = "counterfoil serve on ";
 /// Between the two addresses of a server.
 const ADMIN_WORDS: &str = " and admin ";
 
@@ -228,6 +236,10 @@ pub(crate) fn open_failure(error: OpenError) -> Failure {
     let hint = match &error {
         OpenError::Missing { .. } => "`counterfoil serve --rules PATH --db FILE` makes one",
         OpenError::NotADatabase { .. } => "name the file that `serve --db` writes",
+        OpenError::Damaged { .. } => {
+            "write no more to it: stop the server, keep the file, and put a backup in its place \
+             (`counterfoil backup` verifies what it copies); look at the disk before"
+        }
         OpenError::Newer { .. } => "install the version that wrote it",
         OpenError::Older { .. } => "make a backup, then start `counterfoil serve` on it once",
         OpenError::Locked { .. } => {

@@ -59,6 +59,23 @@ pub fn last_owner(database: &Path) -> io::Result<Option<String>> {
     }
 }
 
+/// The same of the owner that a database has now; none, where nobody owns it.
+///
+/// # Errors
+/// Where the lock file is there and cannot be read.
+pub fn owner(database: &Path) -> io::Result<Option<String>> {
+    let file = match fs::File::open(beside(database, ".lock")) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match file.try_lock_shared() {
+        Err(fs::TryLockError::WouldBlock) => last_owner(database),
+        Err(fs::TryLockError::Error(error)) => Err(error),
+        Ok(()) => Ok(None),
+    }
+}
+
 fn last_request(db: &Connection) -> Result<Option<Timestamp>, Fault> {
     let sql = "SELECT received_at FROM requests ORDER BY id DESC LIMIT 1";
     Ok(value(db, sql, params![])?.map(Timestamp::from_ms))

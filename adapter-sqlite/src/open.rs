@@ -90,6 +90,12 @@ pub enum OpenError {
         /// The path.
         path: PathBuf,
     },
+    /// The file is damaged.
+    #[error("`{path}` is damaged")]
+    Damaged {
+        /// The path.
+        path: PathBuf,
+    },
     /// A newer version of Counterfoil has written it.
     #[error(
         "`{path}` has schema version {found}, and this version knows up to {known}; use a newer \
@@ -166,6 +172,7 @@ impl OpenError {
         let path = path.to_owned();
         |source| match source.sqlite_error_code() {
             Some(ErrorCode::NotADatabase) => Self::NotADatabase { path },
+            Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { path },
             _ => Self::Sqlite { path, source },
         }
     }

@@ -43,7 +43,7 @@ impl Reader {
     /// Where the database cannot be read.
     pub fn arrivals(
         &self,
-        sought: &Sought,
+        sought: &Sought<'_>,
         examined_max: u64,
         limit: usize,
     ) -> Result<Arrivals, ReadError> {
@@ -90,7 +90,7 @@ impl Reader {
     ///
     /// # Errors
     /// Where the database cannot be read.
-    pub fn known_ids(&self, sought: &Sought, examined_max: u64) -> Result<Known, ReadError> {
+    pub fn known_ids(&self, sought: &Sought<'_>, examined_max: u64) -> Result<Known, ReadError> {
         let mut known = Known::default();
         let tenants = self.with(|db| {
             let snapshot = db.unchecked_transaction()?;

@@ -12,8 +12,15 @@ mod place;
 mod proof;
 mod sought;
 
-use alloc::{borrow::Cow, boxed::Box, string::String, sync::Arc, vec::Vec};
+use alloc::{
+    borrow::Cow,
+    boxed::Box,
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
 
+use self::sought::Meant;
 pub use self::{
     finding::{Finding, NameFault},
     sought::{Known, Likeness, Sought},
@@ -31,6 +38,9 @@ use crate::{
     select::select,
     time::Timestamp,
 };
+
+/// The most refusals of one postback that are told.
+const REFUSALS_MAX: usize = 16;
 
 /// A postback as somebody says that it was sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,7 +63,7 @@ pub struct Diagnosis<'r> {
     /// What is wrong, and what to do about it; that which hides the others first.
     pub findings: Vec<Finding>,
     /// What a store is to look for.
-    pub sought: Sought,
+    pub sought: Sought<'r>,
 }
 
 impl<'r> Diagnosis<'r> {
@@ -79,8 +89,9 @@ impl<'r> Diagnosis<'r> {
         match decode(&incoming) {
             Ok(pairs) => {
                 let call = Call { called, incoming: &incoming, pairs: &pairs };
-                let (dialect, masked) = call.read(place.ruleset, now, &mut findings);
-                sought = Sought::of(&dialect, &pairs, &masked, &findings);
+                let Reading { dialect, masked, meant } =
+                    call.read(place.ruleset, now, &mut findings);
+                sought = Sought::of(&dialect, &pairs, &masked, &findings, meant);
             }
             Err(refusal) => tell_refusal(refusal, &mut findings),
         }
@@ -145,15 +156,22 @@ struct Call<'c> {
     pairs: &'c Pairs<'c>,
 }
 
-impl Call<'_> {
-    /// Reads it as the rules do, and tells what is wrong. Returns the dialect in which it is read,
-    /// and the parameters as the log keeps them.
-    fn read(
+/// How it is read.
+struct Reading<'c, 'r> {
+    dialect: Arc<Dialect>,
+    /// The parameters as the log keeps them.
+    masked: Pairs<'c>,
+    meant: Option<Meant<'r>>,
+}
+
+impl<'c> Call<'c> {
+    /// Reads it as the rules do, and tells what is wrong.
+    fn read<'r>(
         &self,
-        ruleset: Option<&Ruleset>,
+        ruleset: Option<&'r Ruleset>,
         now: Timestamp,
         findings: &mut Vec<Finding>,
-    ) -> (Arc<Dialect>, Pairs<'_>) {
+    ) -> Reading<'c, 'r> {
         // As it would be decided: what is personal is told by its hash.
         let mut pairs = self.pairs.clone();
         let selected = ruleset.map(|ruleset| select(ruleset, self.incoming, &mut pairs));
@@ -164,33 +182,62 @@ impl Call<'_> {
             ruleset.and_then(|ruleset| ruleset.dialect(name)).cloned().or_else(|| built_in(name))
         };
         let of_path = || self.incoming.dialect.and_then(named);
-        let dialect = definition.map(|definition| Arc::clone(&definition.dialect));
+        // The definition that is meant says how it is called, also where the path is another's.
+        let definition_named = || {
+            let is_id = |name: &str| Parameter::named(name) == Some(Parameter::Id);
+            let (_, id) = pairs.iter().find(|(name, _)| is_id(name))?;
+            let mut active = ruleset?.postbacks().iter().filter(|definition| definition.active);
+            active.find(|definition| definition.id.as_str() == *id)
+        };
+        let meant = definition.copied().or_else(definition_named);
+        let dialect = meant.map(|definition| Arc::clone(&definition.dialect));
         let native = || Arc::new(Dialect::native().clone());
         let dialect = dialect.or_else(of_path).unwrap_or_else(native);
         for (name, value) in &pairs {
             masked.value(&dialect, ruleset, name, value, findings);
         }
+        let is_named = definition_named().is_some();
         for (name, value) in &pairs {
-            findings.extend(masked.wrong_name(&dialect, name, value));
+            let found = masked.wrong_name(&dialect, name, value);
+            findings.extend(found.map(|found| if is_named { of_no_dialect(found) } else { found }));
         }
+        let mut meant = None;
         if let (Some(ruleset), Some(definition)) = (ruleset, definition) {
             proof::look(definition, self.called.is_plain, self.pairs, now, findings);
-            masked.parse(ruleset, definition, findings);
+            meant = masked.parse(ruleset, definition, findings);
         } else if let Some(Err(refusal)) = selected {
             tell_refusal(refusal, findings);
         }
-        (dialect, pairs)
+        Reading { dialect, masked: pairs, meant }
     }
 
-    fn parse(
+    /// What it means; nothing, where it is refused. Each value that is wrong is told.
+    fn parse<'r>(
         &self,
-        ruleset: &Ruleset,
+        ruleset: &'r Ruleset,
         definition: &PostbackDefinition,
         findings: &mut Vec<Finding>,
-    ) {
-        if let Err(refusal) = parse(ruleset, definition, Method::S2s, self.pairs) {
+    ) -> Option<Meant<'r>> {
+        let parsed = |pairs: &Pairs<'_>| parse(ruleset, definition, Method::S2s, pairs);
+        let mut refusal = match parsed(self.pairs) {
+            Ok(postback) => {
+                let dialect = self.incoming.dialect.map(Into::into);
+                return Some(Meant { ruleset, dialect, postback });
+            }
+            Err(refusal) => refusal,
+        };
+        // The ladder ends with the first value that is wrong: the others are seen without it.
+        let mut pairs = self.pairs.clone();
+        for _ in 0..REFUSALS_MAX {
+            let is_mended = set_right(&definition.dialect, &refusal, &mut pairs);
             tell_refusal(refusal, findings);
+            match parsed(&pairs) {
+                // What is missing then was taken out here.
+                Err(next) if is_mended && !is_of_lack(&next) => refusal = next,
+                _ => break,
+            }
         }
+        None
     }
 
     /// What is wrong with a value.
@@ -269,7 +316,7 @@ impl Call<'_> {
         Some(Finding::WrongName { name: name.into(), meant: meant.into(), because })
     }
 
-    /// What this dialect calls what others know by a name. The one that is named knows the most of
+    /// What this dialect calls what others know by a name. Those are named that know the most of
     /// the request's names, those first that mean nothing here: a request is of one system.
     fn foreign<'d>(&self, dialect: &'d Dialect, name: &str) -> Option<(&'d str, NameFault)> {
         let same = |other: &Dialect, name: &str| dialect.name_of(known(other, name)?);
@@ -281,19 +328,30 @@ impl Call<'_> {
             (explained, names().filter(|name| other.meaning(name).is_some()).count())
         };
         let others = || DIALECTS.into_iter().filter(|other| *other != dialect);
-        // The first of the best, in the order of the dialects.
-        let best =
-            others().reduce(|best, next| if knows(next) > knows(best) { next } else { best });
-        let of_best = best
-            .and_then(|best| same(best, name).map(|meant| (meant, NameFault::Dialect(&best.name))));
-        let of_any = || others().find_map(|other| same(other, name));
-        of_best.or_else(|| of_any().map(|meant| (meant, NameFault::Foreign)))
+        let most = others().map(knows).max();
+        let best = || others().filter(|other| Some(knows(other)) == most);
+        let Some(meant) = best().find_map(|other| same(other, name)) else {
+            let meant = others().find_map(|other| same(other, name))?;
+            return Some((meant, NameFault::Foreign));
+        };
+        let agreeing = best().filter(|other| same(other, name) == Some(meant));
+        Some((meant, NameFault::Dialects(agreeing.map(|other| &*other.name).collect())))
     }
 
     fn identifies_nothing(&self, dialect: &Dialect) -> bool {
         let identifies =
             |name: &str| known(dialect, name).is_some_and(|parameter| parameter.identifies());
         !self.pairs.iter().any(|(name, _)| identifies(name))
+    }
+}
+
+/// The same without other dialects to send to: the request itself says in which it is.
+fn of_no_dialect(found: Finding) -> Finding {
+    match found {
+        Finding::WrongName { name, meant, because: NameFault::Dialects(_) } => {
+            Finding::WrongName { name, meant, because: NameFault::Foreign }
+        }
+        found => found,
     }
 }
 
@@ -338,6 +396,36 @@ fn unknown(rules: &Ruleset, parameter: Parameter, name: &str, value: &str) -> Op
     }
     let meant: Box<str> = nearest(value, known)?.into();
     Some(Finding::WrongValue { name: name.into(), value: value.into(), meant })
+}
+
+/// Sets right what a refusal is about, so that the ladder goes on: an id that says which conversion
+/// is meant gets a stand-in, any other value is taken out. Returns whether it could.
+fn set_right(dialect: &Dialect, refusal: &Refusal, pairs: &mut Pairs<'_>) -> bool {
+    let name = match refusal.reason {
+        Reason::MissingIdentifier | Reason::AdvertiserIdRequired => {
+            dialect.name_of(Parameter::Pcid).unwrap_or_default()
+        }
+        _ => refusal.parameter.as_deref().unwrap_or_default(),
+    };
+    let stand_in = match known(dialect, name) {
+        Some(Parameter::Pcid) => Some(ConversionId::from_bytes([0; 16]).to_string()),
+        Some(parameter) if parameter.identifies() => Some("0".into()),
+        _ => None,
+    };
+    let len = pairs.len();
+    pairs.retain(|(known, _)| *known != name);
+    let is_taken_out = pairs.len() < len;
+    let is_set = stand_in.is_some();
+    pairs.extend(stand_in.map(|value| (Cow::Owned(name.into()), Cow::Owned(value))));
+    is_taken_out || is_set
+}
+
+/// Whether something is missing.
+fn is_of_lack(refusal: &Refusal) -> bool {
+    matches!(
+        refusal.reason,
+        Reason::MissingIdentifier | Reason::AdvertiserIdRequired | Reason::TypeRequired
+    )
 }
 
 /// Tells a refusal, unless what is behind it has been told.

@@ -1,17 +1,16 @@
 //! Looking for a postback that somebody says was sent, and what became of a request.
 
 use counterfoil_core::{
-    Called, Diagnosis, Likeness,
+    Called, Diagnosis, Likeness, Ruleset, Sought,
     view::{MomentKind, Timeline},
 };
-use counterfoil_sqlite::{Decided, last_owner};
+use counterfoil_sqlite::{Decided, last_owner, owner};
 
 use crate::common::{Db, acme, at};
 
-fn sought(db: &Db, query: &str) -> counterfoil_core::Sought {
-    let rules = db.ruleset();
+fn sought<'r>(rules: &'r Ruleset, query: &str) -> Sought<'r> {
     let called = Called { query, ..Called::default() };
-    Diagnosis::of(&[&*rules], None, &called, at(0)).sought
+    Diagnosis::of(&[rules], None, &called, at(0)).sought
 }
 
 #[test]
@@ -21,7 +20,8 @@ fn the_likest_rows_come_first_and_the_search_says_how_far_it_went() {
     for n in 0..20 {
         db.send(&format!("pcid={root}&type=sale&external_id=o{n}&value=1"), at(10 + n));
     }
-    let sought = sought(&db, &format!("pcid={root}&type=sale&external_id=o3&value=1"));
+    let rules = db.ruleset();
+    let sought = sought(&rules, &format!("pcid={root}&type=sale&external_id=o3&value=1"));
     let all = db.reader().arrivals(&sought, 1000, 5).unwrap();
     let likeness: Vec<Likeness> = all.found.iter().map(|found| found.likeness).collect();
     assert_eq!(likeness[..2], [Likeness::Same, Likeness::SameClickId]);
@@ -39,7 +39,9 @@ fn ids_are_found_whole_begun_and_in_another_case() {
     let root = db.click(at(0));
     let sale = db.send(&format!("pcid={root}&type=sale&external_id=Order-1&value=1"), at(1));
     let sale = sale.decision.conversion.unwrap().id;
-    let known = |query: &str, most: u64| db.reader().known_ids(&sought(&db, query), most).unwrap();
+    let rules = db.ruleset();
+    let known =
+        |query: &str, most: u64| db.reader().known_ids(&sought(&rules, query), most).unwrap();
     let whole = known(&format!("pcid={root}&type=sale"), 10);
     assert_eq!(whole.conversions, [(acme(), root)]);
     let begun = known(&format!("pcid={}&type=sale", &root.to_string()[..12]), 10);
@@ -98,4 +100,11 @@ fn the_condition_tells_times_and_sizes() {
     assert!(condition.wal_len > 0);
     assert!(last_owner(&db.path()).unwrap().unwrap().starts_with("counterfoil"));
     assert_eq!(last_owner(&db.path().with_extension("none")).unwrap(), None);
+    assert_eq!(owner(&db.path()).unwrap(), last_owner(&db.path()).unwrap());
+    assert_eq!(owner(&db.path().with_extension("none")).unwrap(), None);
+    // Who has ended owns nothing, though the file stays.
+    let ended = db.path().with_extension("ended");
+    std::fs::write(format!("{}.lock", ended.display()), "counterfoil serve").unwrap();
+    assert!(last_owner(&ended).unwrap().is_some());
+    assert_eq!(owner(&ended).unwrap(), None);
 }

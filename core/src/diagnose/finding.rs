@@ -1,6 +1,6 @@
 //! What can be wrong with a postback, each with its data and with what to do about it.
 
-use alloc::{boxed::Box, format, string::String};
+use alloc::{boxed::Box, format, string::String, vec::Vec};
 use core::fmt;
 
 use crate::{
@@ -162,14 +162,14 @@ pub enum Finding {
 }
 
 /// Why another name was probably meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NameFault {
     /// It differs in its case alone (R2).
     Case,
     /// It differs in a letter or two.
     Spelling,
-    /// This other dialect calls it so.
-    Dialect(&'static str),
+    /// These other dialects call it so, which know the most of the request's names.
+    Dialects(Vec<&'static str>),
     /// Other systems call it so, and not the one whose names the request has otherwise.
     Foreign,
     /// Its value looks like a click id, and nothing else says which conversion is meant.
@@ -252,8 +252,9 @@ impl Finding {
             Self::UnreplacedMacro { .. } => "the sender must replace the macro by a value; is it \
                                              written as the sender's system writes it?"
                 .into(),
-            Self::WrongName { meant, because: NameFault::Dialect(dialect), .. } => format!(
-                "call it `{meant}`, or send the postback to the path of the dialect `{dialect}`"
+            Self::WrongName { meant, because: NameFault::Dialects(dialects), .. } => format!(
+                "call it `{meant}`, or send the postback to the path of the dialect `{}`",
+                dialects.join("` or `")
             ),
             Self::WrongName { meant, .. } => format!("call it `{meant}`"),
             Self::WrongValue { meant, .. } => format!("did you mean `{meant}`?"),
@@ -316,7 +317,7 @@ impl fmt::Display for Finding {
             Self::UnreplacedMacro { name, value } => {
                 write!(f, "`{}` is still the macro `{}`", shown(name), shown(value))
             }
-            Self::WrongName { name, meant, because } => wrong_name(f, name, meant, *because),
+            Self::WrongName { name, meant, because } => wrong_name(f, name, meant, because),
             Self::WrongValue { name, value, .. } => {
                 write!(f, "nothing is known as the {} `{}`", shown(name), shown(value))
             }
@@ -375,14 +376,18 @@ fn wrong_name(
     f: &mut fmt::Formatter<'_>,
     name: &str,
     meant: &str,
-    because: NameFault,
+    because: &NameFault,
 ) -> fmt::Result {
     let name = shown(name);
     match because {
         NameFault::Case => write!(f, "`{name}` is `{meant}` in the wrong case"),
         NameFault::Spelling => write!(f, "`{name}` means nothing here and is close to `{meant}`"),
-        NameFault::Dialect(dialect) => {
-            write!(f, "`{name}` is what `{dialect}` calls `{meant}`; here it means nothing")
+        NameFault::Dialects(dialects) => {
+            let (calls, dialects) = match dialects.as_slice() {
+                [_] => ("calls", dialects.join("")),
+                _ => ("call", dialects.join("` and `")),
+            };
+            write!(f, "`{name}` is what `{dialects}` {calls} `{meant}`; here it means nothing")
         }
         NameFault::Foreign => {
             write!(f, "`{name}` is what other systems call `{meant}`; here it means nothing")

@@ -14,6 +14,10 @@ use crate::{
     dialects::{DIALECTS, Dialect},
     ids::ConversionId,
     parameter::Parameter,
+    postback::Postback,
+    read::parse,
+    ruleset::Ruleset,
+    select::select,
     token::TenantName,
 };
 
@@ -23,14 +27,24 @@ const BEGINNING_LEN_MIN: usize = 4;
 const DIGITS_MIN: usize = 8;
 
 /// What a store is to look for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sought {
+#[derive(Clone, Debug, Default)]
+pub struct Sought<'r> {
     /// The parameters, but for secrets, by name and value.
     pairs: Vec<(String, String)>,
     /// The same, as the log keeps them: without what is personal.
     masked: Vec<(String, String)>,
     click: Option<Named>,
     external: Option<Named>,
+    meant: Option<Meant<'r>>,
+}
+
+/// What it means, where it can be read.
+#[derive(Clone, Debug)]
+pub(super) struct Meant<'r> {
+    pub(super) ruleset: &'r Ruleset,
+    /// The dialect of the path, where the path names one.
+    pub(super) dialect: Option<Box<str>>,
+    pub(super) postback: Postback,
 }
 
 /// An id under the name that it came by.
@@ -54,6 +68,8 @@ pub struct Known {
 pub enum Likeness {
     /// All parameters are the same, but for secrets.
     Same,
+    /// It is read as the same postback, though it is written in another way.
+    SameMeaning,
     /// Click id and external id are the same.
     SameIds,
     /// The click id is the same.
@@ -65,10 +81,16 @@ pub enum Likeness {
 }
 
 impl Likeness {
+    /// Whether it is what is sought, not only like it.
+    pub const fn is_same(self) -> bool {
+        matches!(self, Self::Same | Self::SameMeaning)
+    }
+
     /// In words.
     pub const fn words(self) -> &'static str {
         match self {
             Self::Same => "the same",
+            Self::SameMeaning => "the same in meaning",
             Self::SameIds => "the same ids",
             Self::SameClickId => "the same click id",
             Self::SameExternalId => "the same external id",
@@ -80,6 +102,7 @@ impl Likeness {
     pub const fn code(self) -> &'static str {
         match self {
             Self::Same => "same",
+            Self::SameMeaning => "same_meaning",
             Self::SameIds => "same_ids",
             Self::SameClickId => "same_click_id",
             Self::SameExternalId => "same_external_id",
@@ -88,16 +111,17 @@ impl Likeness {
     }
 }
 
-impl Sought {
+impl<'r> Sought<'r> {
     /// What is sought of these parameters, read in a dialect, by what was found out about them.
     pub(super) fn of(
         dialect: &Dialect,
         pairs: &Pairs<'_>,
         masked: &Pairs<'_>,
         findings: &[Finding],
+        meant: Option<Meant<'r>>,
     ) -> Self {
         let (public, masked) = (public(pairs), public(masked));
-        let mut sought = Self { pairs: public, masked, click: None, external: None };
+        let mut sought = Self { pairs: public, masked, click: None, external: None, meant };
         for (name, value) in pairs {
             let meant = findings.iter().find_map(|finding| match finding {
                 Finding::WrongName { name: wrong, meant, because }
@@ -162,10 +186,13 @@ impl Sought {
     /// What follows from what a store holds.
     pub(super) fn compare(&self, tenant: Option<&TenantName>, known: &Known) -> Vec<Finding> {
         let click = self.click.as_ref().and_then(|click| compare_click(click, tenant, known));
-        // Beside a click id a new order has a new external id.
-        let alone = self.external.as_ref().filter(|_| self.click.is_none());
-        let external = alone.and_then(|external| compare_external(external, tenant, known));
-        click.into_iter().chain(external).collect()
+        let external = self.external.as_ref();
+        let external = external.and_then(|external| compare_external(external, tenant, known));
+        // Beside a click id a new order has a new external id, but not one in another case.
+        let is_told = |finding: &Finding| {
+            self.click.is_none() || matches!(finding, Finding::OtherCase { .. })
+        };
+        click.into_iter().chain(external.filter(is_told)).collect()
     }
 
     /// How like a log row is, by the query that it keeps.
@@ -174,7 +201,21 @@ impl Sought {
         let Ok(pairs) = decode(&incoming) else {
             return self.is_within(logged).then_some(Likeness::Near);
         };
-        let logged = public(&pairs);
+        let likeness = self.likeness_of(&pairs)?;
+        let has_id = matches!(
+            likeness,
+            Likeness::SameIds | Likeness::SameClickId | Likeness::SameExternalId
+        );
+        let is_meant = |meant: &Meant<'_>| has_id && meant.is(&incoming, pairs);
+        if self.meant.as_ref().is_some_and(is_meant) {
+            return Some(Likeness::SameMeaning);
+        }
+        Some(likeness)
+    }
+
+    /// How like it is as it is written.
+    fn likeness_of(&self, pairs: &Pairs<'_>) -> Option<Likeness> {
+        let logged = public(pairs);
         if logged == self.pairs || logged == self.masked {
             return (!logged.is_empty()).then_some(Likeness::Same);
         }
@@ -223,6 +264,23 @@ impl Sought {
             && equal + 1 == len
             && names(pairs) == names(logged)
     }
+}
+
+impl Meant<'_> {
+    /// Whether a log row is read as the same postback. What is personal in it is masked already,
+    /// or else masked here, so that both are compared as they would be kept.
+    fn is(&self, logged: &Incoming<'_>, mut pairs: Pairs<'_>) -> bool {
+        let logged = Incoming { dialect: self.dialect.as_deref(), ..*logged };
+        let read = select(self.ruleset, &logged, &mut pairs)
+            .and_then(|definition| parse(self.ruleset, definition, Method::S2s, &pairs));
+        read.is_ok_and(|read| bare_meaning(read) == bare_meaning(self.postback.clone()))
+    }
+}
+
+/// A postback without what only tells how it was written.
+fn bare_meaning(postback: Postback) -> Postback {
+    let currency = postback.currency.map(|code| code.to_ascii_uppercase().into());
+    Postback { currency, notes: Vec::new(), steps: Vec::new(), ..postback }
 }
 
 /// The parameters without secrets, in the order of their names.

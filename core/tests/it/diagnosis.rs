@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use counterfoil_core::{
-    Called, ConversionId, Diagnosis, Finding, Known, Likeness, NameFault, Ruleset, RulesetSpec,
-    TenantName, Timestamp,
+    Arrival, Called, ConversionId, Diagnosis, Finding, Incoming, Known, Likeness, Method,
+    NameFault, Ruleset, RulesetSpec, TenantName, Timestamp,
 };
 use proptest::prelude::*;
 
@@ -18,6 +18,9 @@ id = "shoply"
 name = "Shoply"
 [[postback]]
 id = "shoply-orders"
+[[postback]]
+id = "pvol"
+dialect = "voluum"
 [[postback]]
 id = "signed"
 https_only = true
@@ -63,6 +66,9 @@ const TEXTS: &[(&str, &[(&str, &str)])] = &[
     ("advertiser_id=shoply&external_id=A-1&action=update", &[]),
     ("pcid=ID&type=sale&note=a%2520b&promo=x%25", &[]),
     ("id=shoply-orders&pcid=ID&type=deposit", &[]),
+    // The definition that `id` names says what the names mean, wherever it is sent.
+    ("id=pvol&cid=ID&payout=1", &[]),
+    ("https://x/api/acme/postbacks/native?id=pvol&cid=ID&payout=1", &[("unknown_postback", "id")]),
     // Where it goes.
     ("https://x/api/acme/postback/handle?pcid=ID&type=sale", &[("wrong_path", "")]),
     ("https://x/postbacks/keitaro?subid=ID&payout=1", &[("wrong_path", "")]),
@@ -115,6 +121,25 @@ const TEXTS: &[(&str, &[(&str, &str)])] = &[
     ("advertiser_id=shoply&external_id=A%252F1&action=update", &[("encoded_twice", "external_id")]),
     ("pcid=ID&type=sale&value=1,50", &[("invalid_amount", "value")]),
     ("pcid=ID&type=sale&result=okay", &[("invalid_result", "result")]),
+    // Each value that is wrong, whichever is refused first.
+    (
+        "pcid=ID&type=sale&value=1,50&result=Aproved",
+        &[("invalid_amount", "value"), ("invalid_result", "result")],
+    ),
+    (
+        "pcid=nonsense&type=purchase&value=x&commission=-&action=drop&result=okay",
+        &[
+            ("invalid_identifier", "pcid"),
+            ("invalid_amount", "value"),
+            ("invalid_amount", "commission"),
+            ("invalid_result", "result"),
+            ("invalid_action", "action"),
+            ("unknown_type", "type"),
+        ],
+    ),
+    ("pcid={c}&type=sale&value=x", &[("unreplaced_macro", "pcid"), ("invalid_amount", "value")]),
+    ("type=purchase", &[("missing_identifier", "pcid"), ("unknown_type", "type")]),
+    ("pcid=ID&type=purchase&action=create", &[("unknown_type", "type")]),
     ("external_id=A-1&type=sale", &[("advertiser_id_required", "advertiser_id")]),
     ("type=sale", &[("missing_identifier", "pcid")]),
     ("pcid=ID&action=create", &[("type_required", "type")]),
@@ -155,9 +180,11 @@ fn what_was_sent_and_what_is_wrong_with_it() {
 
 #[test]
 fn what_was_probably_meant_is_named() {
+    let of = |dialects: &[&'static str]| NameFault::Dialects(dialects.to_vec());
     let table = [
-        ("cid=ID&payout=1&txid=A-1&type=sale", "pcid", NameFault::Dialect("peerclick")),
-        ("subid=ID&tid=7&type=sale", "pcid", NameFault::Dialect("keitaro")),
+        ("cid=ID&payout=1&txid=A-1&type=sale", "pcid", of(&["peerclick", "voluum"])),
+        ("subid=ID&tid=7&type=sale", "pcid", of(&["keitaro"])),
+        ("id=pvol&clickid=ID&payout=1", "cid", NameFault::Foreign),
         ("PCID=ID&type=sale", "pcid", NameFault::Case),
         ("pcidd=ID&type=sale", "pcid", NameFault::Spelling),
         ("ref=ID&type=sale", "pcid", NameFault::Value),
@@ -165,21 +192,24 @@ fn what_was_probably_meant_is_named() {
     for (text, expected, fault) in table {
         let findings = diagnosed(&text.replace("=ID", &format!("={ID}")));
         let found = findings.iter().find_map(|finding| match finding {
-            Finding::WrongName { meant, because, .. } => Some((meant.clone(), *because)),
+            Finding::WrongName { meant, because, .. } => Some((meant.clone(), because.clone())),
             _ => None,
         });
         assert_eq!(found, Some((expected.into(), fault)), "{text}: {findings:?}");
     }
     // A request is of one system, the one that knows the most of its names.
-    let (one, other) = (NameFault::Dialect("affise"), NameFault::Dialect("everflow"));
-    let systems: [(&str, &[NameFault]); 2] = [
-        ("click_id=ID&action_id=7&sum=1&type=sale", &[one, one, one]),
-        ("transaction_id=ID&amount=1&status=lead&type=sale", &[other, other, NameFault::Foreign]),
+    let (one, other) = (of(&["affise"]), of(&["everflow", "tune"]));
+    let systems: [(&str, Vec<NameFault>); 2] = [
+        ("click_id=ID&action_id=7&sum=1&type=sale", vec![one.clone(), one.clone(), one]),
+        (
+            "transaction_id=ID&amount=1&status=lead&type=sale",
+            vec![other.clone(), other, NameFault::Foreign],
+        ),
     ];
     for (text, expected) in systems {
         let findings = diagnosed(&text.replace("=ID", &format!("={ID}")));
         let faults = findings.iter().filter_map(|finding| match finding {
-            Finding::WrongName { because, .. } => Some(*because),
+            Finding::WrongName { because, .. } => Some(because.clone()),
             _ => None,
         });
         assert_eq!(faults.collect::<Vec<_>>(), expected, "{text}: {findings:?}");
@@ -196,6 +226,53 @@ fn what_was_probably_meant_is_named() {
             _ => None,
         });
         assert_eq!(found, Some(expected), "{text}: {findings:?}");
+    }
+}
+
+/// What is read as the same postback arrived, however it was written.
+#[test]
+fn a_log_row_that_is_read_the_same_is_the_same_in_meaning() {
+    let upper = ID.replace('-', "").to_uppercase();
+    let table = [
+        ("value=100.00&note=a", true),
+        ("value=100&note=a&value=100.0", true),
+        ("value=100&type=SALE&note=a", true),
+        ("value=100&currency=CZK&note=a&token=***", true),
+        ("value=100.01&note=a", false),
+        ("value=100&note=A", false),
+        ("value=100&note=a&type=lead", false),
+        ("value=100&note=a&result=approved", false),
+        ("value=100&note=a&id=shoply-orders", false),
+        ("value=1,0&note=a", false),
+        ("value=100", false),
+    ];
+    let acme = rules("acme");
+    let sent = format!("pcid={ID}&type=sale&value=100&note=a&currency=czk");
+    let sought = Diagnosis::of(&[&acme], None, &called(&sent), NOW).sought;
+    for (rest, is_same) in table {
+        let has = |name: &str| rest.contains(name);
+        let of_type = if has("type=") { "" } else { "&type=sale" };
+        let currency = if has("currency=") { "" } else { "&currency=czk" };
+        let logged = format!("pcid={upper}&{rest}{of_type}{currency}");
+        let likeness = sought.likeness(&logged);
+        let expected = if is_same { Likeness::SameMeaning } else { Likeness::SameClickId };
+        assert_eq!(likeness, Some(expected), "{logged}");
+    }
+    // On the path of a dialect it is read by the names of that.
+    let path = format!("/api/acme/postbacks/keitaro?subid={ID}&payout=1&status=lead");
+    let sought = Diagnosis::of(&[&acme], None, &called(&path), NOW).sought;
+    let logged = format!("subid={upper}&payout=1.0&status=lead");
+    assert_eq!(sought.likeness(&logged), Some(Likeness::SameMeaning));
+    assert!(Likeness::SameMeaning.is_same() && !Likeness::SameIds.is_same());
+    // What is personal is kept masked.
+    let sent = format!("pcid={ID}&type=sale&value=5&mail=jan@shop.example");
+    let sought = Diagnosis::of(&[&acme], None, &called(&sent), NOW).sought;
+    for (name, expected) in [("jan", Likeness::SameMeaning), ("eva", Likeness::SameClickId)] {
+        let query = format!("pcid={ID}&type=sale&value=5.0&mail={name}@shop.example");
+        let incoming = Incoming { method: Method::S2s, dialect: None, query: &query, body: None };
+        let logged = Arrival::read(&acme, &incoming).query;
+        assert!(!logged.contains("shop"), "{logged}");
+        assert_eq!(sought.likeness(&logged), Some(expected), "{logged}");
     }
 }
 
@@ -303,7 +380,10 @@ const STORED: &[(&str, Option<&str>)] = &[
     ("advertiser_id=shoply&external_id=R-1&action=update", Some("other_tenant")),
     ("advertiser_id=shoply&external_id=X-9&action=update", Some("not_stored")),
     // A new order of a known click.
-    ("pcid=ID&type=sale&external_id=order-17", None),
+    ("pcid=ID&type=sale&external_id=Order-18", None),
+    ("pcid=ID&type=sale&external_id=Order-1", None),
+    ("pcid=ID&type=sale&external_id=Order-17", None),
+    ("pcid=ID&type=sale&external_id=order-17", Some("other_case")),
 ];
 
 #[test]

@@ -3,10 +3,11 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
+    path::Path,
     time::Duration,
 };
 
-use counterfoil_sqlite::last_owner;
+use counterfoil_sqlite::{last_owner, owner};
 
 use super::{Finding, Settings};
 use crate::{
@@ -37,8 +38,9 @@ pub(super) fn look(settings: &Settings) -> Vec<Finding> {
         let finding = Finding::fault(PORTS, public, "both listeners have this address");
         findings.push(finding.hint("choose another one with --admin-listen"));
     }
-    findings.extend(look_at_admin(admin));
-    findings.extend(look_at_public(public, listening.is_encrypted));
+    let db = settings.db.as_deref();
+    findings.extend(look_at_admin(admin, db));
+    findings.extend(look_at_public(public, listening.is_encrypted, db));
     if let Some(failure) = &settings.tls {
         findings.push(Finding::failed(PORTS, public, failure));
     }
@@ -49,34 +51,61 @@ pub(super) fn look(settings: &Settings) -> Vec<Finding> {
     findings
 }
 
-fn look_at_admin(address: SocketAddr) -> Option<Finding> {
+fn look_at_admin(address: SocketAddr, db: Option<&Path>) -> Option<Finding> {
     let about = format!("admin {address}");
     match holder(address)? {
         Holder::Nobody => Some(free(about)),
         Holder::Refused(error) => Some(refused(about, "--admin-listen", &error)),
         Holder::Somebody => Some(match ask(address, "/version") {
+            Some(answer) if is_ours(&answer) && is_of_another(address, db) => {
+                another(about, "--admin-listen")
+            }
             Some(answer) if is_ours(&answer) => server(about, address, &answer),
             _ => held(about, "--admin-listen"),
         }),
     }
 }
 
-fn look_at_public(address: SocketAddr, is_encrypted: bool) -> Option<Finding> {
+fn look_at_public(address: SocketAddr, is_encrypted: bool, db: Option<&Path>) -> Option<Finding> {
     let about = format!("public {address}");
     match holder(address)? {
         Holder::Nobody => Some(free(about)),
         Holder::Refused(error) => Some(refused(about, "--listen", &error)),
+        Holder::Somebody if is_encrypted && is_of_another(address, db) => {
+            Some(held(about, "--listen"))
+        }
         Holder::Somebody if is_encrypted => {
             Some(Finding::fine(PORTS, about, "held; it speaks TLS and was not asked who it is"))
         }
         Holder::Somebody => Some(match ask(address, "/healthz") {
             // The public listener has no such path, and says so in our words.
             Some(answer) if said(&answer, "code") == "unknown_path" => {
+                if is_of_another(address, db) {
+                    return Some(another(about, "--listen"));
+                }
                 Finding::fine(PORTS, about, "a Counterfoil server has it")
             }
             _ => held(about, "--listen"),
         }),
     }
+}
+
+/// Whether a server on an address cannot be the one of the database that is looked at: its lock
+/// names none there. Who lets the system choose its ports does not name them.
+fn is_of_another(address: SocketAddr, db: Option<&Path>) -> bool {
+    let Some(Ok(owner)) = db.map(owner) else {
+        return false;
+    };
+    let served = owner.as_deref().and_then(database::served);
+    !served.is_some_and(|served| {
+        served.iter().any(|known| known.port() == 0 || is_same(*known, address))
+    })
+}
+
+/// Whether both mean one listener, where who listens on all addresses listens on each.
+fn is_same(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_any = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port() && (is_any || one.ip() == other.ip())
 }
 
 /// A server that has the database and other addresses than those looked at.
@@ -126,6 +155,13 @@ fn free(about: String) -> Finding {
 fn held(about: String, flag: &str) -> Finding {
     Finding::fault(PORTS, about, "something else has it").hint(format_args!(
         "choose another address with {flag}, or stop what has it: `ss -ltnp` names it"
+    ))
+}
+
+fn another(about: String, flag: &str) -> Finding {
+    let message = "another Counterfoil server has it, and not one on this database";
+    Finding::fault(PORTS, about, message).hint(format_args!(
+        "choose another address with {flag}, or stop that server: `ss -ltnp` names it"
     ))
 }
 

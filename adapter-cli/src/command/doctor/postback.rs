@@ -2,26 +2,27 @@
 //! wrong with it.
 
 mod instead;
+mod route;
 
 use std::sync::Arc;
 
 use counterfoil_core::{
-    Called, Diagnosis, Finding, Likeness, Outcome, Ruleset, Sought, TenantName, Timestamp,
+    Called, Diagnosis, Finding, Outcome, Ruleset, Sought, TenantName, Timestamp,
     view::{Explanation, RequestView},
 };
 use counterfoil_sqlite::{Arrivals, Arrived, Reader};
 use serde::Serialize;
 use url::Url;
 
-use self::instead::Instead;
-use super::{Arguments, Settings};
+use self::{instead::Instead, route::Origin};
+use super::{Arguments, Settings, State};
 use crate::{
     address::Address,
     clock, database,
     exit_code::ExitCode,
     explained,
     failure::Failure,
-    output::{self, GOOD, HINT, ListFormat, MISTAKE, QUIET, STRONG, counted, visible},
+    output::{self, GOOD, HINT, ListFormat, MISTAKE, QUIET, STRONG, SUSPICIOUS, counted, visible},
     rules_files::{self, RulesFile},
     secrets::Secrets,
 };
@@ -58,8 +59,10 @@ struct Examined {
     log_begins: Option<Timestamp>,
 }
 
+/// Something that was found: a fault is wrong for certain, a warning may be.
 #[derive(Serialize)]
 struct Told {
+    state: State,
     code: &'static str,
     parameter: Option<String>,
     message: String,
@@ -107,7 +110,11 @@ pub(super) fn run(
         stored = Some(Stored { arrivals, begins, now: None });
     }
     let secrets = Secrets::new(settings.secrets.clone())?;
-    let mut instead = instead::look(&rulesets, &diagnosis, &pasted, &secrets);
+    let route = pasted.origin.as_ref().and_then(|origin| route::look(settings, origin));
+    let mut instead = match route.as_ref().filter(|told| told.state == State::Fault) {
+        Some(told) => Some(Instead::of_route(told)),
+        None => instead::look(&rulesets, &diagnosis, &pasted, &secrets),
+    };
     if let (Some(reader), Some(stored), None) = (&reader, &mut stored, &instead) {
         stored.now = now(reader, &rulesets, &diagnosis, &pasted)?;
     }
@@ -116,20 +123,22 @@ pub(super) fn run(
     }
     let mut findings = findings(diagnosis.findings, stored.as_ref());
     findings.extend(instead.as_mut().and_then(|instead| instead.wrong.take()));
-    let is_same = |arrived: &Arrived| arrived.likeness == Likeness::Same;
+    let is_same = |arrived: &Arrived| arrived.likeness.is_same();
     let has_arrived =
         stored.as_ref().is_some_and(|stored| stored.arrivals.found.iter().any(is_same));
+    // What arrived found its way.
+    findings.extend(route.filter(|_| !has_arrived));
     // What arrived was encoded on its way, whatever was pasted.
     if let Some(c) = pasted.unreadable.filter(|_| !has_arrived) {
         findings.insert(0, unreadable(c));
     }
-    let fine = findings.is_empty();
+    let fine = is_fine(&findings);
     say(arguments.format, &findings, stored.as_ref(), instead.as_ref())?;
     Ok(if fine { ExitCode::Done } else { ExitCode::Negative })
 }
 
 /// Whose the click is that is meant, where nothing else says whose postback it is.
-fn owner(reader: &Reader, sought: &Sought) -> Result<Option<TenantName>, Failure> {
+fn owner(reader: &Reader, sought: &Sought<'_>) -> Result<Option<TenantName>, Failure> {
     let known = reader.known_ids(sought, 0).map_err(database::read_failure)?;
     Ok(known.conversions.into_iter().next().map(|(owner, _)| owner))
 }
@@ -160,6 +169,8 @@ struct Pasted {
     /// A character with which no server reads the request.
     unreadable: Option<char>,
     is_plain: bool,
+    /// Where it goes, where the URL says by which scheme.
+    origin: Option<Origin>,
     path: Option<String>,
     query: String,
     fragment: Option<String>,
@@ -190,11 +201,14 @@ impl Pasted {
             };
             let query = query.trim_start_matches('?').to_owned();
             let text = query.clone();
-            return Self { unreadable, is_plain: false, path: None, query, fragment, text };
+            let (is_plain, origin, path) = (false, None, None);
+            return Self { unreadable, is_plain, origin, path, query, fragment, text };
         };
+        let origin = Some(&url).filter(|_| text.contains("://"));
         Self {
             unreadable,
             is_plain: url.scheme() == "http",
+            origin: origin.and_then(Origin::of),
             path: Some(url.path().to_owned()),
             query: url.query().unwrap_or_default().to_owned(),
             fragment: url.fragment().map(str::to_owned),
@@ -221,6 +235,7 @@ fn is_unreadable(c: char) -> bool {
 fn unreadable(c: char) -> Told {
     let code = u32::from(c);
     Told {
+        state: State::Fault,
         code: "unreadable_character",
         parameter: None,
         message: format!(
@@ -272,6 +287,7 @@ fn findings(found: Vec<Finding>, stored: Option<&Stored>) -> Vec<Told> {
         .iter()
         .filter(|finding| !(accepted && is_of_proof(finding)))
         .map(|finding| Told {
+            state: State::Fault,
             code: finding.code(),
             parameter: finding.parameter().map(str::to_owned),
             message: finding.to_string(),
@@ -281,7 +297,7 @@ fn findings(found: Vec<Finding>, stored: Option<&Stored>) -> Vec<Told> {
     let Some(Stored { arrivals, begins, .. }) = stored.filter(|_| !accepted) else {
         return told;
     };
-    let is_same = |arrived: &&Arrived| arrived.likeness == Likeness::Same;
+    let is_same = |arrived: &&Arrived| arrived.likeness.is_same();
     told.insert(
         0,
         match arrivals.found.iter().find(is_same) {
@@ -293,12 +309,13 @@ fn findings(found: Vec<Finding>, stored: Option<&Stored>) -> Vec<Told> {
 }
 
 fn is_accepted(arrived: &Arrived) -> bool {
-    arrived.likeness == Likeness::Same && arrived.request.outcome != Outcome::Refused
+    arrived.likeness.is_same() && arrived.request.outcome != Outcome::Refused
 }
 
 fn refused(request: &RequestView) -> Told {
     let why = request.message.as_deref().unwrap_or_default();
     Told {
+        state: State::Fault,
         code: "arrived_refused",
         parameter: request.parameter.as_deref().map(str::to_owned),
         message: format!("it arrived at {} and was refused: {why}", request.received_at),
@@ -309,7 +326,11 @@ fn refused(request: &RequestView) -> Told {
 fn not_arrived(arrivals: &Arrivals, begins: Option<Timestamp>) -> Told {
     let requests = counted(arrivals.examined, "request");
     let back = arrivals.since.map(|at| format!(", back to {at}")).unwrap_or_default();
-    let none = format!("none of the newest {requests}{back} is the same");
+    let like = match arrivals.found.len() {
+        0 => "nor is any like it",
+        _ => "and what was found is only like it",
+    };
+    let none = format!("none of the newest {requests}{back} is the same, {like}");
     let message = match begins {
         None => format!("it has not arrived: {none}"),
         Some(at) => format!(
@@ -317,6 +338,7 @@ fn not_arrived(arrivals: &Arrivals, begins: Option<Timestamp>) -> Told {
         ),
     };
     Told {
+        state: State::Fault,
         code: "not_arrived",
         parameter: None,
         message,
@@ -329,13 +351,17 @@ fn not_arrived(arrivals: &Arrivals, begins: Option<Timestamp>) -> Told {
     }
 }
 
+fn is_fine(findings: &[Told]) -> bool {
+    findings.iter().all(|told| told.state != State::Fault)
+}
+
 fn say(
     format: ListFormat,
     findings: &[Told],
     stored: Option<&Stored>,
     instead: Option<&Instead>,
 ) -> Result<(), Failure> {
-    let fine = findings.is_empty();
+    let fine = is_fine(findings);
     let arrivals = stored.map(|stored| &stored.arrivals);
     let found = || arrivals.into_iter().flat_map(|arrivals| &arrivals.found);
     if format == ListFormat::Json {
@@ -383,8 +409,9 @@ fn lines(arrived: &Arrived) -> Vec<String> {
     let style = if outcome == Outcome::Refused { MISTAKE } else { GOOD };
     let reason = request.reason.map(|reason| format!(", {reason}")).unwrap_or_default();
     let (at, id, likeness) = (request.received_at, request.id, likeness.words());
+    let word = if arrived.likeness.is_same() { "arrived" } else { "similar" };
     let mut lines = vec![
-        format!("{STRONG}arrived{STRONG:#}  {at}  {id}  {tenant}"),
+        format!("{STRONG}{word:<7}{STRONG:#}  {at}  {id}  {tenant}"),
         format!("         {likeness}: {style}{outcome}{style:#}{reason}"),
         format!("         {QUIET}{}{QUIET:#}", visible(&request.query)),
     ];
@@ -396,8 +423,12 @@ fn lines(arrived: &Arrived) -> Vec<String> {
 impl Told {
     fn lines(&self) -> [String; 2] {
         let message = visible(&self.message);
+        let (style, word) = match self.state {
+            State::Fault => (MISTAKE, "wrong"),
+            State::Fine | State::Warning => (SUSPICIOUS, "perhaps"),
+        };
         [
-            format!("{MISTAKE}wrong{MISTAKE:#}    {message} ({})", self.code),
+            format!("{style}{word:<7}{style:#}  {message} ({})", self.code),
             format!("         {HINT}try{HINT:#}: {}", visible(&self.hint)),
         ]
     }

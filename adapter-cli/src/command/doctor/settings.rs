@@ -1,6 +1,6 @@
 //! What the doctor looks at: flags, else the server's file, else the server's defaults.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use counterfoil_http::IpNet;
 
@@ -21,6 +21,12 @@ pub(super) struct Settings {
     pub(super) db: Option<PathBuf>,
     /// How the server listens.
     pub(super) listening: Listening,
+    /// The public listener, where flags or the file name it.
+    pub(super) public: Option<SocketAddr>,
+    /// The admin listener, where flags or the file name it.
+    pub(super) admin: Option<SocketAddr>,
+    /// Whether the server's file was read, which says whether it has a certificate.
+    pub(super) has_file: bool,
     /// Why the server's certificate cannot be had.
     pub(super) tls: Option<Failure>,
     /// The folder of secrets.
@@ -49,16 +55,21 @@ impl Settings {
             [] => config::networks(&file.allow_destination, "allow-destination")?,
             given => given.to_vec(),
         };
+        let public = arguments.listen.or(file.listen);
+        let admin = arguments.admin_listen.or(file.admin_listen);
         let tls = config::tls(file.tls_cert.clone(), file.tls_key);
         Ok(Self {
             rules,
             db,
             listening: Listening {
-                public: arguments.listen.or(file.listen).unwrap_or(LISTEN),
-                admin: arguments.admin_listen.or(file.admin_listen).unwrap_or(ADMIN_LISTEN),
+                public: public.unwrap_or(LISTEN),
+                admin: admin.unwrap_or(ADMIN_LISTEN),
                 is_encrypted: file.tls_cert.is_some(),
                 is_behind_proxy: !file.trusted_proxy.is_empty(),
             },
+            public,
+            admin,
+            has_file: arguments.config.is_some(),
             tls: tls.err(),
             secrets: arguments.secrets.clone().or(file.secrets),
             allowed,

@@ -14,7 +14,7 @@ use counterfoil_core::{
 use serde::Serialize;
 
 use super::{Pasted, Told};
-use crate::{address::Address, clock, secrets::Secrets};
+use crate::{address::Address, clock, command::doctor::State, secrets::Secrets};
 
 /// An answer without a decision.
 #[derive(Serialize)]
@@ -25,6 +25,14 @@ pub(super) struct Instead {
     /// What is wrong for certain, where secrets say so.
     #[serde(skip)]
     pub(super) wrong: Option<Told>,
+}
+
+impl Instead {
+    /// What becomes of one that does not come to where postbacks are decided.
+    pub(super) fn of_route(told: &Told) -> Self {
+        let message = format!("it would not be decided: {}", told.message);
+        Self { status: None, message, wrong: None }
+    }
 }
 
 /// What would be answered; none: it would be decided.
@@ -139,6 +147,7 @@ fn wrong(definition: &PostbackDefinition, failure: &AuthFailure) -> Option<Told>
         _ => return None,
     };
     Some(Told {
+        state: State::Fault,
         code,
         parameter: Some(parameter.to_owned()),
         message: format!("{what} for the postback `{}`: {failure}", definition.id),
