@@ -57,7 +57,7 @@ impl PairKey {
 impl DedupKey {
     /// Whether a conversion has a key under a kind (R47): kind `external` needs an external id,
     /// kinds with a type need the type, kind `none` has no keys.
-    pub fn exists(
+    pub(crate) fn exists(
         kind: KeyKind,
         external_id: Option<&ExternalId>,
         conversion_type: Option<&ConversionType>,
@@ -70,7 +70,7 @@ impl DedupKey {
         }
     }
 
-    /// The key that a conversion has under a kind, where [one exists](Self::exists).
+    /// The key that a conversion has under a kind, where one [exists](Self::exists).
     pub fn of(
         kind: KeyKind,
         root: &Root,

@@ -9,7 +9,8 @@ use std::{
 };
 
 use crate::{
-    sandbox::{RULES, Ran, Sandbox},
+    canaries::{CANARIES, has_no_canary, is_clean},
+    sandbox::{RULES, Sandbox},
     server::{Server, wait_until},
 };
 
@@ -34,9 +35,6 @@ const ANSWERS: [(&str, &str, &str, &str); 5] = [
     ("/failed", "500", "", "<first_name>canary-xml</first_name> call +420 777 000 111 kept-word"),
     ("/broken", "canary@a.example", "first_name: canary-status\r\n", ""),
 ];
-
-/// Parts of what must never come out.
-const CANARIES: [&str; 4] = ["canary", "CANARY", "777000111", "777 000 111"];
 
 fn receiver() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -79,20 +77,6 @@ fn rules(receiver: SocketAddr) -> String {
         }
     }
     rules + "[privacy]\nphone = \"drop\"\ndrop = [\"first_name\"]\nhash = [\"who\"]\n"
-}
-
-#[track_caller]
-fn has_no_canary(what: &str, text: &str) {
-    for canary in CANARIES {
-        let found = text.find(canary).and_then(|at| text.get(at.saturating_sub(60)..at + 20));
-        assert_eq!(found, None, "{what}");
-    }
-}
-
-#[track_caller]
-fn is_clean(ran: &Ran) {
-    has_no_canary("stdout", &ran.stdout);
-    has_no_canary("stderr", &ran.stderr);
 }
 
 #[test]

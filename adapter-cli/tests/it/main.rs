@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod canaries;
 mod catch_up;
 mod client;
 mod command_line;

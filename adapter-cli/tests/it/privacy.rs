@@ -4,8 +4,9 @@
 use std::{fs, thread, time::Duration};
 
 use crate::{
+    canaries::{CANARIES, has_no_canary, is_clean},
     client::{Client, Content, block_on},
-    sandbox::{ADMIN_TOKEN, RULES, Ran, Sandbox},
+    sandbox::{ADMIN_TOKEN, RULES, Sandbox},
     server::{Server, wait_until},
 };
 
@@ -20,29 +21,12 @@ drop  = ["first_name"]
 hash  = ["who"]
 "#;
 
-/// Parts of what must never come out, a secret among them.
-const CANARIES: [&str; 4] = ["canary", "CANARY", "777000111", "777 000 111"];
-
 /// Every shape of personal value, under every kind of name, and a secret.
 const PERSONAL: &str = "note=canary@a.example&first_name=canary-name&who=canary-who\
      &tel=777%20000%20111&x=call%20%2B420777000111&deep=canary%2540a.example&token=canary-token";
 
 fn sandbox() -> Sandbox {
     Sandbox::new().file("rules.toml", &format!("{RULES}{PRIVACY}"))
-}
-
-#[track_caller]
-fn has_no_canary(what: &str, text: &str) {
-    for canary in CANARIES {
-        let found = text.find(canary).and_then(|at| text.get(at.saturating_sub(60)..at + 20));
-        assert_eq!(found, None, "{what}");
-    }
-}
-
-#[track_caller]
-fn is_clean(ran: &Ran) {
-    has_no_canary("stdout", &ran.stdout);
-    has_no_canary("stderr", &ran.stderr);
 }
 
 /// Everything in the folder but what we put there ourselves.

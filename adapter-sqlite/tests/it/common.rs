@@ -1,6 +1,9 @@
 //! What the tests share: rules, a database in a folder of its own, and short ways to say requests.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, mpsc},
+};
 
 use counterfoil_core::{
     Arrival, ConversionId, Incoming, Method, Pairs, Request, RootRequest, Ruleset, TenantName,
@@ -189,6 +192,19 @@ impl<'a> Pages<'a> {
         let frames = std::fs::metadata(log).unwrap().len() / FRAME;
         frames - std::mem::replace(&mut self.before, frames)
     }
+}
+
+/// Decides about some requests in one commit.
+pub(crate) fn commit(db: &Db, arrivals: Vec<Arrival>) -> Vec<Decided> {
+    let (reply, answers) = mpsc::channel();
+    let count = arrivals.len();
+    let waiting = |arrival| {
+        let reply = reply.clone();
+        let reply = Box::new(move |decided: Result<_, _>| reply.send(decided.unwrap()).unwrap());
+        Waiting { submission: submission(db.store(), arrival, at(1)), row: None, reply }
+    };
+    db.store().submit(arrivals.into_iter().map(waiting).collect());
+    answers.iter().take(count).collect()
 }
 
 /// Submits as the server does.

@@ -1,30 +1,14 @@
 //! What requests cost in pages that are written, which is most of what they cost in time: requests
 //! that share a commit share pages.
 
-use std::sync::mpsc;
-
 use counterfoil_core::{Arrival, ConversionId, Method, Outcome};
-use counterfoil_sqlite::{Decided, Waiting};
 
-use crate::common::{Db, Pages, at, click, postback, submission};
+use crate::common::{Db, Pages, click, commit, postback};
 
 /// Requests that share a commit in these tests, as they do where 64 connections are busy.
 const TOGETHER: usize = 32;
 const COMMITS: usize = 20;
 const CLICKS: usize = 4_000;
-
-/// Decides about some requests in one commit.
-fn commit(db: &Db, arrivals: Vec<Arrival>) -> Vec<Decided> {
-    let (reply, answers) = mpsc::channel();
-    let count = arrivals.len();
-    let waiting = |arrival| {
-        let reply = reply.clone();
-        let reply = Box::new(move |decided: Result<_, _>| reply.send(decided.unwrap()).unwrap());
-        Waiting { submission: submission(db.store(), arrival, at(1)), row: None, reply }
-    };
-    db.store().submit(arrivals.into_iter().map(waiting).collect());
-    answers.iter().take(count).collect()
-}
 
 fn clicks(db: &Db, count: usize) -> Vec<ConversionId> {
     let arrivals = (0..count).map(|_| click(&db.ruleset(), "shoply-cz", "bo", "affs1=summer"));

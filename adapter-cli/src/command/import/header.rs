@@ -108,9 +108,7 @@ impl Column {
             name => Self::Parameter(name.to_owned()),
         }
     }
-}
 
-impl Column {
     /// What it is called, where it counts.
     fn name(&self) -> Option<&str> {
         match self {

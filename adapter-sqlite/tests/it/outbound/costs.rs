@@ -2,23 +2,17 @@
 //! paid.
 
 use counterfoil_core::Method;
-use counterfoil_sqlite::Waiting;
 
 use super::*;
-use crate::common::{Pages, postback, submission};
+use crate::common::{Pages, commit, postback};
 
 /// So many sales in one commit.
 fn sell(db: &Db, click: ConversionId, from: u64, sales: u64) {
-    let (reply, answers) = mpsc::channel();
-    let waiting = |n| {
+    let sale = |n| {
         let query = format!("pcid={click}&type=sale&external_id={n:06}&value=10");
-        let arrival = postback(&db.ruleset(), Method::S2s, &query);
-        let reply = reply.clone();
-        let reply = Box::new(move |decided: Result<_, _>| reply.send(decided.is_ok()).unwrap());
-        Waiting { submission: submission(db.store(), arrival, at(1)), row: None, reply }
+        postback(&db.ruleset(), Method::S2s, &query)
     };
-    db.store().submit((from..from + sales).map(waiting).collect());
-    assert!(answers.iter().take(usize::try_from(sales).unwrap()).all(|is_ok| is_ok));
+    commit(db, (from..from + sales).map(sale).collect());
 }
 
 /// Pages written by 20 sales, each alone in its commit, and by 200 in one commit.
