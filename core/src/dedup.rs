@@ -70,8 +70,8 @@ impl DedupKey {
         }
     }
 
-    /// The key that a conversion has under a kind (R47): none where the external id or the type that
-    /// the kind needs is not there, and none of kind `none`.
+    /// The key that a conversion has under a kind (R47): none where the external id or the type
+    /// that the kind needs is not there, and none of kind `none`.
     pub fn of(
         kind: KeyKind,
         root: &Root,
