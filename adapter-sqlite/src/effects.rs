@@ -1,5 +1,7 @@
 //! Effects: applies a decision. What is stored is what the decision says; nothing is decided here.
 
+use std::sync::LazyLock;
+
 use counterfoil_core::{
     Arrival, ConversionId, Decision, Effect, Method, Outcome, Receipt, Ruleset, Stored,
 };
@@ -10,6 +12,9 @@ use crate::{
     fault::{Fault, bad},
     messages,
     rows::{self, value},
+    rules::Rules,
+    store::Decided,
+    together::Insert,
     under_root,
 };
 
@@ -22,6 +27,13 @@ pub(crate) struct Place<'a> {
     pub(crate) ruleset: &'a Ruleset,
 }
 
+impl<'a> Place<'a> {
+    /// Where what these rules decided belongs.
+    pub(crate) fn of(rules: &'a Rules) -> Self {
+        Self { tenant: rules.tenant, version: rules.version, ruleset: &rules.ruleset }
+    }
+}
+
 /// Applies a decision.
 pub(crate) fn apply(
     db: &Connection,
@@ -31,26 +43,64 @@ pub(crate) fn apply(
     decision: &Decision,
 ) -> Result<(), Fault> {
     for effect in &decision.effects {
-        match effect {
-            Effect::InsertConversion(stored) => insert_conversion(db, place, stored)?,
-            Effect::UpdateConversion(stored) => update_conversion(db, place, stored)?,
-            Effect::InsertTransaction(t) => rows::put_transaction(db, place.tenant, t, true)?,
-            Effect::UpdateTransaction(t) => rows::put_transaction(db, place.tenant, t, false)?,
-            Effect::Count(commission) => {
-                if let Some(conversion) = &decision.conversion {
-                    count(db, place.tenant, &conversion.root_id, commission.as_str())?;
-                }
-            }
-            Effect::InsertMessage(message) => {
-                messages::insert(db, place.tenant, (place.version, place.ruleset), message)?;
-            }
-            Effect::WakeMessage(id) => messages::wake(db, id, receipt.at)?,
-        }
+        apply_one(db, place, receipt, decision, effect)?;
     }
     if arrival.method == Method::Admin && decision.outcome == Outcome::Updated {
         audit_edit(db, place, arrival, receipt)?;
     }
     Ok(())
+}
+
+/// Applies decisions that only add, in their order but for new conversions and transactions: the
+/// rows of each are written together.
+pub(crate) fn add(db: &Connection, decided: &[Decided]) -> Result<(), Fault> {
+    let effects = || {
+        decided.iter().flat_map(|decided| {
+            let effects = decided.decision.effects.iter();
+            effects.map(move |effect| (Place::of(&decided.rules), decided, effect))
+        })
+    };
+    let conversions = effects().filter_map(|(place, _, effect)| match effect {
+        Effect::InsertConversion(stored) => Some((place, stored)),
+        _ => None,
+    });
+    insert_conversions(db, &conversions.collect::<Vec<_>>())?;
+    let transactions = effects().filter_map(|(place, _, effect)| match effect {
+        Effect::InsertTransaction(transaction) => Some((place, transaction)),
+        _ => None,
+    });
+    rows::insert_transactions(db, &transactions.collect::<Vec<_>>())?;
+    let is_written = |effect: &Effect| {
+        matches!(effect, Effect::InsertConversion(_) | Effect::InsertTransaction(_))
+    };
+    effects().filter(|(_, _, effect)| !is_written(effect)).try_for_each(
+        |(place, Decided { receipt, decision, .. }, effect)| {
+            apply_one(db, place, *receipt, decision, effect)
+        },
+    )
+}
+
+fn apply_one(
+    db: &Connection,
+    place: Place<'_>,
+    receipt: Receipt,
+    decision: &Decision,
+    effect: &Effect,
+) -> Result<(), Fault> {
+    match effect {
+        Effect::InsertConversion(stored) => insert_conversions(db, &[(place, stored)]),
+        Effect::UpdateConversion(stored) => update_conversion(db, place, stored),
+        Effect::InsertTransaction(t) => rows::insert_transactions(db, &[(place, t)]),
+        Effect::UpdateTransaction(t) => rows::update_transaction(db, place.tenant, t),
+        Effect::Count(commission) => match &decision.conversion {
+            Some(conversion) => count(db, place, &conversion.root_id, commission.as_str()),
+            None => Ok(()),
+        },
+        Effect::InsertMessage(message) => {
+            messages::insert(db, place.tenant, (place.version, place.ruleset), message)
+        }
+        Effect::WakeMessage(id) => messages::wake(db, id, receipt.at),
+    }
 }
 
 fn audit_edit(
@@ -69,10 +119,9 @@ fn audit_edit(
     audit::append(db, &change)
 }
 
-fn insert_conversion(db: &Connection, place: Place<'_>, stored: &Stored) -> Result<(), Fault> {
-    let Place { tenant, version, .. } = place;
-    rows::insert_conversion(db, tenant, version, &stored.conversion, stored.pair.as_ref())?;
-    hold_key(db, place, stored)
+fn insert_conversions(db: &Connection, new: &[(Place<'_>, &Stored)]) -> Result<(), Fault> {
+    rows::insert_conversions(db, new)?;
+    hold_keys(db, new)
 }
 
 fn update_conversion(db: &Connection, place: Place<'_>, stored: &Stored) -> Result<(), Fault> {
@@ -80,31 +129,44 @@ fn update_conversion(db: &Connection, place: Place<'_>, stored: &Stored) -> Resu
         under_root::retype(db, &stored.conversion)?;
     }
     rows::update_conversion(db, &stored.conversion, stored.pair.as_ref())?;
-    hold_key(db, place, stored)
+    hold_keys(db, &[(place, stored)])
 }
+
+static INSERT_KEY: LazyLock<Insert> = LazyLock::new(|| {
+    let unless_it_holds_it = "ON CONFLICT DO UPDATE SET conversion = excluded.conversion \
+         WHERE conversion = excluded.conversion";
+    Insert::new("repeat_keys", "tenant, key, conversion", unless_it_holds_it)
+});
 
 /// The unique key is the second guard behind the decision: that another conversion holds it is a
 /// defect.
-fn hold_key(db: &Connection, place: Place<'_>, stored: &Stored) -> Result<(), Fault> {
-    let Some(key) = &stored.key else {
-        return Ok(());
+fn hold_keys(db: &Connection, stored: &[(Place<'_>, &Stored)]) -> Result<(), Fault> {
+    let with_key = |(place, stored): &(Place<'_>, &Stored)| {
+        let key = *stored.key.as_ref()?.as_bytes();
+        Some((place.tenant, key, stored.conversion.id))
     };
-    let rows = db
-        .prepare_cached(
-            "INSERT INTO repeat_keys (tenant, key, conversion) VALUES (?1, ?2, ?3) \
-             ON CONFLICT DO UPDATE SET conversion = excluded.conversion \
-             WHERE conversion = excluded.conversion",
-        )?
-        .execute(params![place.tenant, key.as_bytes(), stored.conversion.id.as_bytes()])?;
-    if rows == 1 { Ok(()) } else { Err(bad("a repeat key that is held", stored.conversion.id)) }
+    let keys: Vec<_> = stored.iter().filter_map(with_key).collect();
+    let held = INSERT_KEY.write(db, &keys, |(tenant, key, conversion), values| {
+        values.row(&[tenant, key, conversion.as_bytes()])
+    })?;
+    match &*keys {
+        _ if held == keys.len() => Ok(()),
+        [(_, _, conversion)] => Err(bad("a repeat key that is held", conversion)),
+        _ => Err(bad("repeat keys that are held", keys.len() - held)),
+    }
 }
 
-fn count(db: &Connection, tenant: i64, root: &ConversionId, commission: &str) -> Result<(), Fault> {
+fn count(
+    db: &Connection,
+    place: Place<'_>,
+    root: &ConversionId,
+    commission: &str,
+) -> Result<(), Fault> {
     db.prepare_cached(
         "INSERT INTO counters (root, commission, made, tenant) VALUES (?1, ?2, 1, ?3) \
          ON CONFLICT (root, commission) DO UPDATE SET made = made + 1",
     )?
-    .execute(params![root.as_bytes(), commission, tenant])?;
+    .execute(params![root.as_bytes(), commission, place.tenant])?;
     Ok(())
 }
 

@@ -46,7 +46,9 @@ mod search;
 mod store;
 mod subject;
 mod timeline;
+mod together;
 mod under_root;
+mod unwritten;
 mod writer;
 
 pub use audit::{AuditHead, AuditReport, AuditRow};

@@ -7,7 +7,7 @@ use counterfoil_core::{
     Timestamp,
     view::{Filter, Page, RequestView},
 };
-use rusqlite::{Connection, Row, ToSql, params};
+use rusqlite::{Connection, Row, params};
 
 use crate::{
     ReadError, Reader,
@@ -18,14 +18,14 @@ use crate::{
     lists::{List, Range, has_no_message_column},
     rows,
     store::Decided,
+    together::Insert,
 };
 
 /// The columns of a log row, in the order in which [`read_request`] takes them.
 pub(crate) const REQUEST: &str = "id, tenant, received_at, method, dialect, remote_addr, query, \
      ruleset, outcome, reason, conversion, more";
 
-/// Rows that one statement writes: finding the place of a row costs as much as writing it.
-const TOGETHER: usize = 8;
+static INSERT: LazyLock<Insert> = LazyLock::new(|| Insert::new("requests", REQUEST, ""));
 
 /// Writes the log rows of requests, in their order. A click of an affiliate link is its own record.
 pub(crate) fn write<'a>(
@@ -36,25 +36,9 @@ pub(crate) fn write<'a>(
         arrival.method == Method::Link && decided.decision.outcome == Outcome::Created
     };
     let rows: Vec<_> = decided.filter(|decided| !is_own_record(decided)).collect();
-    let (many, rest) = rows.as_chunks::<TOGETHER>();
-    many.iter().try_for_each(|rows| write_together(db, &INSERT_MANY, rows))?;
-    rest.iter().try_for_each(|row| write_together(db, &INSERT_ONE, &[*row]))
-}
-
-static INSERT_ONE: LazyLock<String> = LazyLock::new(|| insert(1));
-static INSERT_MANY: LazyLock<String> = LazyLock::new(|| insert(TOGETHER));
-
-fn insert(rows: usize) -> String {
-    let row = format!("({})", vec!["?"; REQUEST.split(',').count()].join(", "));
-    format!("INSERT INTO requests ({REQUEST}) VALUES {}", vec![row; rows].join(", "))
-}
-
-fn write_together(db: &Connection, sql: &str, rows: &[(&Arrival, &Decided)]) -> Result<(), Fault> {
-    let mut statement = db.prepare_cached(sql)?;
-    let mut next = 1..;
-    for (arrival, Decided { receipt, decision, rules }) in rows {
+    INSERT.write(db, &rows, |(arrival, Decided { receipt, decision, rules }), values| {
         let conversion = decision.conversion.as_ref().map(|conversion| conversion.id);
-        let columns: [&dyn ToSql; 12] = [
+        values.row(&[
             receipt.id.as_bytes(),
             &rules.tenant,
             &receipt.at.as_ms(),
@@ -67,12 +51,8 @@ fn write_together(db: &Connection, sql: &str, rows: &[(&Arrival, &Decided)]) -> 
             &decision.refusal.as_ref().map(|refusal| refusal.reason.stored()),
             &conversion.as_ref().map(ConversionId::as_bytes),
             &blobs::encode_request(&RequestMore::of(decision))?,
-        ];
-        for (column, place) in columns.iter().zip(&mut next) {
-            statement.raw_bind_parameter(place, column)?;
-        }
-    }
-    statement.raw_execute()?;
+        ])
+    })?;
     Ok(())
 }
 

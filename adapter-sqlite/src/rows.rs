@@ -5,14 +5,16 @@ use std::sync::LazyLock;
 use counterfoil_core::{
     AdvertiserId, AffiliateId, Amount, Channel, CommissionId, Conversion, ConversionId,
     ConversionType, Currency, DueResult, ExternalId, Integration, Method, OfferId, Origin, PairKey,
-    Received, Source, Timestamp, Transaction, TransactionId, TransactionResult, TypeName,
+    Received, Source, Stored, Timestamp, Transaction, TransactionId, TransactionResult, TypeName,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params, types::FromSql};
 
 use crate::{
     blobs::{self, ConversionMore},
     codes::Coded,
+    effects::Place,
     fault::{Fault, bad},
+    together::{Insert, Values},
 };
 
 /// The columns of a conversion, in the order in which [`read_conversion`] takes them.
@@ -25,45 +27,42 @@ pub(crate) const TRANSACTION: &str = "conversion, id, commission, type, result, 
      currency, terms, direct_amount, revenue_edited, payout_edited, auto_set_at, \
      auto_set_result, created_at, updated_at, revision";
 
-/// Stores a new conversion.
-pub(crate) fn insert_conversion(
+static INSERT_CONVERSION: LazyLock<Insert> = LazyLock::new(|| {
+    Insert::new("conversions", &format!("{CONVERSION}, tenant, ruleset, pair"), "")
+});
+
+/// Stores new conversions.
+pub(crate) fn insert_conversions(
     db: &Connection,
-    tenant: i64,
-    ruleset: u32,
-    conversion: &Conversion,
-    pair: Option<&PairKey>,
+    new: &[(Place<'_>, &Stored)],
 ) -> Result<(), Fault> {
-    let origin = conversion.origin.as_ref();
-    let root = (!conversion.is_root()).then(|| conversion.root_id.as_bytes());
-    db.prepare_cached(
-        "INSERT INTO conversions (id, root, type, method, source, offer, advertiser, affiliate, \
-         channel, integration, external_id, value, price, currency, more, created_at, \
-         updated_at, revision, tenant, ruleset, pair) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )?
-    .execute(params![
-        conversion.id.as_bytes(),
-        root,
-        conversion.conversion_type.name(),
-        conversion.method.stored(),
-        origin.map(|o| o.source.stored()),
-        origin.map(|o| o.offer.as_str()),
-        origin.map(|o| o.advertiser.as_str()),
-        origin.map(|o| o.affiliate.as_str()),
-        origin.and_then(|o| o.channel.as_ref().map(Channel::as_str)),
-        origin.and_then(|o| o.integration.as_ref().map(Integration::as_str)),
-        conversion.external_id.as_ref().map(ExternalId::as_str),
-        micros(conversion.value),
-        micros(conversion.price),
-        conversion.currency.code(),
-        blobs::encode_conversion(&ConversionMore::of(conversion))?,
-        conversion.created_at.as_ms(),
-        conversion.updated_at.as_ms(),
-        conversion.revision,
-        tenant,
-        ruleset,
-        pair.map(PairKey::as_bytes),
-    ])?;
+    INSERT_CONVERSION.write(db, new, |(place, stored), values| {
+        let Stored { conversion, pair, .. } = stored;
+        let origin = conversion.origin.as_ref();
+        values.row(&[
+            conversion.id.as_bytes(),
+            &(!conversion.is_root()).then(|| conversion.root_id.as_bytes()),
+            &conversion.conversion_type.name(),
+            &conversion.method.stored(),
+            &origin.map(|o| o.source.stored()),
+            &origin.map(|o| o.offer.as_str()),
+            &origin.map(|o| o.advertiser.as_str()),
+            &origin.map(|o| o.affiliate.as_str()),
+            &origin.and_then(|o| o.channel.as_ref().map(Channel::as_str)),
+            &origin.and_then(|o| o.integration.as_ref().map(Integration::as_str)),
+            &conversion.external_id.as_ref().map(ExternalId::as_str),
+            &micros(conversion.value),
+            &micros(conversion.price),
+            &conversion.currency.code(),
+            &blobs::encode_conversion(&ConversionMore::of(conversion))?,
+            &conversion.created_at.as_ms(),
+            &conversion.updated_at.as_ms(),
+            &conversion.revision,
+            &place.tenant,
+            &place.version,
+            &pair.as_ref().map(PairKey::as_bytes),
+        ])
+    })?;
     Ok(())
 }
 
@@ -95,46 +94,63 @@ pub(crate) fn update_conversion(
     if rows == 1 { Ok(()) } else { Err(bad("conversions", conversion.id)) }
 }
 
-/// Stores a new transaction, or replaces one by its new state.
-pub(crate) fn put_transaction(
+static INSERT_TRANSACTION: LazyLock<Insert> =
+    LazyLock::new(|| Insert::new("transactions", &format!("{TRANSACTION}, tenant"), ""));
+
+/// Stores new transactions.
+pub(crate) fn insert_transactions(
+    db: &Connection,
+    new: &[(Place<'_>, &Transaction)],
+) -> Result<(), Fault> {
+    INSERT_TRANSACTION.write(db, new, |(place, transaction), values| {
+        give_transaction(place.tenant, transaction, values)
+    })?;
+    Ok(())
+}
+
+/// Replaces a transaction by its new state.
+pub(crate) fn update_transaction(
     db: &Connection,
     tenant: i64,
     transaction: &Transaction,
-    is_new: bool,
 ) -> Result<(), Fault> {
-    let sql = if is_new {
-        "INSERT INTO transactions (conversion, id, commission, type, result, revenue, payout, \
-         currency, terms, direct_amount, revenue_edited, payout_edited, auto_set_at, \
-         auto_set_result, created_at, updated_at, revision, tenant) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
-    } else {
-        "UPDATE transactions SET commission = ?3, type = ?4, result = ?5, revenue = ?6, \
+    let sql = "UPDATE transactions SET commission = ?3, type = ?4, result = ?5, revenue = ?6, \
          payout = ?7, currency = ?8, terms = ?9, direct_amount = ?10, revenue_edited = ?11, \
          payout_edited = ?12, auto_set_at = ?13, auto_set_result = ?14, created_at = ?15, \
-         updated_at = ?16, revision = ?17 WHERE conversion = ?1 AND id = ?2 AND tenant = ?18"
-    };
+         updated_at = ?16, revision = ?17 WHERE conversion = ?1 AND id = ?2 AND tenant = ?18";
+    let mut statement = db.prepare_cached(sql)?;
+    give_transaction(tenant, transaction, &mut Values::of(&mut statement))?;
+    let rows = statement.raw_execute()?;
+    if rows == 1 { Ok(()) } else { Err(bad("transactions", transaction.id)) }
+}
+
+/// The columns of [`TRANSACTION`], and the tenant.
+fn give_transaction(
+    tenant: i64,
+    transaction: &Transaction,
+    values: &mut Values<'_, '_>,
+) -> Result<(), Fault> {
     let due = transaction.auto_set;
-    let rows = db.prepare_cached(sql)?.execute(params![
+    values.row(&[
         transaction.conversion_id.as_bytes(),
         transaction.id.as_bytes(),
-        transaction.commission_id.as_str(),
-        transaction.transaction_type.name(),
-        transaction.result.stored(),
-        transaction.revenue.as_micros(),
-        transaction.payout.as_micros(),
-        transaction.currency.code(),
-        blobs::encode_terms(&transaction.terms)?,
-        transaction.direct_amount.map(|amount| amount.as_micros()),
-        transaction.revenue_is_edited,
-        transaction.payout_is_edited,
-        due.map(|due| due.at.as_ms()),
-        due.map(|due| due.result.stored()),
-        transaction.created_at.as_ms(),
-        transaction.updated_at.as_ms(),
-        transaction.revision,
-        tenant,
-    ])?;
-    if rows == 1 { Ok(()) } else { Err(bad("transactions", transaction.id)) }
+        &transaction.commission_id.as_str(),
+        &transaction.transaction_type.name(),
+        &transaction.result.stored(),
+        &transaction.revenue.as_micros(),
+        &transaction.payout.as_micros(),
+        &transaction.currency.code(),
+        &blobs::encode_terms(&transaction.terms)?,
+        &transaction.direct_amount.map(|amount| amount.as_micros()),
+        &transaction.revenue_is_edited,
+        &transaction.payout_is_edited,
+        &due.map(|due| due.at.as_ms()),
+        &due.map(|due| due.result.stored()),
+        &transaction.created_at.as_ms(),
+        &transaction.updated_at.as_ms(),
+        &transaction.revision,
+        &tenant,
+    ])
 }
 
 fn micros(received: Option<Received>) -> Option<i64> {

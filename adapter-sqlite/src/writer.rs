@@ -33,7 +33,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use self::alone::Alone;
 use crate::{
     claim::Turn,
-    decide, effects,
+    decide::{self, Round},
+    effects,
     fault::Fault,
     ids::Ids,
     imports, log,
@@ -305,12 +306,12 @@ impl Writer {
         // A panic drops the transaction, which rolls it back.
         panic::catch_unwind(AssertUnwindSafe(|| {
             let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let mut decide = |waiting: &Waiting| {
-                let submission = &waiting.submission;
+            let mut round = Round::new(&transaction, &shared, recent, batch.requests.len());
+            for Waiting { submission, .. } in &batch.requests {
                 let id = ids.next(submission.received_at.as_ms()).map_err(Fault::Random)?;
-                decide::one(&transaction, &shared, recent, submission, id)
-            };
-            let decided = batch.requests.iter().map(&mut decide).collect::<Result<Vec<_>, _>>()?;
+                round.decide(submission, id)?;
+            }
+            let decided = round.end()?;
             let arrivals = batch.requests.iter().map(|waiting| &waiting.submission.arrival);
             log::write(&transaction, arrivals.zip(&decided))?;
             imports::advance(&transaction, batch.requests.iter().zip(&decided))?;

@@ -8,6 +8,7 @@
 
 mod audit;
 mod backup;
+mod batches;
 mod common;
 mod costs;
 mod crash;
