@@ -77,7 +77,7 @@ pub fn owner(database: &Path) -> io::Result<Option<String>> {
 }
 
 fn last_request(db: &Connection) -> Result<Option<Timestamp>, Fault> {
-    let sql = "SELECT received_at FROM requests ORDER BY id DESC LIMIT 1";
+    let sql = "SELECT received_at FROM requests ORDER BY number DESC LIMIT 1";
     Ok(value(db, sql, params![])?.map(Timestamp::from_ms))
 }
 

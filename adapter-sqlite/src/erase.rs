@@ -11,7 +11,7 @@ use crate::{
     ReadError, Store, SubmitError, audit, blobs,
     fault::{Fault, bad},
     gaps::ERASED,
-    log, prune, rows,
+    log, numbers, prune, rows,
     subject::Holdings,
 };
 
@@ -142,8 +142,8 @@ fn forget_messages(db: &Connection, id: &ConversionId, erased: &mut Erased) -> R
 /// What came in, from where, and what was said about it. The outcome stays, with its reason. Tells
 /// whether it was there still; nothing where the row is gone: it was pruned since it was found.
 fn empty_request(db: &Connection, id: &RequestId) -> Result<Option<bool>, Fault> {
-    let sql = format!("SELECT {} FROM requests WHERE id = ?1", log::REQUEST);
-    let Some(mut logged) = rows::one(db, &sql, [id.as_bytes()], log::read_request)? else {
+    let number = numbers::of(db, id.as_bytes())?;
+    let Some(mut logged) = log::numbered(db, number)? else {
         return Ok(None);
     };
     let has_any = logged.query != ERASED;
@@ -153,8 +153,8 @@ fn empty_request(db: &Connection, id: &RequestId) -> Result<Option<bool>, Fault>
         refusal.hint = None;
     }
     let sql = "UPDATE requests SET query = ?2, remote_addr = NULL, dialect = NULL, \
-               more = ?3 WHERE id = ?1";
+               more = ?3 WHERE number = ?1";
     let more = blobs::encode_request(&logged.more)?;
-    db.prepare_cached(sql)?.execute(params![id.as_bytes(), ERASED, more])?;
+    db.prepare_cached(sql)?.execute(params![number, ERASED, more])?;
     Ok(Some(has_any))
 }

@@ -17,7 +17,7 @@ use crate::{
     ReadError, Reader,
     codes::Coded,
     fault::{Fault, bad},
-    log, rows, rules,
+    log, numbers, rows, rules,
     store::{Decided, Waiting},
 };
 
@@ -161,20 +161,21 @@ impl Reader {
         limit: usize,
     ) -> Result<Vec<RefusedRow>, ReadError> {
         self.with(|db| {
-            let sql = format!(
-                "SELECT {}, line, offset FROM import_refusals \
-                 JOIN requests ON requests.id = import_refusals.request \
-                 WHERE import = ?1 AND offset > ?2 ORDER BY offset LIMIT ?3",
-                log::REQUEST
-            );
-            let mut statement = db.prepare_cached(&sql)?;
+            // Of those that were pruned nothing is left to tell.
+            let mut statement = db.prepare_cached(
+                "SELECT line, offset, request FROM import_refusals \
+                 WHERE import = ?1 AND offset > ?2 ORDER BY offset",
+            )?;
             let behind = behind.map_or(-1, integer);
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let mut rows = statement.query(params![import, behind, limit])?;
+            let mut rows = statement.query(params![import, behind])?;
             let mut refused = Vec::new();
-            while let Some(row) = rows.next()? {
-                let from = place(row, 12)?;
-                let logged = log::read_request(row)?;
+            while refused.len() < limit
+                && let Some(row) = rows.next()?
+            {
+                let from = place(row, 0)?;
+                let Some(logged) = log::numbered(db, numbers::of(db, &row.get(2)?)?)? else {
+                    continue;
+                };
                 let refusal = logged.refusal().ok_or_else(|| bad("refusal", logged.id))?;
                 refused.push(RefusedRow { from, request_id: logged.id, refusal });
             }

@@ -30,6 +30,7 @@ mod lists;
 mod log;
 mod measured;
 mod messages;
+mod numbers;
 mod open;
 mod outbox;
 mod prune;

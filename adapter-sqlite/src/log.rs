@@ -16,7 +16,7 @@ use crate::{
     fault::Fault,
     gaps::ERASED,
     lists::{List, Range, has_no_message_column},
-    rows,
+    numbers, rows,
     store::Decided,
     together::Insert,
 };
@@ -76,10 +76,13 @@ impl Reader {
             && has_no_message_column(filter);
         self.list(tenant, has_column, |list| {
             let sql = format!(
-                "SELECT {REQUEST} FROM requests WHERE id < ?1 AND id >= ?2 ORDER BY id DESC"
+                "SELECT {REQUEST} FROM requests WHERE number < ?1 AND number >= ?2 \
+                 ORDER BY number DESC"
             );
+            let before = numbers::first_from(list.db, &range.before)?;
+            let from = numbers::first_from(list.db, &range.from)?;
             let mut statement = list.db.prepare_cached(&sql)?;
-            let mut rows = statement.query(params![range.before, range.from])?;
+            let mut rows = statement.query(params![before, from])?;
             list.page(filter, || {
                 let Some(row) = rows.next()? else {
                     return Ok(None);
@@ -153,6 +156,12 @@ impl Reader {
             trace,
         }))
     }
+}
+
+/// The log row of a number, where there is one.
+pub(crate) fn numbered(db: &Connection, number: Option<i64>) -> Result<Option<LogRow>, Fault> {
+    let sql = format!("SELECT {REQUEST} FROM requests WHERE number = ?1");
+    rows::one(db, &sql, params![number], read_request)
 }
 
 /// A log row.

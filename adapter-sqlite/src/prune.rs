@@ -14,14 +14,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use counterfoil_core::{ConversionId, Method, Offer, Period, Rendered, RequestId, Timestamp};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ToSql, params};
 
 use crate::{
     ReadError, Reader, Store, SubmitError, audit, blobs,
     codes::Coded,
     effects,
     fault::Fault,
-    ids,
+    ids, numbers,
     rows::{self, value},
     rules, under_root,
 };
@@ -177,14 +177,26 @@ fn prune_slice(db: &Connection, walk: Walk, age: &Age, is_first: bool) -> Result
         let (at, action, tenant, detail) = (age.now, "prune", "", "");
         audit::append(db, &audit::Change { at, tenant, action, subject: &subject, detail })?;
     }
-    for id in &slice.ids {
-        match slice.stage {
-            Stage::Requests => delete(db, "DELETE FROM requests WHERE id = ?1", id)?,
-            Stage::Messages => forget_message(db, id)?,
-            Stage::Clicks | Stage::Done => delete(db, "DELETE FROM conversions WHERE id = ?1", id)?,
+    match (slice.stage, &*slice.ids) {
+        (Stage::Requests, ids) => delete_requests(db, ids)?,
+        (Stage::Messages, ids) => ids.iter().try_for_each(|id| forget_message(db, id))?,
+        (Stage::Clicks | Stage::Done, ids) => {
+            ids.iter().try_for_each(|id| delete(db, "DELETE FROM conversions WHERE id = ?1", id))?
         }
     }
     Ok(slice)
+}
+
+/// Requests that follow one another.
+fn delete_requests(db: &Connection, ids: &[[u8; 16]]) -> Result<(), Fault> {
+    let (Some(first), Some(last)) = (ids.first(), ids.last()) else {
+        return Ok(());
+    };
+    let from = numbers::first_from(db, first)?;
+    let behind = numbers::first_behind(db, last)?;
+    db.prepare_cached("DELETE FROM requests WHERE number >= ?1 AND number < ?2")?
+        .execute([from, behind])?;
+    Ok(())
 }
 
 fn delete(db: &Connection, sql: &str, id: &[u8; 16]) -> Result<(), Fault> {
@@ -194,20 +206,7 @@ fn delete(db: &Connection, sql: &str, id: &[u8; 16]) -> Result<(), Fault> {
 
 /// The next rows that may go.
 fn slice(db: &Connection, walk: Walk, upto: &[u8; 16], age: &Age) -> Result<Slice, Fault> {
-    let sql = match walk.stage {
-        Stage::Requests => {
-            "SELECT id FROM requests WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3"
-        }
-        Stage::Messages => {
-            "SELECT id FROM messages WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3"
-        }
-        Stage::Clicks | Stage::Done => {
-            "SELECT id FROM conversions WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3"
-        }
-    };
-    let mut statement = db.prepare_cached(sql)?;
-    let found = statement.query_map(params![walk.after, upto, SLICE], |row| row.get(0))?;
-    let seen: Vec<[u8; 16]> = found.collect::<Result<_, _>>()?;
+    let seen = next_ids(db, walk, upto)?;
     let next = match (seen.last(), walk.stage) {
         (Some(last), stage) => Walk { stage, after: *last },
         (None, Stage::Requests) => Walk { stage: Stage::Messages, ..Walk::default() },
@@ -224,6 +223,33 @@ fn slice(db: &Connection, walk: Walk, upto: &[u8; 16], age: &Age) -> Result<Slic
         ids.extend(may_go.then_some(id));
     }
     Ok(Slice { stage: walk.stage, ids, next })
+}
+
+/// The next ids of a stage.
+fn next_ids(db: &Connection, walk: Walk, upto: &[u8; 16]) -> Result<Vec<[u8; 16]>, Fault> {
+    let between = |sql, given: &[&dyn ToSql]| {
+        let mut statement = db.prepare_cached(sql)?;
+        let found = statement.query_map(given, |row| row.get(0))?;
+        Ok(found.collect::<Result<_, _>>()?)
+    };
+    match walk.stage {
+        Stage::Requests => between(
+            "SELECT id FROM requests WHERE number >= ?1 AND number < ?2 ORDER BY number LIMIT ?3",
+            params![
+                numbers::first_behind(db, &walk.after)?,
+                numbers::first_behind(db, upto)?,
+                SLICE
+            ],
+        ),
+        Stage::Messages => between(
+            "SELECT id FROM messages WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3",
+            params![walk.after, upto, SLICE],
+        ),
+        Stage::Clicks | Stage::Done => between(
+            "SELECT id FROM conversions WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3",
+            params![walk.after, upto, SLICE],
+        ),
+    }
 }
 
 /// Whether a message has ended, and all others about its conversion: none waits for it, and it is

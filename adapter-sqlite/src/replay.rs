@@ -160,7 +160,7 @@ struct Click {
 impl Replay<'_> {
     fn decide_all(&mut self) -> Result<(), Fault> {
         let mut requests =
-            self.stored.prepare(&format!("SELECT {REQUEST} FROM requests ORDER BY id"))?;
+            self.stored.prepare(&format!("SELECT {REQUEST} FROM requests ORDER BY number"))?;
         let mut requests = requests.query([])?;
         let mut clicks = self.stored.prepare(&format!(
             "SELECT {CONVERSION}, tenant, ruleset, first_more FROM conversions \

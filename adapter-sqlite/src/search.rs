@@ -51,7 +51,7 @@ impl Reader {
         let mut like: Vec<(Likeness, i64, RequestId)> = Vec::new();
         let tenants = self.with(|db| {
             let snapshot = db.unchecked_transaction()?;
-            let sql = "SELECT id, tenant, received_at, query FROM requests ORDER BY id DESC";
+            let sql = "SELECT id, tenant, received_at, query FROM requests ORDER BY number DESC";
             let mut statement = snapshot.prepare(sql)?;
             let mut rows = statement.query([])?;
             let mut oldest = None;

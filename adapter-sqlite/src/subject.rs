@@ -16,7 +16,7 @@ use self::sought::Sought;
 use crate::{
     ReadError, Reader, effects, facts,
     fault::Fault,
-    log, rows,
+    log, numbers, rows,
     rules::{self, Versions},
     under_root,
 };
@@ -175,9 +175,12 @@ fn requests_after(
 ) -> Result<Vec<RequestId>, Fault> {
     let sought = Sought::new(db, tenant, conversions, subject)?;
     let columns = log::REQUEST;
-    let sql = format!("SELECT {columns} FROM requests WHERE tenant = ?1 AND id > ?2 ORDER BY id");
+    let sql = format!(
+        "SELECT {columns} FROM requests WHERE tenant = ?1 AND number >= ?2 ORDER BY number"
+    );
+    let behind = numbers::first_behind(db, &after)?;
     let mut statement = db.prepare(&sql)?;
-    let mut found = statement.query(params![tenant, after])?;
+    let mut found = statement.query(params![tenant, behind])?;
     let mut ids = Vec::new();
     while let Some(row) = found.next()? {
         let logged = log::read_request(row)?;

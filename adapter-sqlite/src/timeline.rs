@@ -7,7 +7,7 @@ use counterfoil_core::{
 };
 use rusqlite::params;
 
-use crate::{ReadError, Reader, ids, rules};
+use crate::{ReadError, Reader, ids, numbers, rules};
 
 /// The most later log rows that are looked at: none is found by its conversion.
 const EXAMINED_MAX: i64 = 100_000;
@@ -64,8 +64,9 @@ impl Reader {
             return Ok(Vec::new());
         };
         let rules = self.with(|db| {
-            let sql = "SELECT ruleset FROM requests WHERE id = ?1";
-            let version = crate::rows::value(db, sql, params![request.id.as_bytes()])?;
+            let sql = "SELECT ruleset FROM requests WHERE number = ?1";
+            let number = numbers::of(db, request.id.as_bytes())?;
+            let version = crate::rows::value(db, sql, params![number])?;
             match (rules::tenant_of(db, tenant)?, version) {
                 (Some((tenant, _)), Some(version)) => self.rules_of(db, tenant, version),
                 _ => Ok(None),
@@ -86,9 +87,11 @@ impl Reader {
         conversion: ConversionId,
     ) -> Result<(Vec<RequestId>, bool), ReadError> {
         self.with(|db| {
-            let sql = "SELECT id, conversion FROM requests WHERE id > ?1 ORDER BY id LIMIT ?2";
+            let sql = "SELECT id, conversion FROM requests WHERE number >= ?1 \
+                       ORDER BY number LIMIT ?2";
+            let behind = numbers::first_behind(db, id.as_bytes())?;
             let mut statement = db.prepare_cached(sql)?;
-            let mut rows = statement.query(params![id.as_bytes(), EXAMINED_MAX + 1])?;
+            let mut rows = statement.query(params![behind, EXAMINED_MAX + 1])?;
             let mut ids = Vec::new();
             let mut examined = 0;
             while let Some(row) = rows.next()? {

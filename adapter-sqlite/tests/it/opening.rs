@@ -4,10 +4,14 @@ use counterfoil_sqlite::{OpenError, Options, Reader, Store};
 
 use crate::common::{Db, acme, at};
 
-const SCHEMA: &str = include_str!("../schemas/v3.sql");
+const SCHEMA: &str = include_str!("../schemas/v4.sql");
 /// Every released schema, by version.
-const RELEASED: [(i64, &str); 3] =
-    [(1, include_str!("../schemas/v1.sql")), (2, include_str!("../schemas/v2.sql")), (3, SCHEMA)];
+const RELEASED: [(i64, &str); 4] = [
+    (1, include_str!("../schemas/v1.sql")),
+    (2, include_str!("../schemas/v2.sql")),
+    (3, include_str!("../schemas/v3.sql")),
+    (4, SCHEMA),
+];
 
 #[test]
 fn a_second_owner_is_told_who_the_first_is() {
@@ -31,7 +35,7 @@ fn a_newer_database_is_refused_and_left_alone() {
     let mut db = Db::new();
     db.store = None;
     let raw = rusqlite::Connection::open(db.path()).unwrap();
-    raw.pragma_update(None, "user_version", 4).unwrap();
+    raw.pragma_update(None, "user_version", 5).unwrap();
     drop(raw);
     for error in [
         Store::open(&db.path(), Options::default()).map(drop).unwrap_err(),
@@ -40,9 +44,9 @@ fn a_newer_database_is_refused_and_left_alone() {
         let OpenError::Newer { found, known, .. } = error else {
             panic!("{error}");
         };
-        assert_eq!((found, known), (4, 3));
+        assert_eq!((found, known), (5, 4));
     }
-    assert_eq!(db.number("PRAGMA user_version"), 4);
+    assert_eq!(db.number("PRAGMA user_version"), 5);
 }
 
 #[test]
