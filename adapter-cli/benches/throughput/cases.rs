@@ -8,7 +8,7 @@ use crate::load::{self, Edge, Load, Pace};
 use crate::process::Process;
 use crate::seed::{Seed, Seeds};
 use crate::workload::{Kind, REPEATED, Workload};
-use crate::{bare, slow_disk};
+use crate::{bare, slow_disk, wrk};
 
 /// Nothing is counted before a server has run this long.
 const WARM_UP: Duration = Duration::from_millis(500);
@@ -33,6 +33,16 @@ pub(crate) struct Case {
     pub(crate) kind: Kind,
     pub(crate) connections: usize,
     pub(crate) pace: Pace,
+}
+
+/// How cases are run.
+pub(crate) struct Turns {
+    /// Turns of each case.
+    pub(crate) rounds: usize,
+    /// The length of each.
+    pub(crate) window: Duration,
+    /// Whether wrk drives, and not our own generator.
+    pub(crate) by_wrk: bool,
 }
 
 /// What one turn of a case showed.
@@ -124,17 +134,12 @@ pub(crate) fn long() -> Vec<Case> {
 }
 
 /// Runs every case once a round.
-pub(crate) fn run_interleaved(
-    plan: &[Case],
-    rounds: usize,
-    window: Duration,
-    seeds: &Seeds,
-) -> Result<Results> {
+pub(crate) fn run_interleaved(plan: &[Case], turns: &Turns, seeds: &Seeds) -> Result<Results> {
     let mut results = Results(plan.iter().map(|case| (*case, Vec::new())).collect());
-    for round in 1..=rounds {
+    for round in 1..=turns.rounds {
         for (case, samples) in &mut results.0 {
-            eprintln!("round {round} of {rounds}: {}", name(case));
-            samples.push(turn(case, window, seeds)?);
+            eprintln!("round {round} of {}: {}", turns.rounds, name(case));
+            samples.push(turn(case, turns, seeds)?);
         }
     }
     Ok(results)
@@ -145,8 +150,7 @@ pub(crate) fn run_interleaved(
 pub(crate) fn add_fixed_rate(
     results: &mut Results,
     server: Server,
-    rounds: usize,
-    window: Duration,
+    turns: &Turns,
     seeds: &Seeds,
 ) -> Result<()> {
     let peak = results
@@ -163,7 +167,7 @@ pub(crate) fn add_fixed_rate(
     if server != Server::Bare {
         plan.push(at_fixed_rate(server));
     }
-    let more = run_interleaved(&plan, rounds, window, seeds)?;
+    let more = run_interleaved(&plan, turns, seeds)?;
     results.0.extend(more.0);
     Ok(())
 }
@@ -184,7 +188,7 @@ pub(crate) fn name(case: &Case) -> String {
 }
 
 /// One server, started for this turn alone, under one load.
-fn turn(case: &Case, window: Duration, seeds: &Seeds) -> Result<Sample> {
+fn turn(case: &Case, turns: &Turns, seeds: &Seeds) -> Result<Sample> {
     let (process, workload, _database) = match case.server {
         Server::Bare => {
             let process = Process::start(bare::command()?)?;
@@ -203,7 +207,10 @@ fn turn(case: &Case, window: Duration, seeds: &Seeds) -> Result<Sample> {
     if case.kind == Kind::Repeats {
         prime(&process, &workload)?;
     }
-    measure(case, window, &process, workload)
+    match turns.by_wrk {
+        true => measure_by_wrk(case, turns.window, &process, &workload),
+        false => measure(case, turns.window, &process, workload),
+    }
 }
 
 /// Sends what the repeats will repeat.
@@ -218,6 +225,25 @@ fn prime(process: &Process, workload: &Workload) -> Result<()> {
         workload: Workload { kind: Kind::Creates, ..workload.clone() },
     };
     load::drive(load, |_| Ok(()))?.all_as_expected()
+}
+
+fn measure_by_wrk(
+    case: &Case,
+    window: Duration,
+    process: &Process,
+    workload: &Workload,
+) -> Result<Sample> {
+    let cpu_before = process.cpu()?;
+    let seen = wrk::drive(process.address, case.connections, window, workload)?;
+    let cpu_used = process.cpu()? - cpu_before;
+    Ok(Sample {
+        requests_per_second: seen.requests / seen.seconds,
+        p50_ms: seen.p50_ms,
+        p99_ms: seen.p99_ms,
+        p999_ms: seen.p999_ms,
+        cpu_us_per_request: cpu_used.as_secs_f64() * 1e6 / seen.requests,
+        memory_mib: process.memory_kib()? as f64 / 1024.0,
+    })
 }
 
 fn measure(case: &Case, window: Duration, process: &Process, work: Workload) -> Result<Sample> {

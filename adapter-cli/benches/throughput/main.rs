@@ -5,7 +5,7 @@
 //! load in turns ([`load`]), and prints medians, their ratios and the targets ([`report`]).
 //! `-- --long` adds large histories, fixed rates, a slow disk and restarts; `-- --check` is one
 //! short run that fails where a create costs too much processor time; `-- --only TEXT` leaves out
-//! what the text does not name.
+//! what the text does not name; `-- --wrk` drives with wrk ([`wrk`]).
 //!
 //! Rates swing by a fifth from run to run on a shared machine, and mean little on another one: only
 //! ratios are claims. The processor time per request in units of the bare server's is the steadiest
@@ -24,13 +24,14 @@ mod restart;
 mod seed;
 mod slow_disk;
 mod workload;
+mod wrk;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
 
-use cases::Server;
+use cases::{Server, Turns};
 use seed::Seed;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -51,6 +52,9 @@ struct Options {
     /// Only the bare server: how steady is this machine?
     #[arg(long, conflicts_with_all = ["long", "check"])]
     bare_only: bool,
+    /// Drive with wrk, as it was done when the targets were set, instead of our own generator.
+    #[arg(long, conflicts_with_all = ["long", "check"])]
+    wrk: bool,
     /// Turns of each case.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -101,18 +105,21 @@ fn run(options: &Options) -> Result<bool> {
     if let Some(only) = &options.only {
         plan.retain(|case| case.server == Server::Bare || cases::name(case).contains(only));
     }
-    let rounds = if options.check { 1 } else { options.rounds };
-    let window = Duration::from_secs(options.seconds);
+    let turns = Turns {
+        rounds: if options.check { 1 } else { options.rounds },
+        window: Duration::from_secs(options.seconds),
+        by_wrk: options.wrk,
+    };
     let seeds = seed::Seeds::open(options.reseed)?;
 
-    let mut results = cases::run_interleaved(&plan, rounds, window, &seeds)?;
+    let mut results = cases::run_interleaved(&plan, &turns, &seeds)?;
     let fixed_rate_of = match options {
         Options { long: true, only: None, .. } => Some(Server::Real(Seed::MILLION_CLICKS)),
-        Options { bare_only: true, .. } => Some(Server::Bare),
+        Options { bare_only: true, wrk: false, .. } => Some(Server::Bare),
         _ => None,
     };
     if let Some(server) = fixed_rate_of {
-        cases::add_fixed_rate(&mut results, server, rounds, window, &seeds)?;
+        cases::add_fixed_rate(&mut results, server, &turns, &seeds)?;
     }
     report::print_cases(&results);
     if options.bare_only {

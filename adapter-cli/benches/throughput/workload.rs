@@ -64,18 +64,19 @@ impl Workload {
     /// Writes the head of request `number`; none has a body.
     pub(crate) fn write(&self, number: u64, out: &mut Vec<u8>) -> std::io::Result<()> {
         out.extend_from_slice(b"GET ");
-        match self.kind {
-            Kind::Links => {
-                let click = mixed(self.numbered(number));
-                write!(out, "{LINK_PATH}?affs1=summer&affiliate_click_id={click:016x}")?;
-            }
-            _ => {
-                write!(out, "{POSTBACK_PATH}?")?;
-                self.write_query(number, out)?;
-            }
-        }
+        self.write_target(number, out)?;
         out.extend_from_slice(b" HTTP/1.1\r\nhost: bench.example\r\n\r\n");
         Ok(())
+    }
+
+    /// Writes the path and the query.
+    pub(crate) fn write_target(&self, number: u64, out: &mut Vec<u8>) -> std::io::Result<()> {
+        if self.kind == Kind::Links {
+            let click = mixed(self.numbered(number));
+            return write!(out, "{LINK_PATH}?affs1=summer&affiliate_click_id={click:016x}");
+        }
+        write!(out, "{POSTBACK_PATH}?")?;
+        self.write_query(number, out)
     }
 
     /// Writes the query of a postback.
