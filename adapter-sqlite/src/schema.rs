@@ -42,6 +42,13 @@ pub(crate) fn upgrade(db: &mut Connection, found: i64) -> rusqlite::Result<()> {
     if found == VERSION {
         return Ok(());
     }
+    if found > 0 {
+        tracing::info!(
+            from = found,
+            to = VERSION,
+            "upgrading the database: a large one takes time"
+        );
+    }
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for step in STEPS.iter().skip(usize::try_from(found).unwrap_or(0)) {
         transaction.execute_batch(step)?;
