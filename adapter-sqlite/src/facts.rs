@@ -37,7 +37,7 @@ pub(crate) fn fetch(
         fetch.by_pcid(pcid, query.target.is_some(), &mut facts)?;
     }
     let pair = fetch.by_pair(query, &mut facts)?;
-    let Some(root) = facts.root.clone() else {
+    let Some(root) = facts.root.take() else {
         return Ok(facts);
     };
     if let Some(key) = query.key.as_ref() {
@@ -52,6 +52,7 @@ pub(crate) fn fetch(
         facts.root_row = fetch.found(Some(root.id), Some(&root))?;
     }
     facts.counters = fetch.counters(&root)?;
+    facts.root = Some(root);
     Ok(facts)
 }
 
@@ -65,9 +66,10 @@ pub(crate) fn root_of(
     let Some(named) = rows::conversion(db, tenant, pcid)? else {
         return Ok(None);
     };
-    match named.as_root() {
+    let root_id = named.root_id;
+    match named.into_root() {
         Some(root) => Ok(Some(root)),
-        None => fetch.root(&named.root_id).map(Some),
+        None => fetch.root(&root_id).map(Some),
     }
 }
 
@@ -270,7 +272,7 @@ impl Fetch<'_> {
 
     /// A root that a row names.
     fn root(&self, id: &ConversionId) -> Result<Root, Fault> {
-        self.conversion(id)?.as_root().ok_or_else(|| bad("root", id))
+        self.conversion(id)?.into_root().ok_or_else(|| bad("root", id))
     }
 
     /// A conversion that a row names.
