@@ -100,13 +100,18 @@ fn touched(decision: &Decision) -> Vec<TransactionId> {
     ids
 }
 
+/// As many bytes as most blobs have, those of log rows among them.
+const MOST_BLOBS: usize = 256;
+
 /// The blob of a value; absent where postcard fails, which it does not for what is stored here.
 fn encode(value: &impl Serialize) -> Result<Vec<u8>, BlobError> {
     encode_as(VERSION, value)
 }
 
 fn encode_as(version: u8, value: &impl Serialize) -> Result<Vec<u8>, BlobError> {
-    postcard::to_extend(value, vec![version]).map_err(BlobError::Postcard)
+    let mut blob = Vec::with_capacity(MOST_BLOBS);
+    blob.push(version);
+    postcard::to_extend(value, blob).map_err(BlobError::Postcard)
 }
 
 fn decode<T: DeserializeOwned>(blob: &[u8]) -> Result<T, BlobError> {

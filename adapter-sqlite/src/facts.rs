@@ -12,7 +12,7 @@ use rusqlite::{Connection, params};
 use crate::{
     fault::{Fault, bad},
     ids, messages,
-    rows::{self, one, value},
+    rows::{self, Named, one, value},
     under_root,
 };
 
@@ -63,13 +63,10 @@ pub(crate) fn root_of(
     pcid: &ConversionId,
 ) -> Result<Option<Root>, Fault> {
     let fetch = Fetch { db, tenant, counters: &[], tells: false };
-    let Some(named) = rows::conversion(db, tenant, pcid)? else {
-        return Ok(None);
-    };
-    let root_id = named.root_id;
-    match named.into_root() {
-        Some(root) => Ok(Some(root)),
-        None => fetch.root(&root_id).map(Some),
+    match rows::named(db, tenant, pcid)? {
+        None => Ok(None),
+        Some(Named::Root(root)) => Ok(Some(root)),
+        Some(Named::Under(root)) => fetch.root(&root).map(Some),
     }
 }
 
@@ -272,7 +269,10 @@ impl Fetch<'_> {
 
     /// A root that a row names.
     fn root(&self, id: &ConversionId) -> Result<Root, Fault> {
-        self.conversion(id)?.into_root().ok_or_else(|| bad("root", id))
+        match rows::named(self.db, self.tenant, id)? {
+            Some(Named::Root(root)) => Ok(root),
+            _ => Err(bad("root", id)),
+        }
     }
 
     /// A conversion that a row names.

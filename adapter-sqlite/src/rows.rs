@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 use counterfoil_core::{
     AdvertiserId, AffiliateId, Amount, Channel, CommissionId, Conversion, ConversionId,
     ConversionType, Currency, DueResult, ExternalId, Integration, Method, OfferId, Origin, PairKey,
-    Received, Source, Stored, Timestamp, Transaction, TransactionId, TransactionResult, TypeName,
+    Received, Root, Source, Stored, Timestamp, Transaction, TransactionId, TransactionResult,
+    TypeName,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params, types::FromSql};
 
@@ -169,6 +170,37 @@ pub(crate) fn conversion(
     one(db, &SQL, params![id.as_bytes(), tenant], read_conversion)
 }
 
+/// What an id of a conversion stands for.
+pub(crate) enum Named {
+    /// A root.
+    Root(Root),
+    /// A conversion under this root.
+    Under(ConversionId),
+}
+
+/// What an id stands for, where the tenant has it: every request asks this, and of a root it needs
+/// half of the columns.
+pub(crate) fn named(
+    db: &Connection,
+    tenant: i64,
+    id: &ConversionId,
+) -> Result<Option<Named>, Fault> {
+    let sql = "SELECT created_at, root, type, more, source, offer, advertiser, affiliate, \
+               channel, integration FROM conversions WHERE id = ?1 AND tenant = ?2";
+    one(db, sql, params![id.as_bytes(), tenant], |row| {
+        if let Some(root) = row.get::<_, Option<[u8; 16]>>(1)? {
+            return Ok(Named::Under(ConversionId::from_bytes(root)));
+        }
+        let more = blobs::decode_conversion(row.get_ref(3)?.as_blob_or_null().map_err(sql_error)?)?;
+        Ok(Named::Root(Root {
+            id: *id,
+            conversion_type: read_type(row, 2)?,
+            origin: read_origin(row, &more)?,
+            created_at: time(row, 0)?,
+        }))
+    })
+}
+
 /// All transactions of a conversion, oldest first.
 pub(crate) fn transactions(
     db: &Connection,
@@ -210,7 +242,7 @@ pub(crate) fn value<T: FromSql>(
 /// A conversion from the columns of [`CONVERSION`].
 pub(crate) fn read_conversion(row: &Row<'_>) -> Result<Conversion, Fault> {
     let id = ConversionId::from_bytes(row.get(0)?);
-    let more = blobs::decode_conversion(row.get_ref(14)?.as_blob_or_null().map_err(sql)?)?;
+    let more = blobs::decode_conversion(row.get_ref(14)?.as_blob_or_null().map_err(sql_error)?)?;
     let root: Option<[u8; 16]> = row.get(1)?;
     let origin = if root.is_none() { Some(read_origin(row, &more)?) } else { None };
     Ok(Conversion {
@@ -233,6 +265,7 @@ pub(crate) fn read_conversion(row: &Row<'_>) -> Result<Conversion, Fault> {
     })
 }
 
+/// Where a root came from, from the columns 4 to 9 of [`CONVERSION`].
 fn read_origin(row: &Row<'_>, more: &ConversionMore<'_>) -> Result<Origin, Fault> {
     let missing = |column| move || bad(column, "NULL");
     Ok(Origin {
@@ -270,7 +303,7 @@ pub(crate) fn read_transaction(row: &Row<'_>) -> Result<Transaction, Fault> {
         revenue: amount(row.get(5)?)?,
         payout: amount(row.get(6)?)?,
         currency: read_currency(row, 7)?,
-        terms: blobs::decode_terms(row.get_ref(8)?.as_blob().map_err(sql)?)?,
+        terms: blobs::decode_terms(row.get_ref(8)?.as_blob().map_err(sql_error)?)?,
         direct_amount: direct.map(amount).transpose()?,
         revenue_is_edited: row.get(10)?,
         payout_is_edited: row.get(11)?,
@@ -312,7 +345,7 @@ pub(crate) fn text<T>(
     column: &str,
     read: impl FnOnce(&str) -> Option<T>,
 ) -> Result<Option<T>, Fault> {
-    match row.get_ref(index)?.as_str_or_null().map_err(sql)? {
+    match row.get_ref(index)?.as_str_or_null().map_err(sql_error)? {
         Some(text) => read(text).map(Some).ok_or_else(|| bad(column, text)),
         None => Ok(None),
     }
@@ -331,6 +364,6 @@ fn amount(micros: i64) -> Result<Amount, Fault> {
     Amount::from_micros(micros).map_err(|_| bad("an amount", micros))
 }
 
-fn sql(error: rusqlite::types::FromSqlError) -> Fault {
+fn sql_error(error: rusqlite::types::FromSqlError) -> Fault {
     Fault::Row(error.to_string())
 }

@@ -84,6 +84,7 @@ struct Batch {
 impl Batch {
     fn add(&mut self, job: Job) -> Result<(), Job> {
         match job {
+            Job::Decide(first) if self.requests.is_empty() => self.requests = first,
             Job::Decide(more) => self.requests.extend(more),
             Job::Outbound(outbound) => self.outbound.push(outbound),
             job @ (Job::Install(..) | Job::Alone(_)) => return Err(job),

@@ -348,12 +348,6 @@ impl Conversion {
         })
     }
 
-    /// [`Conversion::as_root`] of one that is needed for nothing else.
-    pub fn into_root(self) -> Option<Root> {
-        let Self { id, conversion_type, origin, created_at, .. } = self;
-        origin.map(|origin| Root { id, conversion_type, origin, created_at })
-    }
-
     /// The rate that was frozen for a currency at its first use (R34).
     pub fn frozen_rate(&self, currency: Currency) -> Option<Rate> {
         self.rates.iter().find(|(frozen, _)| *frozen == currency).map(|(_, rate)| *rate)

@@ -85,12 +85,16 @@ pub(crate) struct Case<'a> {
     pub(crate) receipt: Receipt,
 }
 
+/// About how many steps a create takes after it was read.
+const STEPS_OF_A_CREATE: usize = 12;
+
 /// Decides about a postback. Total: it always answers, and it does nothing.
 pub fn decide(ruleset: &Ruleset, postback: &Postback, facts: &Facts, receipt: Receipt) -> Decision {
     let definition = definition_of(ruleset, postback);
     let case = Case { ruleset, definition, postback, facts, receipt };
-    let mut journal =
-        Journal { steps: postback.steps.clone(), notes: postback.notes.iter().copied().collect() };
+    let mut steps = Vec::with_capacity(postback.steps.len() + STEPS_OF_A_CREATE);
+    steps.extend_from_slice(&postback.steps);
+    let mut journal = Journal { steps, notes: postback.notes.iter().copied().collect() };
     let decision = climb(case, &mut journal).unwrap_or_else(|refusal| journal.refused(refusal));
     let steps = postback.definition.map(|_| (definition, postback.names_definition));
     let cause = postback.cause.as_ref();
