@@ -9,10 +9,12 @@ use std::{
     time::Duration,
 };
 
-use counterfoil_core::{Decision, Method, Reason, Timestamp};
+use counterfoil_core::{Decision, Method, Outcome, Reason, Timestamp};
 use hyper::StatusCode;
 use prometheus_client::{
-    encoding::{EncodeMetric, MetricEncoder, NoLabelSet, text::encode},
+    encoding::{
+        EncodeLabelSet, EncodeMetric, LabelSetEncoder, MetricEncoder, NoLabelSet, text::encode,
+    },
     metrics::{MetricType, counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
@@ -35,7 +37,7 @@ const SKEW_SECONDS: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0];
 /// All metrics of a server.
 pub(crate) struct Metrics {
     registry: Registry,
-    requests: Family<Labels<3>, Counter>,
+    requests: Family<Decided, Counter>,
     unlogged: Family<Labels<1>, Counter>,
     skew: Family<Labels<2>, Histogram, fn() -> Histogram>,
     answers: Family<[(&'static str, u64); 1], Counter>,
@@ -127,12 +129,8 @@ impl Metrics {
 
     fn count(&self, method: Method, decision: &Decision) {
         let reason = decision.refusal.as_ref().map(|refusal| refusal.reason);
-        let labels = [
-            ("method", method.name()),
-            ("outcome", decision.outcome.name()),
-            ("reason", reason.map_or("", |reason| reason.code())),
-        ];
-        self.requests.get_or_create(&labels).inc();
+        let decided = Decided { method, outcome: decision.outcome, reason };
+        self.requests.get_or_create(&decided).inc();
     }
 
     /// A refusal that leaves no row: one of all requests, which no commit has kept waiting.
@@ -186,6 +184,26 @@ impl Metrics {
             tracing::error!("failed to write the metrics");
         }
         text
+    }
+}
+
+/// What became of a request: found by its words' places and not by the words, for every request
+/// asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Decided {
+    method: Method,
+    outcome: Outcome,
+    reason: Option<Reason>,
+}
+
+impl EncodeLabelSet for Decided {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), fmt::Error> {
+        let labels = [
+            ("method", self.method.name()),
+            ("outcome", self.outcome.name()),
+            ("reason", self.reason.map_or("", |reason| reason.code())),
+        ];
+        labels.encode(encoder)
     }
 }
 

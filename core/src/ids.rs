@@ -112,11 +112,11 @@ mod uuid_form {
     use alloc::string::String;
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
-    use uuid::Uuid;
+    use uuid::{Uuid, fmt::Hyphenated};
 
     pub(super) fn serialize<S: Serializer>(id: &Uuid, to: S) -> Result<S::Ok, S::Error> {
         if to.is_human_readable() {
-            return to.collect_str(&id.as_hyphenated());
+            return to.serialize_str(id.as_hyphenated().encode_lower(&mut [0; Hyphenated::LENGTH]));
         }
         id.as_bytes().serialize(to)
     }
