@@ -17,7 +17,7 @@ use url::Url;
 use self::{instead::Instead, route::Origin};
 use super::{Arguments, Settings, State};
 use crate::{
-    address::Address,
+    address::{self, Address},
     clock, database,
     exit_code::ExitCode,
     explained,
@@ -188,8 +188,9 @@ impl Pasted {
         let target = text.split('#').next().unwrap_or_default();
         let unreadable = target.chars().find(|c| is_unreadable(*c));
         let is_query = || !text.split(['?', '=']).next().unwrap_or_default().contains('/');
+        let has_scheme = address::names_scheme(text);
         let url = match text {
-            _ if text.contains("://") => Url::parse(text).ok(),
+            _ if has_scheme => Url::parse(text).ok(),
             _ if text.starts_with('/') => Url::parse(&format!("https://host{text}")).ok(),
             _ if is_query() => None,
             _ => Url::parse(&format!("https://{text}")).ok(),
@@ -204,7 +205,7 @@ impl Pasted {
             let (is_plain, origin, path) = (false, None, None);
             return Self { unreadable, is_plain, origin, path, query, fragment, text };
         };
-        let origin = Some(&url).filter(|_| text.contains("://"));
+        let origin = Some(&url).filter(|_| has_scheme);
         Self {
             unreadable,
             is_plain: url.scheme() == "http",

@@ -18,6 +18,19 @@ const POSTBACKS: &[(&str, &str, &[&str])] = &[
     ("pcid=ID&type=sale&external_id=Order-1", "pcid=ID&type=sale&external_id=Order-1", &[]),
     ("", "external_id=Order-1&type=sale&pcid=ID", &[]),
     ("", "GET /api/acme/postbacks/handle?pcid=ID&type=sale&external_id=Order-1 HTTP/1.1", &[]),
+    // A value may hold a URL.
+    (
+        "pcid=ID&type=lead&from=https://shop.example/",
+        "/api/acme/postbacks/handle?pcid=ID&type=lead&from=https://shop.example/",
+        &[],
+    ),
+    ("", "pcid=ID&type=lead&from=https://shop.example/", &[]),
+    ("", "x/api/acme/postbacks/handle?pcid=ID&type=lead&from=https://shop.example/", &[]),
+    (
+        "",
+        "GET /api/acme/postbacks/handle?pcid=ID&type=lead&from=https://shop.example/ HTTP/1.1",
+        &[],
+    ),
     // It arrived and was refused.
     ("cid=ID&type=sale", "cid=ID&type=sale", &["arrived_refused", "wrong_name"]),
     (
@@ -77,6 +90,7 @@ fn postbacks_that_were_sent_and_that_were_not() {
             .collect();
         assert_eq!(codes, *expected, "{asked}: {report:#}");
         assert_eq!(ran.code, if expected.is_empty() { 0 } else { 3 }, "{asked}");
+        assert!(!expected.is_empty() || report["now"].is_object(), "{asked}: {report:#}");
     }
     let ran =
         sandbox.run_with(["doctor", "--db", "acme.db", "--tenant", "acme", "pcid=7&token=canary"]);
