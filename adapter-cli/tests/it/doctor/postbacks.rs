@@ -187,6 +187,15 @@ const ORIGINS: &[(&str, &str, Told)] = &[
     ("http://127.0.0.1:9999", "flags", &[("other_port", "warning")]),
     ("http://127.0.0.1", "flags", &[("other_port", "warning")]),
     ("http://127.0.0.1:9999", "", &[]),
+    // A port that is chosen at each start.
+    ("http://127.0.0.1:9999", "--listen 127.0.0.1:0 --admin-listen 127.0.0.1:0", &[]),
+    // One address of loopback is not another.
+    ("http://127.0.0.2:28181", "flags", &[("other_port", "warning")]),
+    (
+        "http://127.0.0.1:28181",
+        "--listen 127.0.0.2:28181 --admin-listen 127.0.0.1:28181",
+        &[("admin_listener", "fault")],
+    ),
     // A proxy has a name, a port and a scheme of its own.
     ("https://x.example", "flags", &[]),
     ("https://x.example:28180", "flags", &[]),
