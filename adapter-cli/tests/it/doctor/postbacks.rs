@@ -301,6 +301,20 @@ fn one_that_arrived_written_in_another_way_is_the_same_in_meaning() {
     assert!(!ran.stdout.contains("arrived  "), "{ran:?}");
 }
 
+/// What is stored of it came from a report, and not from the partner.
+#[test]
+fn a_row_of_an_import_is_no_postback_that_arrived() {
+    let sandbox = Sandbox::with_rules();
+    let click = sandbox.run("click --rules rules.toml --db acme.db shoply-cz/bo").code(0).stdout;
+    let pcid = click.trim();
+    let csv = format!("pcid,type,value,external_id\n{pcid},sale,100,A\n");
+    let sandbox = sandbox.file("a.csv", &csv);
+    sandbox.run("import a.csv --db acme.db").code(0);
+    let asked = format!("pcid={pcid}&type=sale&value=100&external_id=A");
+    let ran = sandbox.run_with(["doctor", "--db", "acme.db", &asked]).code(3);
+    ran.stdout_has("it has not arrived").stdout_has("nor is any like it").stdout_has("duplicate");
+}
+
 /// Such a request leaves no trace: nothing but its text can tell why.
 #[test]
 fn characters_with_which_no_request_is_read() {
