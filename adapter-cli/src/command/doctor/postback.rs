@@ -284,11 +284,19 @@ fn findings(found: Vec<Finding>, stored: Option<&Stored>) -> Vec<Told> {
         )
     };
     let accepted = stored.is_some_and(|stored| stored.arrivals.found.iter().any(is_accepted));
+    // Beside a click id it may be another order.
+    let is_taken = stored
+        .and_then(|stored| stored.now.as_ref())
+        .is_some_and(|now| now.outcome != Outcome::Refused);
+    let state = |finding: &Finding| match finding {
+        Finding::OtherCase { .. } if is_taken => State::Warning,
+        _ => State::Fault,
+    };
     let mut told: Vec<Told> = found
         .iter()
         .filter(|finding| !(accepted && is_of_proof(finding)))
         .map(|finding| Told {
-            state: State::Fault,
+            state: state(finding),
             code: finding.code(),
             parameter: finding.parameter().map(str::to_owned),
             message: finding.to_string(),
