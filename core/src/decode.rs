@@ -18,6 +18,7 @@ use crate::{
     parameter::Parameter,
     privacy::Privacy,
     reason::{Reason, Refusal, shown},
+    token::is_token,
 };
 
 /// The most unknown parameters that a request may carry (semantics 2).
@@ -44,6 +45,12 @@ pub struct Incoming<'a> {
     pub query: &'a str,
     /// The body, where there is one.
     pub body: Option<Body<'a>>,
+}
+
+/// A name in a path as it is kept and shown. What cannot be one (R1) may be parameters that follow
+/// no question mark, a secret among them (P10).
+pub fn path_name(text: &str) -> &str {
+    if is_token(text) { text } else { MASK }
 }
 
 /// A body that may carry parameters (R8).
