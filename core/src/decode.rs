@@ -419,6 +419,16 @@ mod tests {
     }
 
     #[test]
+    fn what_can_be_no_name_is_not_kept_and_reads_again_as_it_is() {
+        for name in ["keitaro", "handle", "A.b_c-1"] {
+            assert_eq!(path_name(name), name);
+        }
+        for text in ["", "handle&token=a", "token=a", "a%26b", "a@b.example", MASK] {
+            assert_eq!(path_name(text), MASK, "{text}");
+        }
+    }
+
+    #[test]
     fn limits_hold_at_their_edge() {
         let many = |n: usize| (0..n).map(|i| format!("p{i}=1&")).collect::<String>();
         assert!(decode(&query(&many(PARAMS_MAX))).is_ok());

@@ -66,7 +66,7 @@ fn no_personal_value_comes_out_of_a_server_its_log_or_its_database() {
         format!("/api/acme/postbacks/handle&pcid={pcid}&{PERSONAL}"),
         format!("/api/acme/postbacks/token=canary?pcid={pcid}"),
         format!("/c/acme/shoply-cz/bo&{PERSONAL}"),
-        format!("/c/acme/shoply-cz&mail=canary@a.example/bo"),
+        "/c/acme/shoply-cz&mail=canary@a.example/bo".to_owned(),
     ] {
         has_no_canary(&target, &server.get(&target).body);
     }
