@@ -54,7 +54,7 @@ impl Address {
 
     fn without_content(text: &str) -> Result<Self, Failure> {
         let text = text.trim();
-        if !text.contains("://") {
+        if !names_scheme(text) {
             let query = text.trim_start_matches('?').to_owned();
             return Ok(Self::of_query(query));
         }
@@ -141,6 +141,15 @@ impl Address {
     }
 }
 
+/// Whether a text begins with a scheme. What stands in a value is none: a query, or a path, may
+/// well hold a URL.
+pub(crate) fn names_scheme(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(scheme, _)| {
+        let is_of_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+        !scheme.is_empty() && scheme.bytes().all(is_of_scheme)
+    })
+}
+
 /// Reads the click on an affiliate link: `offer/affiliate`, with a query where there is more to
 /// say, or the whole URL of the link.
 ///
@@ -188,6 +197,7 @@ mod tests {
         let table = [
             ("?type=sale", None, Method::S2s, None, "type=sale"),
             ("a=1&b=2", None, Method::S2s, None, "a=1&b=2"),
+            ("a=1&b=https://x", None, Method::S2s, None, "a=1&b=https://x"),
             (
                 "https://x.example/api/acme/postbacks/handle?a=%20",
                 Some("acme"),

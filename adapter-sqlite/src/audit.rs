@@ -182,11 +182,13 @@ impl Reader {
     }
 }
 
-/// Every version of rules has a row from when it was first installed.
+/// Every version of rules has a row from when it was first installed. The rows are read once,
+/// however many versions there are.
 fn rules_untold(db: &Connection) -> Result<u64, Fault> {
-    let sql = "SELECT count(*) FROM rulesets r JOIN tenants t ON t.id = r.tenant \
-               WHERE NOT EXISTS (SELECT 1 FROM audit a WHERE a.tenant = t.name \
-                 AND a.action = 'rules' AND a.subject = 'version ' || r.version)";
+    let sql = "SELECT count(*) FROM (\
+                 SELECT t.name, 'version ' || r.version \
+                 FROM rulesets r JOIN tenants t ON t.id = r.tenant \
+                 EXCEPT SELECT tenant, subject FROM audit WHERE action = 'rules')";
     Ok(u64::from(rows::value::<u32>(db, sql, [])?.unwrap_or_default()))
 }
 

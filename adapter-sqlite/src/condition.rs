@@ -1,6 +1,10 @@
 //! What shape a database is in, for whoever looks for what is wrong: sizes, versions, times.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs,
+    io::{self, Read},
+    path::Path,
+};
 
 use counterfoil_core::{RequestId, Timestamp};
 use rusqlite::{Connection, params};
@@ -46,34 +50,26 @@ impl Reader {
     }
 }
 
-/// What the owner of a database wrote of itself when it opened it: its role and its process id.
-/// It may have ended since.
-///
-/// # Errors
-/// Where the lock file is there and cannot be read.
-pub fn last_owner(database: &Path) -> io::Result<Option<String>> {
-    match fs::read_to_string(beside(database, ".lock")) {
-        Ok(text) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// The same of the owner that a database has now; none, where nobody owns it.
+/// What the owner of a database wrote of itself when it opened it, its role and its process id;
+/// none, where nobody owns it.
 ///
 /// # Errors
 /// Where the lock file is there and cannot be read.
 pub fn owner(database: &Path) -> io::Result<Option<String>> {
-    let file = match fs::File::open(beside(database, ".lock")) {
+    let mut file = match fs::File::open(beside(database, ".lock")) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
     match file.try_lock_shared() {
-        Err(fs::TryLockError::WouldBlock) => last_owner(database),
-        Err(fs::TryLockError::Error(error)) => Err(error),
-        Ok(()) => Ok(None),
+        Err(fs::TryLockError::WouldBlock) => {}
+        Err(fs::TryLockError::Error(error)) => return Err(error),
+        // What it says is of one that has ended.
+        Ok(()) => return Ok(None),
     }
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty()))
 }
 
 fn last_request(db: &Connection) -> Result<Option<Timestamp>, Fault> {

@@ -55,7 +55,7 @@ mod writer;
 pub use audit::{AuditHead, AuditReport, AuditRow};
 pub use backup::{BackupError, BackupReport};
 pub use compact::compact;
-pub use condition::{Condition, last_owner, owner};
+pub use condition::{Condition, owner};
 pub use deliveries::Outbox;
 pub use erase::EraseError;
 pub use imports::{FilePlace, Import, ImportProgress, ImportRow, RefusedRow};

@@ -1,7 +1,7 @@
 //! Looking for a postback that somebody says was sent: log rows that are like it, and ids.
 
 use counterfoil_core::{
-    ConversionId, Known, Likeness, RequestId, Sought, TenantName, Timestamp,
+    ConversionId, Known, Likeness, Method, RequestId, Sought, TenantName, Timestamp,
     view::{Filter, RequestView},
 };
 use rusqlite::{Connection, params};
@@ -37,7 +37,8 @@ pub struct Arrived {
 
 impl Reader {
     /// Looks through the newest `examined_max` log rows of all tenants for those that are like
-    /// what is sought, and returns the `limit` likest. There is no index: every row is read.
+    /// what is sought, and returns the `limit` likest. What nobody sent, as the row of an import,
+    /// is none of them. There is no index: every row is read.
     ///
     /// # Errors
     /// Where the database cannot be read.
@@ -51,7 +52,8 @@ impl Reader {
         let mut like: Vec<(Likeness, i64, RequestId)> = Vec::new();
         let tenants = self.with(|db| {
             let snapshot = db.unchecked_transaction()?;
-            let sql = "SELECT id, tenant, received_at, query FROM requests ORDER BY number DESC";
+            let sql = "SELECT id, tenant, received_at, query, method FROM requests \
+                       ORDER BY number DESC";
             let mut statement = snapshot.prepare(sql)?;
             let mut rows = statement.query([])?;
             let mut oldest = None;
@@ -62,6 +64,9 @@ impl Reader {
                 }
                 arrivals.examined += 1;
                 oldest = Some(rows::time(row, 2)?);
+                if rows::coded::<Method>(row, 4, "method")?.is_internal() {
+                    continue;
+                }
                 let query: String = row.get(3)?;
                 if let Some(likeness) = sought.likeness(&query) {
                     like.push((likeness, row.get(1)?, RequestId::from_bytes(row.get(0)?)));

@@ -18,6 +18,7 @@ use crate::{
     parameter::Parameter,
     privacy::Privacy,
     reason::{Reason, Refusal, shown},
+    token::is_token,
 };
 
 /// The most unknown parameters that a request may carry (semantics 2).
@@ -44,6 +45,12 @@ pub struct Incoming<'a> {
     pub query: &'a str,
     /// The body, where there is one.
     pub body: Option<Body<'a>>,
+}
+
+/// A name in a path as it is kept and shown. What cannot be one (R1) may be parameters that follow
+/// no question mark, a secret among them (P10).
+pub fn path_name(text: &str) -> &str {
+    if is_token(text) { text } else { MASK }
 }
 
 /// A body that may carry parameters (R8).
@@ -408,6 +415,16 @@ mod tests {
             r#"{"a":1} x"#,
         ] {
             assert_eq!(decode(&json(bad)).unwrap_err().reason, Reason::Malformed, "{bad:.40}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_no_name_is_not_kept_and_reads_again_as_it_is() {
+        for name in ["keitaro", "handle", "A.b_c-1"] {
+            assert_eq!(path_name(name), name);
+        }
+        for text in ["", "handle&token=a", "token=a", "a%26b", "a@b.example", MASK] {
+            assert_eq!(path_name(text), MASK, "{text}");
         }
     }
 

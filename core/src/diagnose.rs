@@ -399,25 +399,27 @@ fn unknown(rules: &Ruleset, parameter: Parameter, name: &str, value: &str) -> Op
 }
 
 /// Sets right what a refusal is about, so that the ladder goes on: an id that says which conversion
-/// is meant gets a stand-in, any other value is taken out. Returns whether it could.
+/// is meant gets a stand-in, any other value is taken out, under whichever names it came. Returns
+/// whether it could.
 fn set_right(dialect: &Dialect, refusal: &Refusal, pairs: &mut Pairs<'_>) -> bool {
-    let name = match refusal.reason {
-        Reason::MissingIdentifier | Reason::AdvertiserIdRequired => {
-            dialect.name_of(Parameter::Pcid).unwrap_or_default()
-        }
-        _ => refusal.parameter.as_deref().unwrap_or_default(),
-    };
-    let stand_in = match known(dialect, name) {
-        Some(Parameter::Pcid) => Some(ConversionId::from_bytes([0; 16]).to_string()),
-        Some(parameter) if parameter.identifies() => Some("0".into()),
-        _ => None,
+    let name = refusal.parameter.as_deref().unwrap_or_default();
+    let parameter = match refusal.reason {
+        Reason::MissingIdentifier | Reason::AdvertiserIdRequired => Some(Parameter::Pcid),
+        _ => known(dialect, name),
     };
     let len = pairs.len();
-    pairs.retain(|(known, _)| *known != name);
+    let is_it =
+        |given: &str| given == name || parameter.is_some() && known(dialect, given) == parameter;
+    pairs.retain(|(given, _)| !is_it(given));
     let is_taken_out = pairs.len() < len;
-    let is_set = stand_in.is_some();
-    pairs.extend(stand_in.map(|value| (Cow::Owned(name.into()), Cow::Owned(value))));
-    is_taken_out || is_set
+    let stand_in = match parameter {
+        Some(Parameter::Pcid) => ConversionId::from_bytes([0; 16]).to_string(),
+        Some(parameter) if parameter.identifies() => "0".into(),
+        _ => return is_taken_out,
+    };
+    let name = parameter.and_then(|parameter| dialect.name_of(parameter)).unwrap_or_default();
+    pairs.push((Cow::Owned(name.into()), Cow::Owned(stand_in)));
+    true
 }
 
 /// Whether something is missing.

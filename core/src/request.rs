@@ -5,7 +5,7 @@ use alloc::{boxed::Box, string::String};
 use crate::{
     conversion::Method,
     decision::{Decision, Receipt},
-    decode::{Body, Incoming, Pairs, decode, decode_root_text, masked_text},
+    decode::{Body, Incoming, Pairs, decode, decode_root_text, masked_text, path_name},
     edit::{Edit, transaction_id},
     facts::{FactQuery, Facts},
     ids::TransactionId,
@@ -39,7 +39,7 @@ pub struct Arrival {
     pub request: Request,
     /// How it came in.
     pub method: Method,
-    /// The dialect of the path, where it named one.
+    /// The dialect of the path, where it named one, as [`path_name`] keeps it.
     pub dialect: Option<Box<str>>,
     /// The parameters as one form-encoded text, secrets masked.
     pub query: String,
@@ -110,7 +110,7 @@ impl Arrival {
         Self {
             request,
             method: incoming.method,
-            dialect: incoming.dialect.map(Box::from),
+            dialect: incoming.dialect.map(|name| path_name(name).into()),
             query,
             remote_addr: None,
         }

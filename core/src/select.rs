@@ -3,7 +3,7 @@
 use alloc::format;
 
 use crate::{
-    decode::{Incoming, Pairs},
+    decode::{Incoming, Pairs, path_name},
     dialects::Dialect,
     nearest::nearest,
     parameter::{Given, Parameter, Parameters},
@@ -103,6 +103,11 @@ fn by_default<'r>(
 }
 
 fn unknown_dialect(ruleset: &Ruleset, name: &str) -> Refusal {
+    if path_name(name) != name {
+        return Refusal::new(Reason::UnknownPostback, "the path names no dialect").hint(
+            "end the path in `handle` or a dialect, and write `?` before the first parameter",
+        );
+    }
     let message = format!("no dialect is called `{}`", shown(name));
     let refusal = Refusal::new(Reason::UnknownPostback, message);
     match nearest(name, ruleset.dialects().iter().map(|dialect| &*dialect.name)) {

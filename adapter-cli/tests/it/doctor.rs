@@ -219,6 +219,10 @@ fn ports_that_a_server_on_another_database_has() {
     let owner = format!("counterfoil serve on {public} and admin {admin} (process 1)\n");
     fs::write(sandbox.path("other.db.lock"), owner).unwrap();
     is_told();
+    // Nor is a server there the one of this database, where other addresses are looked at.
+    let flags = format!("--rules rules.toml --db other.db --listen {}", free());
+    let ran = sandbox.run(&format!("doctor {flags} --admin-listen {}", free()));
+    assert!(!ran.stdout.contains("as the database says"), "{ran:?}");
     looked(&sandbox, public, admin, "").code(0);
 }
 

@@ -201,7 +201,7 @@ fn a_misspelt_column_is_refused_before_the_first_row() {
     sandbox.run(&format!("send --db acme.db pcid={pcid}&type=sale&value=5")).code(0);
     let before = rows(&sandbox).len();
     assert!(before > 0);
-    let table: [(&str, &[&str]); 9] = [
+    let table: [(&str, &[&str]); 10] = [
         (
             "pcid,typ,extenal_id,value",
             &[
@@ -220,6 +220,7 @@ fn a_misspelt_column_is_refused_before_the_first_row() {
         ("pcid,type,date,data", &[]),
         ("pcid,type,rate,update", &[]),
         ("pcid,type,ID,note", &[]),
+        ("pcid,type,donate,day", &[]),
     ];
     for (header, says) in table {
         let cells = if header.contains(",date,") { "2026-01-31,x" } else { "1,2" };
@@ -238,6 +239,10 @@ fn a_misspelt_column_is_refused_before_the_first_row() {
         }
         assert_eq!(rows(&sandbox).len(), before, "{header}");
     }
+    // Where the pair says which conversion a row is about, what is like `pcid` is something else.
+    fs::write(sandbox.path("a.csv"), "external_id,advertiser_id,type,pid,cid\nA,shoply,lead,7,8\n")
+        .unwrap();
+    import(&sandbox, "a.csv --dry-run").stdout_has("pairing_failed");
 }
 
 #[test]

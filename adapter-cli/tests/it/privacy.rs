@@ -62,6 +62,11 @@ fn no_personal_value_comes_out_of_a_server_its_log_or_its_database() {
         format!("/api/acme/postbacks/keitaro?subid={pcid}&status=canary@a.example&{PERSONAL}"),
         format!("/c/acme/nothing/bo?{PERSONAL}&affs1=canary@a.example"),
         format!("/nowhere?{PERSONAL}"),
+        // The question mark is missing.
+        format!("/api/acme/postbacks/handle&pcid={pcid}&{PERSONAL}"),
+        format!("/api/acme/postbacks/token=canary?pcid={pcid}"),
+        format!("/c/acme/shoply-cz/bo&{PERSONAL}"),
+        "/c/acme/shoply-cz&mail=canary@a.example/bo".to_owned(),
     ] {
         has_no_canary(&target, &server.get(&target).body);
     }

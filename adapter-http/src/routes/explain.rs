@@ -1,6 +1,6 @@
 //! POST `/api/{tenant}/explain`: decides without writing.
 
-use counterfoil_core::{Arrival, Incoming, Method, Timestamp, read};
+use counterfoil_core::{Arrival, Incoming, Method, Timestamp};
 use hyper::{StatusCode, body};
 use serde::Deserialize;
 
@@ -34,14 +34,7 @@ pub(crate) async fn explain(call: &Call<'_>, body: body::Incoming) -> Result<Ans
         query: &question.query,
         body: None,
     };
-    let (request, query) = read(&rules.ruleset, &incoming);
-    let arrival = Arrival {
-        request,
-        method,
-        dialect: question.dialect.map(Into::into),
-        query,
-        remote_addr: None,
-    };
+    let arrival = Arrival::read(&rules.ruleset, &incoming);
     let at = question.at.unwrap_or_else(|| call.now());
     let explanation = call
         .ask(move |store, _| -> Result<_, ReadError> { store.explain(&rules, arrival, at) })

@@ -3,7 +3,7 @@
 
 use counterfoil_core::{
     Arrival, Conversion, Incoming, Method, Offer, PARAMS_MAX, Pairs, Request, RootRequest, decode,
-    masked_text, view::Answer as Told,
+    masked_text, path_name, view::Answer as Told,
 };
 use hyper::StatusCode;
 use url::Url;
@@ -20,7 +20,7 @@ pub(crate) async fn follow(call: &Call<'_>) -> Result<Answer, Problem> {
     let mut pairs = readable(call.query());
     let deeplink = deeplink(&pairs).map(str::to_owned);
     ruleset.privacy().mask_root(&mut pairs);
-    let (offer, affiliate) = (call.param("offer"), call.param("affiliate"));
+    let (offer, affiliate) = (path_name(call.param("offer")), path_name(call.param("affiliate")));
     let (request, query) = match RootRequest::click(&ruleset, offer, affiliate, &pairs) {
         Ok(click) => (Request::Root(click.into()), masked_text(&pairs)),
         Err(refusal) => {

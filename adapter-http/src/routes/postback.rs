@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use counterfoil_core::{
     AnswerStyle, Arrival, Dialect, Incoming, Method, Outcome, Pairs, PostbackDefinition, Refusal,
-    Request, Ruleset, Timestamp, decode, logged_text, masked_text, parse, select, view,
+    Request, Ruleset, Timestamp, decode, logged_text, masked_text, parse, path_name, select, view,
 };
 use hyper::{StatusCode, body};
 
@@ -81,7 +81,7 @@ async fn decide(
     let arrival = Arrival {
         request: read.request,
         method: incoming.method,
-        dialect: incoming.dialect.map(Into::into),
+        dialect: incoming.dialect.map(|name| path_name(name).into()),
         query: read.query,
         remote_addr: Some(call.peer.to_string().into()),
     };

@@ -102,7 +102,8 @@ fn an_unknown_offer_or_affiliate_is_404_and_is_logged() {
             "unknown_affiliate",
             "offer_id=plain&affiliate_id=nobody&affs1=a%20b&token=***",
         ),
-        ("/c/acme/pl%20ain/bo?x=%zz", "unknown_offer", "offer_id=pl%2520ain&affiliate_id=bo"),
+        // What can be no id may be a parameter without its question mark.
+        ("/c/acme/pl%20ain/bo?x=%zz", "unknown_offer", "offer_id=***&affiliate_id=bo"),
     ] {
         let problem = running.get(path).assert_problem(404, code);
         let logged = running.store.log().pop().unwrap();

@@ -164,6 +164,23 @@ fn erasing_takes_what_is_personal_and_a_resend_stays_a_duplicate() {
     assert_eq!(reader.known_about(&acme(), &Subject::Pcid(other)).unwrap().conversions.len(), 3);
 }
 
+/// A step behind one that failed has no request.
+#[test]
+fn messages_that_were_never_rendered_are_erased() {
+    let mut db = Db::new();
+    let [pcid, _] = two_visitors(&db);
+    end_all_messages(&mut db);
+    db.store = None;
+    let raw = rusqlite::Connection::open(db.path()).unwrap();
+    raw.execute("UPDATE messages SET standing = 4, request = NULL", []).unwrap();
+    drop(raw);
+    db.reopen();
+    let erase = || db.store().erase(&acme(), &Subject::Pcid(pcid), at(5)).unwrap();
+    let erased = erase();
+    assert!(erased.messages > 0 && erased.messages_left == 0, "{erased:?}");
+    assert!(!erased.was_erased_before && erase().was_erased_before);
+}
+
 /// The facts of repeats are kept in memory: what was erased is not brought back from there.
 #[test]
 fn erasing_forgets_what_is_kept_in_memory() {

@@ -307,12 +307,17 @@ fn way_around(names: &Names<'_>, ruleset: &Ruleset) {
 /// that is appended to an url without a macro of the click is not it. Whoever may name an
 /// advertiser's id with the advertiser, as in our own dialect, needs no click id.
 fn unnamed_clicks(names: &Names<'_>, ruleset: &Ruleset, scopes: &[Scope<'_>]) {
-    let all = ruleset.postbacks.iter().zip(scopes).filter(|(one, _)| one.active);
-    let (needing, others): (Vec<_>, Vec<_>) = all.partition(|(one, _)| needs_click(&one.dialect));
-    let asking = |all: &[(&PostbackDefinition, &Scope<'_>)], id: &OfferId| {
-        let asks = |scope: &Scope<'_>| scope.offers.as_ref().is_some_and(|all| all.contains(id));
-        all.iter().position(|(_, scope)| asks(scope))
-    };
+    // Who names an offer: the first who needs the click back, or anybody else.
+    let (mut needing, mut others) = (BTreeMap::new(), BTreeSet::new());
+    for (definition, scope) in ruleset.postbacks.iter().zip(scopes) {
+        for id in scope.offers.iter().flatten().filter(|_| definition.active) {
+            if needs_click(&definition.dialect) {
+                needing.entry(*id).or_insert(definition);
+            } else {
+                others.insert(*id);
+            }
+        }
+    }
     let mut nobodys: Vec<&OfferId> = Vec::new();
     for (table, id) in &names.offers.tables {
         let offer = id.as_ref().and_then(|id| ruleset.offers.get(id));
@@ -320,13 +325,13 @@ fn unnamed_clicks(names: &Names<'_>, ruleset: &Ruleset, scopes: &[Scope<'_>]) {
         else {
             continue;
         };
-        if let Some((definition, _)) = asking(&needing, &offer.id).and_then(|at| needing.get(at)) {
+        if let Some(definition) = needing.get(&offer.id) {
             let message = format!(
                 "the url names the click by no macro, and the postback `{}` needs it back",
                 definition.id
             );
             item.warning(message, macro_wanted(definition));
-        } else if asking(&others, &offer.id).is_none() {
+        } else if !others.contains(&offer.id) {
             nobodys.push(&offer.id);
         }
     }

@@ -137,6 +137,10 @@ const TEXTS: &[(&str, &[(&str, &str)])] = &[
             ("unknown_type", "type"),
         ],
     ),
+    (
+        "pcid=nonsense&eid=nonsense&type=purchase&value=x",
+        &[("invalid_identifier", "pcid"), ("invalid_amount", "value"), ("unknown_type", "type")],
+    ),
     ("pcid={c}&type=sale&value=x", &[("unreplaced_macro", "pcid"), ("invalid_amount", "value")]),
     ("type=purchase", &[("missing_identifier", "pcid"), ("unknown_type", "type")]),
     ("pcid=ID&type=purchase&action=create", &[("unknown_type", "type")]),

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use counterfoil_sqlite::{last_owner, owner};
+use counterfoil_sqlite::owner;
 
 use super::{Finding, Settings};
 use crate::{
@@ -110,7 +110,7 @@ fn is_same(one: SocketAddr, other: SocketAddr) -> bool {
 
 /// A server that has the database and other addresses than those looked at.
 fn elsewhere(settings: &Settings) -> Option<Finding> {
-    let owner = last_owner(settings.db.as_deref()?).ok()??;
+    let owner = owner(settings.db.as_deref()?).ok()??;
     let admin: SocketAddr = database::serving(&owner)?.parse().ok()?;
     if admin == settings.listening.admin || admin.port() == 0 {
         return None;

@@ -17,7 +17,7 @@ use url::Url;
 use self::{instead::Instead, route::Origin};
 use super::{Arguments, Settings, State};
 use crate::{
-    address::Address,
+    address::{self, Address},
     clock, database,
     exit_code::ExitCode,
     explained,
@@ -188,8 +188,9 @@ impl Pasted {
         let target = text.split('#').next().unwrap_or_default();
         let unreadable = target.chars().find(|c| is_unreadable(*c));
         let is_query = || !text.split(['?', '=']).next().unwrap_or_default().contains('/');
+        let has_scheme = address::names_scheme(text);
         let url = match text {
-            _ if text.contains("://") => Url::parse(text).ok(),
+            _ if has_scheme => Url::parse(text).ok(),
             _ if text.starts_with('/') => Url::parse(&format!("https://host{text}")).ok(),
             _ if is_query() => None,
             _ => Url::parse(&format!("https://{text}")).ok(),
@@ -204,7 +205,7 @@ impl Pasted {
             let (is_plain, origin, path) = (false, None, None);
             return Self { unreadable, is_plain, origin, path, query, fragment, text };
         };
-        let origin = Some(&url).filter(|_| text.contains("://"));
+        let origin = Some(&url).filter(|_| has_scheme);
         Self {
             unreadable,
             is_plain: url.scheme() == "http",
@@ -283,11 +284,19 @@ fn findings(found: Vec<Finding>, stored: Option<&Stored>) -> Vec<Told> {
         )
     };
     let accepted = stored.is_some_and(|stored| stored.arrivals.found.iter().any(is_accepted));
+    // Beside a click id it may be another order.
+    let is_taken = stored
+        .and_then(|stored| stored.now.as_ref())
+        .is_some_and(|now| now.outcome != Outcome::Refused);
+    let state = |finding: &Finding| match finding {
+        Finding::OtherCase { .. } if is_taken => State::Warning,
+        _ => State::Fault,
+    };
     let mut told: Vec<Told> = found
         .iter()
         .filter(|finding| !(accepted && is_of_proof(finding)))
         .map(|finding| Told {
-            state: State::Fault,
+            state: state(finding),
             code: finding.code(),
             parameter: finding.parameter().map(str::to_owned),
             message: finding.to_string(),

@@ -131,14 +131,14 @@ impl Header {
     /// # Errors
     /// Which column is misspelt or missing.
     pub(super) fn check(&self, label: &str, ruleset: &Ruleset) -> Result<(), Failure> {
-        self.check_spelling(label, ruleset)?;
         let names = || self.parameters();
-        let has_external = || names().any(|name| is_external_id(ruleset, name));
-        let has_advertiser = || names().any(|name| is_advertiser(ruleset, name));
-        if names().any(|name| is_pcid(ruleset, name)) || has_external() && has_advertiser() {
+        let has_external = names().any(|name| is_external_id(ruleset, name));
+        let has_pair = has_external && names().any(|name| is_advertiser(ruleset, name));
+        self.check_spelling(label, ruleset, has_pair)?;
+        if has_pair || names().any(|name| is_pcid(ruleset, name)) {
             return Ok(());
         }
-        let what = if has_external() {
+        let what = if has_external {
             "has a column for the external id, but none for its advertiser"
         } else {
             "has no column that says which conversion a row is about"
@@ -161,12 +161,20 @@ impl Header {
 
     /// A column `typ` would leave every row without a type, so that all of them were updates: what
     /// a postback is told in a note (R2), a file is told before its first row. Where another
-    /// column is the parameter, nothing was meant by this one.
-    fn check_spelling(&self, label: &str, ruleset: &Ruleset) -> Result<(), Failure> {
+    /// column is the parameter, or does its work, nothing was meant by this one: beside the pair
+    /// of external id and advertiser, `pid` and `cid` are no clicks.
+    fn check_spelling(
+        &self,
+        label: &str,
+        ruleset: &Ruleset,
+        has_pair: bool,
+    ) -> Result<(), Failure> {
+        let is_free =
+            |meant: &str| !(self.has(meant) || has_pair && known(meant) == Some(Parameter::Pcid));
         let misspelt: Vec<(&str, String)> = self
             .parameters()
             .filter_map(|name| Some((name, similar(ruleset, name).or_else(|| near_date(name))?)))
-            .filter(|(_, meant)| !self.has(meant))
+            .filter(|(_, meant)| is_free(meant))
             .collect();
         let Some((first, _)) = misspelt.first() else {
             return Ok(());
@@ -178,7 +186,7 @@ impl Header {
             })
             .collect();
         let label = output::visible(label);
-        let message = format!("the header of `{label}`: {}; nothing was imported", said.join(" "));
+        let message = format!("nothing was imported of `{label}`: {}", said.join(" "));
         Err(Failure::could_not(message).hint(format_args!(
             "rename the column; if `{}` is something else, give it a name that is less like a \
              parameter's, or leave its name empty, so that it does not count",
@@ -243,10 +251,11 @@ fn similar(ruleset: &Ruleset, name: &str) -> Option<String> {
     })
 }
 
-/// Nobody misspells the first letter: `rate` is something else.
+/// One edit, as of any name so short (R2). Nobody misspells the first letter: `rate` is something
+/// else.
 fn near_date(name: &str) -> Option<String> {
     let begins = name.chars().next().map(|first| first.to_ascii_lowercase());
-    if known(name).is_some() || begins != DATE.chars().next() {
+    if name.len() > DATE.len() + 1 || begins != DATE.chars().next() {
         return None;
     }
     nearest(name, iter::once(DATE)).map(ToOwned::to_owned)

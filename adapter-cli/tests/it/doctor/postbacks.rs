@@ -18,6 +18,19 @@ const POSTBACKS: &[(&str, &str, &[&str])] = &[
     ("pcid=ID&type=sale&external_id=Order-1", "pcid=ID&type=sale&external_id=Order-1", &[]),
     ("", "external_id=Order-1&type=sale&pcid=ID", &[]),
     ("", "GET /api/acme/postbacks/handle?pcid=ID&type=sale&external_id=Order-1 HTTP/1.1", &[]),
+    // A value may hold a URL.
+    (
+        "pcid=ID&type=lead&from=https://shop.example/",
+        "/api/acme/postbacks/handle?pcid=ID&type=lead&from=https://shop.example/",
+        &[],
+    ),
+    ("", "pcid=ID&type=lead&from=https://shop.example/", &[]),
+    ("", "x/api/acme/postbacks/handle?pcid=ID&type=lead&from=https://shop.example/", &[]),
+    (
+        "",
+        "GET /api/acme/postbacks/handle?pcid=ID&type=lead&from=https://shop.example/ HTTP/1.1",
+        &[],
+    ),
     // It arrived and was refused.
     ("cid=ID&type=sale", "cid=ID&type=sale", &["arrived_refused", "wrong_name"]),
     (
@@ -77,10 +90,16 @@ fn postbacks_that_were_sent_and_that_were_not() {
             .collect();
         assert_eq!(codes, *expected, "{asked}: {report:#}");
         assert_eq!(ran.code, if expected.is_empty() { 0 } else { 3 }, "{asked}");
+        // An id in another case is wrong for certain where nothing else pairs.
+        let other_case = report["findings"][1]["state"].as_str();
+        let state = if asked.contains("pcid") { "warning" } else { "fault" };
+        assert!(!codes.contains(&"other_case") || other_case == Some(state), "{report:#}");
+        assert!(!expected.is_empty() || report["now"].is_object(), "{asked}: {report:#}");
     }
-    let ran =
-        sandbox.run_with(["doctor", "--db", "acme.db", "--tenant", "acme", "pcid=7&token=canary"]);
-    assert!(!ran.stdout.contains("canary") && !ran.stderr.contains("canary"), "{ran:?}");
+    for asked in ["pcid=7&token=canary", "/api/acme/postbacks/handle&pcid=7&token=canary"] {
+        let ran = sandbox.run_with(["doctor", "--db", "acme.db", "--tenant", "acme", asked]);
+        assert!(!ran.stdout.contains("canary") && !ran.stderr.contains("canary"), "{ran:?}");
+    }
     // What leaves no row may have come all the same.
     let ran = sandbox.run_with(["doctor", "--db", "acme.db", "--tenant", "acme", "pcid=7"]).code(3);
     ran.stdout_has("429").stdout_has("counterfoil_requests_unlogged_total");
@@ -173,6 +192,15 @@ const ORIGINS: &[(&str, &str, Told)] = &[
     ("http://127.0.0.1:9999", "flags", &[("other_port", "warning")]),
     ("http://127.0.0.1", "flags", &[("other_port", "warning")]),
     ("http://127.0.0.1:9999", "", &[]),
+    // A port that is chosen at each start.
+    ("http://127.0.0.1:9999", "--listen 127.0.0.1:0 --admin-listen 127.0.0.1:0", &[]),
+    // One address of loopback is not another.
+    ("http://127.0.0.2:28181", "flags", &[("other_port", "warning")]),
+    (
+        "http://127.0.0.1:28181",
+        "--listen 127.0.0.2:28181 --admin-listen 127.0.0.1:28181",
+        &[("admin_listener", "fault")],
+    ),
     // A proxy has a name, a port and a scheme of its own.
     ("https://x.example", "flags", &[]),
     ("https://x.example:28180", "flags", &[]),
@@ -276,6 +304,20 @@ fn one_that_arrived_written_in_another_way_is_the_same_in_meaning() {
     let ran = ran.stdout_has("it has not arrived").stdout_has("what was found is only like it");
     let ran = ran.stdout_has("similar  ");
     assert!(!ran.stdout.contains("arrived  "), "{ran:?}");
+}
+
+/// What is stored of it came from a report, and not from the partner.
+#[test]
+fn a_row_of_an_import_is_no_postback_that_arrived() {
+    let sandbox = Sandbox::with_rules();
+    let click = sandbox.run("click --rules rules.toml --db acme.db shoply-cz/bo").code(0).stdout;
+    let pcid = click.trim();
+    let csv = format!("pcid,type,value,external_id\n{pcid},sale,100,A\n");
+    let sandbox = sandbox.file("a.csv", &csv);
+    sandbox.run("import a.csv --db acme.db").code(0);
+    let asked = format!("pcid={pcid}&type=sale&value=100&external_id=A");
+    let ran = sandbox.run_with(["doctor", "--db", "acme.db", &asked]).code(3);
+    ran.stdout_has("it has not arrived").stdout_has("nor is any like it").stdout_has("duplicate");
 }
 
 /// Such a request leaves no trace: nothing but its text can tell why.

@@ -48,18 +48,23 @@ impl Origin {
         }
     }
 
-    /// Whether it is certainly this listener, with nothing in between.
+    /// Whether it is certainly this listener, with nothing in between. There are many addresses of
+    /// loopback: only a name may mean each.
     fn is_at(&self, listener: SocketAddr) -> bool {
         let ip = listener.ip();
-        let is_host = self.ip() == Some(ip)
-            || self.is_loopback() && (ip.is_unspecified() || ip.is_loopback());
+        let is_host = match self.ip() {
+            Some(own) => own == ip || own.is_loopback() && ip.is_unspecified(),
+            None => self.is_loopback() && (ip.is_unspecified() || ip.is_loopback()),
+        };
         self.port() == listener.port() && is_host
     }
 }
 
 /// What is wrong with the way that it takes, or may be.
 pub(super) fn look(settings: &Settings, origin: &Origin) -> Option<Told> {
-    let (public, admin) = (settings.public, settings.admin);
+    // A port that is chosen at each start is not known.
+    let is_known = |listener: &SocketAddr| listener.port() != 0;
+    let (public, admin) = (settings.public.filter(is_known), settings.admin.filter(is_known));
     if public.is_some_and(|public| origin.is_at(public)) {
         return wrong_scheme(settings, origin);
     }
