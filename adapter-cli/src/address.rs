@@ -2,8 +2,8 @@
 //! URL of roots, with their JSON; and the `offer/affiliate` of a click.
 
 use counterfoil_core::{
-    Arrival, Body, Dialect, Incoming, Method, PostbackDefinition, Request, RootRequest, Ruleset,
-    decode, masked_text, select,
+    Arrival, Body, Dialect, Incoming, Method, PostbackDefinition, Refusal, Request, Ruleset,
+    decode, select,
 };
 use url::{Url, form_urlencoded};
 
@@ -166,26 +166,19 @@ pub(crate) fn click(ruleset: &Ruleset, link: &str) -> Result<Arrival, Failure> {
             .hint("write both ids with a slash between them, as in shoply-cz/bo"));
     };
     let incoming = Incoming { method: Method::Link, dialect: None, query, body: None };
-    let (root, query) = decode(&incoming)
-        .and_then(|mut pairs| {
-            ruleset.privacy().mask_root(&mut pairs);
-            let root = RootRequest::click(ruleset, offer, affiliate, &pairs)?;
-            Ok((root, masked_text(&pairs)))
-        })
-        .map_err(|refusal| {
-            let failure = Failure::could_not(&refusal.message);
-            match &refusal.hint {
-                Some(hint) => failure.hint(hint),
-                None => failure,
-            }
-        })?;
-    Ok(Arrival {
-        request: Request::Root(Box::new(root)),
-        method: Method::Link,
-        dialect: None,
-        query,
-        remote_addr: None,
-    })
+    let refused = |refusal: &Refusal| {
+        let failure = Failure::could_not(&refusal.message);
+        match &refusal.hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    };
+    let pairs = decode(&incoming).map_err(|refusal| refused(&refusal))?;
+    let arrival = Arrival::click(ruleset, offer, affiliate, pairs);
+    match &arrival.request {
+        Request::Unreadable(refusal) => Err(refused(refusal)),
+        _ => Ok(arrival),
+    }
 }
 
 #[cfg(test)]

@@ -232,15 +232,20 @@ impl Secrets {
     }
 }
 
-/// Whether a file can be read by users who neither own it nor are of its group.
+/// Whether a file can be read by users who neither own it nor are of its group: it and its folder
+/// let them.
 #[cfg(unix)]
-fn is_open_to_all(path: &Path) -> bool {
+pub(crate) fn is_open_to_all(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o004 != 0)
+    let lets = |path: &Path, bit: u32| {
+        fs::metadata(path).is_ok_and(|found| found.permissions().mode() & bit != 0)
+    };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    lets(path, 0o004) && lets(folder.unwrap_or(Path::new(".")), 0o001)
 }
 
 #[cfg(not(unix))]
-fn is_open_to_all(_path: &Path) -> bool {
+pub(crate) fn is_open_to_all(_path: &Path) -> bool {
     false
 }
 

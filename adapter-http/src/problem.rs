@@ -103,8 +103,10 @@ impl Problem {
     }
 
     pub(crate) fn unknown_path() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "unknown_path", "nothing answers to this path")
-            .hint("`/openapi.json` of the admin listener names all paths")
+        Self::new(StatusCode::NOT_FOUND, "unknown_path", "nothing answers to this path").hint(
+            "postbacks go to `/api/TENANT/postbacks/handle`; `/openapi.json` of the admin \
+                 listener names all paths",
+        )
     }
 
     pub(crate) fn unknown_tenant() -> Self {

@@ -34,6 +34,7 @@ use crate::{
 };
 
 pub use foreign::Sent;
+pub(crate) use named::is_same_name;
 
 /// What is done with a personal value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +68,8 @@ pub struct Privacy {
     pub email: Treatment,
     /// Phone numbers.
     pub phone: Treatment,
-    /// Names of the senders' own parameters that the rules treat by themselves, in any case.
+    /// Names of the senders' own parameters that the rules treat by themselves, in any case and
+    /// however their words are joined.
     pub listed: Vec<(Box<str>, Treatment)>,
     /// Goes into each hash, so that the hashes of two tenants cannot be compared.
     pub(crate) tenant: TenantName,
@@ -201,7 +203,7 @@ impl Privacy {
 
     fn listed(&self, name: &str) -> Option<Treatment> {
         let bare = name.strip_prefix(PARAM_PREFIX).unwrap_or(name);
-        let found = self.listed.iter().find(|(known, _)| known.eq_ignore_ascii_case(bare));
+        let found = self.listed.iter().find(|(known, _)| is_same_name(known, bare));
         found.map(|(_, treatment)| *treatment)
     }
 
@@ -411,7 +413,12 @@ mod tests {
             ("shop_mail".into(), Treatment::Keep),
             ("tid".into(), Treatment::Drop),
         ];
-        assert_eq!(one(&privacy, "First_Name", "John"), "***");
+        for name in ["First_Name", "firstName", "FIRST-NAME", "firstname", "param.firstName"] {
+            assert_eq!(one(&privacy, name, "John"), "***", "{name}");
+        }
+        for name in ["first_name2", "xfirst_name", "first", "first.name", "_", ""] {
+            assert_eq!(one(&privacy, name, "John"), "John", "{name}");
+        }
         assert!(one(&privacy, "customer", "4711").starts_with(HASHED));
         assert_eq!(one(&privacy, "shop_mail", "info@shop.example"), "info@shop.example");
         assert_eq!(one(&privacy, "x", "john@shop.example"), "***");

@@ -116,6 +116,29 @@ impl Arrival {
         }
     }
 
+    /// Reads a visitor's click on an affiliate link, with the parameters of its query, as far as it
+    /// can be. What cannot be the name of an offer or an affiliate is not kept ([`path_name`]).
+    pub fn click<'a>(
+        ruleset: &Ruleset,
+        offer: &'a str,
+        affiliate: &'a str,
+        mut pairs: Pairs<'a>,
+    ) -> Self {
+        let (offer, affiliate) = (path_name(offer), path_name(affiliate));
+        ruleset.privacy().mask_root(&mut pairs);
+        let request = match RootRequest::click(ruleset, offer, affiliate, &pairs) {
+            Ok(click) => Request::Root(Box::new(click)),
+            Err(refusal) => {
+                // A click has columns of its own for what the path names, and this has none.
+                let path = [("offer_id", offer), ("affiliate_id", affiliate)];
+                pairs.splice(..0, path.map(|(name, id)| (name.into(), id.into())));
+                Request::Unreadable(Box::new(refusal))
+            }
+        };
+        let query = masked_text(&pairs);
+        Self { request, method: Method::Link, dialect: None, query, remote_addr: None }
+    }
+
     /// Reads a root that is handed in as JSON (R51), as far as it can be.
     pub fn root(ruleset: &Ruleset, json: &[u8]) -> Self {
         let method = Method::Api;

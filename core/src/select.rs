@@ -1,10 +1,10 @@
 //! Which inbound definition decides (rung 2; R13).
 
-use alloc::format;
+use alloc::{format, string::String, vec::Vec};
 
 use crate::{
     decode::{Incoming, Pairs, path_name},
-    dialects::Dialect,
+    dialects::{DIALECTS, Dialect},
     nearest::nearest,
     parameter::{Given, Parameter, Parameters},
     reason::{Reason, Refusal, shown},
@@ -112,6 +112,12 @@ fn unknown_dialect(ruleset: &Ruleset, name: &str) -> Refusal {
     let refusal = Refusal::new(Reason::UnknownPostback, message);
     match nearest(name, ruleset.dialects().iter().map(|dialect| &*dialect.name)) {
         Some(close) => refusal.hint(format!("did you mean `{close}`?")),
-        None => refusal.hint("use the path `handle` or `native`"),
+        // Those of the rules may name partners, who are nobody's business.
+        None => {
+            let known: Vec<String> =
+                DIALECTS.iter().map(|dialect| format!("`{}`", dialect.name)).collect();
+            let known = known.join(", ");
+            refusal.hint(format!("use the path `handle`, or that of a dialect: {known}"))
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 use clap::Args;
 use counterfoil_core::{PostbackDefinition, Ruleset, SecretName};
-use url::Url;
+use url::{Host, Url};
 
 use super::list;
 use crate::{
@@ -20,6 +20,8 @@ const EXAMPLES: &str = "\
 Examples:
   counterfoil postback-url shoply-orders --rules rules.toml --base https://pb.example
   counterfoil postback-url global --rules rules.toml";
+
+const BASE_EXAMPLE: &str = "https://pb.example";
 
 /// Print the address that a partner is to call, with the partner's macros in place of values
 #[derive(Debug, Args)]
@@ -51,6 +53,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         return Err(Failure::could_not(message).hint(list::one_of(&arguments.definition, &known)));
     };
     output::say(definition.url(&arguments.base, ruleset.tenant()))?;
+    if let Some(unfit) = unfit(&arguments.base, definition) {
+        output::tell(format_args!("{unfit}; name it with --base, as in {BASE_EXAMPLE}"));
+    }
     output::tell(format_args!(
         "the macros are those of {}: replace them by the partner's own where they differ",
         definition.dialect.system
@@ -62,9 +67,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::Done)
 }
 
+/// Why partners cannot use what begins so.
+fn unfit(base: &str, definition: &PostbackDefinition) -> Option<&'static str> {
+    let base = Url::parse(base).ok()?;
+    let is_loopback = match base.host()? {
+        Host::Domain(name) => name == "localhost",
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+    };
+    if definition.authentication.https_only && base.scheme() != "https" {
+        return Some("this postback is refused over http: partners need its address with https");
+    }
+    is_loopback.then_some("this is an address of this machine alone: partners need the public one")
+}
+
 /// Where partners reach us: everything else of the address is ours to say.
 fn base(text: &str) -> Result<String, String> {
-    let hint = "write it as in https://pb.example";
+    let hint = format!("write it as in {BASE_EXAMPLE}");
     let url = Url::parse(text).map_err(|error| format!("it is no URL: {error}; {hint}"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(format!("it is neither http nor https; {hint}"));

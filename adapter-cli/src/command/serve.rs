@@ -118,7 +118,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     settings.limits.of_the_writer(&mut options.queue_len);
     let store = EmbeddedStore::new(database::own_with(&settings.db, options)?);
     let store = Arc::new(store);
-    exposure::warn_of(&exposure::of_listeners(settings.listening()));
+    let mut open = exposure::of_listeners(settings.listening());
+    open.extend(settings.tls_key.as_deref().and_then(exposure::of_key));
+    exposure::warn_of(&open);
     reload::start_rules(store.store(), &files, &settings, &secrets)?;
     let dispatcher = dispatcher(&settings, &secrets, &store)?;
     let server = bind(&settings, &secrets, &store, dispatcher.metrics())?;

@@ -128,10 +128,18 @@ fn the_address_says_how_the_sender_proves_itself() {
     locked.stderr_has("over https").stderr_has("192.0.2.0/24");
     let signed = url("signed", "https://pb.example").code(0);
     assert!(!signed.stdout.contains("token"), "{signed:?}");
-    signed.stderr_has("`sig`").stderr_has("`shop`");
+    let signed = signed.stderr_has("`sig`").stderr_has("`shop`");
     let hooked = url("hooked", "https://pb.example").code(0).stderr_has("webhook-signature");
     assert_eq!(hooked.stdout, "https://pb.example/api/acme/postbacks/handle?id=hooked\n");
     hooked.stderr_has("in the signed body, not in the query: pcid={pcid}");
+    // A base that the definition refuses, or that is nobody else's.
+    url("locked", "http://pb.example").code(0).stderr_has("refused over http").stderr_has("--base");
+    sandbox.run("postback-url locked --rules rules.toml").code(0).stderr_has("refused over http");
+    sandbox.run("postback-url global --rules rules.toml").code(0).stderr_has("this machine alone");
+    assert!(!url("global", "http://pb.example").code(0).stderr.contains("--base"));
+    // One cause of warnings is told once, however many definitions it touches.
+    assert_eq!(signed.stderr.matches("reach the same offers").count(), 1, "{signed:?}");
+    assert_eq!(signed.stderr.matches("is got round").count(), 1, "{signed:?}");
     // A word for what happened is shown, too.
     let spoken = url("spoken", "https://pb.example").code(0).stdout_has("&goal={goal}");
     assert!(!spoken.stderr.contains("prove"), "{spoken:?}");

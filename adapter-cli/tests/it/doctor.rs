@@ -104,10 +104,19 @@ fn rules_and_secrets_that_are_wrong() {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        let open = fs::Permissions::from_mode(0o604);
-        fs::set_permissions(sandbox.path("admin_token"), open).unwrap();
-        let ran = looked(&sandbox, free(), free(), "--secrets .");
-        has(&ran, "secrets", "warning", "every user of this machine can read");
+        let mode = |path: &str, mode: u32| {
+            fs::set_permissions(sandbox.path(path), fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let is_told = || {
+            let ran = looked(&sandbox, free(), free(), "--secrets .");
+            ran.stdout.contains("every user of this machine can read")
+        };
+        mode("admin_token", 0o604);
+        mode(".", 0o701);
+        assert!(is_told());
+        // Nobody else gets at what is in this folder.
+        mode(".", 0o700);
+        assert!(!is_told());
     }
     assert!(!ran.stdout.contains("another"), "{ran:?}");
     let ran = looked(&sandbox, free(), free(), "--secrets nowhere").code(3);

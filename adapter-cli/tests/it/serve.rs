@@ -404,6 +404,31 @@ fn listeners_that_anyone_reaches_in_clear_text_are_told() {
     assert!(!Server::start(&Sandbox::with_rules()).has_said("WARN"));
 }
 
+#[cfg(unix)]
+#[test]
+fn what_others_can_read_or_claim_is_told() {
+    use std::os::unix::fs::PermissionsExt;
+    let made = rcgen::generate_simple_self_signed(["track.example".to_owned()]).unwrap();
+    let key = made.signing_key.serialize_pem();
+    let sandbox = Sandbox::with_rules().file("c.pem", &made.cert.pem()).file("k.pem", &key);
+    let sandbox = sandbox.file("admin_token", "canary");
+    let said = |mode: u32, proxy: &str, text: &str| {
+        for (path, mode) in [("k.pem", mode), ("admin_token", mode), (".", 0o701)] {
+            fs::set_permissions(sandbox.path(path), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let mut command = sandbox.command();
+        command.args(Server::ARGUMENTS).args(["--tls-cert", "c.pem", "--tls-key", "k.pem"]);
+        command.args(["--secrets", ".", "--trusted-proxy", proxy]);
+        Server::spawn(command).has_said(text)
+    };
+    assert!(said(0o604, "10.0.0.1", "can read the private key of the certificate"));
+    assert!(said(0o604, "10.0.0.1", "can read `./admin_token`"));
+    assert!(!said(0o600, "10.0.0.1", "can read"));
+    let everyone = "every address is believed to be a proxy";
+    assert!(said(0o600, "0.0.0.0/0", everyone) && said(0o600, "::/0", everyone));
+    assert!(!said(0o600, "10.0.0.0/8", everyone));
+}
+
 #[test]
 fn tls_needs_a_certificate_and_its_key() {
     let sandbox = Sandbox::with_rules().file("empty.pem", "");

@@ -2,8 +2,7 @@
 //! is on stable storage, and is turned away for nothing that stands in the query.
 
 use counterfoil_core::{
-    Arrival, Conversion, Incoming, Method, Offer, PARAMS_MAX, Pairs, Request, RootRequest, decode,
-    masked_text, path_name, view::Answer as Told,
+    Arrival, Conversion, Incoming, Method, Offer, PARAMS_MAX, Pairs, decode, view::Answer as Told,
 };
 use hyper::StatusCode;
 use url::Url;
@@ -17,23 +16,11 @@ use crate::{
 pub(crate) async fn follow(call: &Call<'_>) -> Result<Answer, Problem> {
     let rules = call.rules()?;
     let ruleset = rules.ruleset.clone();
-    let mut pairs = readable(call.query());
+    let pairs = readable(call.query());
     let deeplink = deeplink(&pairs).map(str::to_owned);
-    ruleset.privacy().mask_root(&mut pairs);
-    let (offer, affiliate) = (path_name(call.param("offer")), path_name(call.param("affiliate")));
-    let (request, query) = match RootRequest::click(&ruleset, offer, affiliate, &pairs) {
-        Ok(click) => (Request::Root(click.into()), masked_text(&pairs)),
-        Err(refusal) => {
-            (Request::Unreadable(refusal.into()), refused_text(offer, affiliate, &pairs))
-        }
-    };
-    let arrival = Arrival {
-        request,
-        method: Method::Link,
-        dialect: None,
-        query,
-        remote_addr: Some(call.peer.to_string().into()),
-    };
+    let (offer, affiliate) = (call.param("offer"), call.param("affiliate"));
+    let click = Arrival::click(&ruleset, offer, affiliate, pairs);
+    let arrival = Arrival { remote_addr: Some(call.peer.to_string().into()), ..click };
     let decided = call.submit(rules, arrival, Sender::Stranger).await?;
     let (Some(offer), Some(click)) = (ruleset.offer(offer), &decided.decision.conversion) else {
         return Err(match Told::of(&decided.decision, decided.request_id) {
@@ -43,15 +30,6 @@ pub(crate) async fn follow(call: &Call<'_>) -> Result<Answer, Problem> {
     };
     let to = landing(offer, click, deeplink.as_deref());
     answer::redirect(&to).ok_or_else(|| Problem::not_found("the offer's url leads nowhere"))
-}
-
-/// What the log row of a refused link keeps: a click has its own columns for what the path names,
-/// and this has none.
-fn refused_text(offer: &str, affiliate: &str, pairs: &Pairs<'_>) -> String {
-    let path = [("offer_id", offer), ("affiliate_id", affiliate)];
-    let mut all: Pairs<'_> = path.map(|(name, id)| (name.into(), id.into())).into();
-    all.extend(pairs.iter().cloned());
-    masked_text(&all)
 }
 
 /// What can be read of a link's query. Where it cannot be decoded as a whole, each parameter is

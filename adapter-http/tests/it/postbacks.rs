@@ -214,6 +214,9 @@ fn what_cannot_be_read_is_logged_and_answered_like_any_refusal() {
         assert_eq!(log.len(), nth + 1, "{target} is logged");
         assert_eq!(json!(log[nth].id), reply.json()["request_id"], "{target}");
     }
+    // Nothing is near: the dialects that there are say what is meant by the path.
+    let hint = running.get("/api/acme/postbacks/klingon?type=sale").json()["hint"].to_string();
+    assert!(hint.contains("`handle`") && hint.contains("`pushground`"), "{hint}");
 }
 
 #[test]

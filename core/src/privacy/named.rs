@@ -103,7 +103,6 @@ impl Key {
     /// Whether this is a name, in any case, and however its words are joined: `first_name`,
     /// `First-Name`, `firstName`.
     pub(super) fn is(&self, units: &[Unit], name: &str) -> bool {
-        let is_joint = |char: &char| matches!(char, '_' | '-');
         let mut place = self.end;
         let mut is_any = false;
         for wanted in name.chars().rev().filter(|char| !is_joint(char)) {
@@ -266,6 +265,21 @@ fn skip_text(units: &[Unit], start: usize, slashes: usize) -> usize {
     let end = quote_end(units, start, slashes);
     let rest = units.get(end..).unwrap_or_default();
     end + rest.iter().take(slashes).take_while(|unit| unit.char == '\\').count()
+}
+
+/// Whether two names are the same, in any case, and however their words are joined: what
+/// [`Key::is`] finds in a text, of names that are whole.
+pub(crate) fn is_same_name(one: &str, other: &str) -> bool {
+    let letters = |name| str::chars(name).filter(|char| !is_joint(char));
+    let mut others = letters(other);
+    let are_all = letters(one).all(|char| others.next().is_some_and(|next| is_same(char, next)));
+    let has_letters = letters(one).next().is_some();
+    (has_letters && are_all && others.next().is_none()) || one == other
+}
+
+/// Whether a character joins the words of a name.
+fn is_joint(char: &char) -> bool {
+    matches!(char, '_' | '-')
 }
 
 /// Whether two characters are the same but for their case. A plus sign is a blank in queries.

@@ -6,7 +6,7 @@ use super::item::{Item, Table};
 use crate::{
     decode::NAME_LEN_MAX,
     parameter::Parameter,
-    privacy::{Privacy, Treatment},
+    privacy::{Privacy, Treatment, is_same_name},
     reason::shown,
     root::is_root_field,
     token::TenantName,
@@ -42,7 +42,7 @@ fn list(table: &Table<'_>, treatment: Treatment, listed: &mut Vec<(Box<str>, Tre
         let Some(name) = own_name(item) else {
             continue;
         };
-        match listed.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
+        match listed.iter().find(|(known, _)| is_same_name(known, name)) {
             Some((_, other)) if *other != treatment => {
                 let message =
                     format!("`{}` is listed under `{}` already", shown(name), other.name());

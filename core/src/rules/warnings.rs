@@ -208,10 +208,12 @@ fn unpaid_offers(names: &Names<'_>, paying: &ByOffer<'_>) {
     }
 }
 
-/// Two definitions that see the same conversions through different keys recognise no repeat of
-/// each other (R47).
+/// Definitions that see the same conversions through different keys recognise no repeat of each
+/// other (R47). Those that lead to one another so are told together.
 fn differing_keys(names: &Names<'_>, ruleset: &Ruleset, scopes: &[Scope<'_>]) {
     let all = ruleset.postbacks.iter().zip(scopes);
+    let mut first_of: Vec<usize> = Vec::new();
+    let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (index, (later, scope)) in all.clone().enumerate() {
         let differs = all.clone().take(index).position(|(earlier, of_earlier)| {
             earlier.dedup.key != later.dedup.key
@@ -219,32 +221,43 @@ fn differing_keys(names: &Names<'_>, ruleset: &Ruleset, scopes: &[Scope<'_>]) {
                 && later.active
                 && meet(ruleset, (earlier, of_earlier), (later, scope))
         });
-        let Some(other) = differs.and_then(|at| ruleset.postbacks.get(at).map(|one| (at, one)))
-        else {
-            continue;
-        };
-        let (at, earlier) = other;
-        let tables = &names.postbacks.tables;
-        // The implicit global postback has no table: tell it at the other one.
-        let Some((table, _)) = tables.get(index).or_else(|| tables.get(at)) else {
-            continue;
-        };
-        let message = format!(
-            "`{}` (key `{}`) and `{}` (key `{}`) reach the same offers, and neither recognises a \
-             repeat of what came through the other",
-            earlier.id,
-            earlier.dedup.key.name(),
-            later.id,
-            later.dedup.key.name(),
-        );
-        let hint = if later.id.as_str() == GLOBAL_POSTBACK || earlier.id.as_str() == GLOBAL_POSTBACK
-        {
-            "use one key, or remove the global postback: id = \"global\", active = false"
-        } else {
-            "use one key, or conditions that keep them apart"
-        };
-        table.get("dedup").unwrap_or_else(|| table.item.clone()).warning(message, hint);
+        let first = differs.and_then(|at| first_of.get(at)).copied().unwrap_or(index);
+        first_of.push(first);
+        groups.entry(first).or_default().push(index);
     }
+    for group in groups.values() {
+        differing_group(names, ruleset, group);
+    }
+}
+
+fn differing_group(names: &Names<'_>, ruleset: &Ruleset, group: &[usize]) {
+    let [first, second, more @ ..] = group else {
+        return;
+    };
+    let tables = &names.postbacks.tables;
+    // The implicit global postback has no table: tell it at the other one.
+    let Some((table, _)) = tables.get(*second).or_else(|| tables.get(*first)) else {
+        return;
+    };
+    let all = || group.iter().filter_map(|at| ruleset.postbacks.get(*at));
+    let told: Vec<String> =
+        all().map(|one| format!("`{}` (key `{}`)", one.id, one.dedup.key.name())).collect();
+    let message = format!(
+        "{} reach the same offers, and no repeat is recognised that comes through another key",
+        listed(told.into_iter())
+    );
+    let has_global = all().any(|definition| definition.id.as_str() == GLOBAL_POSTBACK);
+    let hint = match (has_global, more.is_empty()) {
+        (false, _) => "use one key, or conditions that keep them apart",
+        (true, true) => {
+            "use one key, or remove the global postback: id = \"global\", active = false"
+        }
+        (true, false) => {
+            "use one key; or conditions that keep them apart, and remove the global postback: \
+             id = \"global\", active = false"
+        }
+    };
+    table.get("dedup").unwrap_or_else(|| table.item.clone()).warning(message, hint);
 }
 
 fn meet(
@@ -282,7 +295,8 @@ fn unknown_rates(names: &Names<'_>, ruleset: &Ruleset) {
     }
 }
 
-/// A definition that asks for proof is no gain where the global one accepts anyone.
+/// A definition that asks for proof is no gain where the global one accepts anyone. That is told
+/// once, for the cause is one.
 fn way_around(names: &Names<'_>, ruleset: &Ruleset) {
     let active = || ruleset.postbacks.iter().filter(|definition| definition.active);
     let is_open = |definition: &PostbackDefinition| {
@@ -291,16 +305,22 @@ fn way_around(names: &Names<'_>, ruleset: &Ruleset) {
     if !active().any(is_open) {
         return;
     }
-    for ((table, _), definition) in names.postbacks.tables.iter().zip(&ruleset.postbacks) {
-        let Some(item) = table.get("auth").filter(|_| definition.active) else {
-            continue;
-        };
-        let message = format!(
-            "whoever leaves `id` out is asked for nothing: `{GLOBAL_POSTBACK}` has no `auth`"
-        );
-        let hint = "give it one, or remove the global postback: id = \"global\", active = false";
-        item.warning(message, hint);
-    }
+    let all = names.postbacks.tables.iter().zip(&ruleset.postbacks);
+    let asking =
+        all.filter(|(_, definition)| definition.active).filter_map(|((table, _), definition)| {
+            Some((table.get("auth")?, format!("`{}`", definition.id)))
+        });
+    let (items, ids): (Vec<_>, Vec<_>) = asking.unzip();
+    let Some(item) = items.first() else {
+        return;
+    };
+    let message = format!(
+        "whoever leaves `id` out is asked for nothing: `{GLOBAL_POSTBACK}` has no `auth`, and that \
+         of {} is got round",
+        listed(ids.into_iter())
+    );
+    let hint = "give it one, or remove the global postback: id = \"global\", active = false";
+    item.warning(message, hint);
 }
 
 /// Partners who speak a foreign dialect read the click id from a place of their own: the `pcid=`
@@ -343,19 +363,12 @@ fn unnamed_clicks(names: &Names<'_>, ruleset: &Ruleset, scopes: &[Scope<'_>]) {
     }
 }
 
-/// The most offers that are named one by one.
-const OFFERS_NAMED_MAX: usize = 3;
-
 /// What reaches every offer does not say whose partner speaks it: it is told once, as what may be.
 fn unnamed_everywhere(table: &Table<'_>, definition: &PostbackDefinition, offers: &[&OfferId]) {
     if offers.is_empty() {
         return;
     }
-    let named = offers.iter().take(OFFERS_NAMED_MAX).map(|id| format!("`{id}`"));
-    let mut named = named.collect::<Vec<_>>().join(", ");
-    if offers.len() > OFFERS_NAMED_MAX {
-        named = format!("{named} and {} more", offers.len() - OFFERS_NAMED_MAX);
-    }
+    let named = listed(offers.iter().map(|id| format!("`{id}`")));
     let message = format!(
         "it pairs by the click id alone, and may not get it back from offers whose url names the \
          click by no macro: {named}"
@@ -376,4 +389,17 @@ fn macro_wanted(definition: &PostbackDefinition) -> String {
     let wanted = definition.dialect.click_macros.first().unwrap_or(&"pcid");
     let system = &definition.dialect.system;
     format!("add what the partner wants, as in `sub={{{wanted}}}`; that is {system}'s")
+}
+
+/// Names as a text of one line.
+fn listed(names: impl ExactSizeIterator<Item = String>) -> String {
+    /// The most that are named one by one.
+    const NAMED_MAX: usize = 3;
+    let count = names.len();
+    let mut named: Vec<String> = names.take(NAMED_MAX).collect();
+    let last = match count.checked_sub(NAMED_MAX) {
+        None | Some(0) => named.pop().unwrap_or_default(),
+        Some(more) => format!("{more} more"),
+    };
+    if named.is_empty() { last } else { format!("{} and {last}", named.join(", ")) }
 }

@@ -46,7 +46,8 @@ pub(super) fn look(settings: &Settings) -> Vec<Finding> {
     }
     let warning =
         |open: exposure::Exposure| Finding::warning(PORTS, open.about, open.what).hint(open.hint);
-    findings.extend(exposure::of_listeners(listening).into_iter().map(warning));
+    let key = settings.tls_key.as_deref().and_then(exposure::of_key);
+    findings.extend(exposure::of_listeners(listening).into_iter().chain(key).map(warning));
     findings.extend(elsewhere(settings));
     findings
 }

@@ -29,6 +29,8 @@ pub(super) struct Settings {
     pub(super) has_file: bool,
     /// Why the server's certificate cannot be had.
     pub(super) tls: Option<Failure>,
+    /// The private key of the server's certificate.
+    pub(super) tls_key: Option<PathBuf>,
     /// The folder of secrets.
     pub(super) secrets: Option<PathBuf>,
     /// Networks that messages may reach although they are not public.
@@ -57,20 +59,18 @@ impl Settings {
         };
         let public = arguments.listen.or(file.listen);
         let admin = arguments.admin_listen.or(file.admin_listen);
-        let tls = config::tls(file.tls_cert.clone(), file.tls_key);
+        let addresses = (public.unwrap_or(LISTEN), admin.unwrap_or(ADMIN_LISTEN));
+        let proxies = config::networks(&file.trusted_proxy, "trusted-proxy")?;
+        let tls = config::tls(file.tls_cert.clone(), file.tls_key.clone());
         Ok(Self {
             rules,
             db,
-            listening: Listening {
-                public: public.unwrap_or(LISTEN),
-                admin: admin.unwrap_or(ADMIN_LISTEN),
-                is_encrypted: file.tls_cert.is_some(),
-                is_behind_proxy: !file.trusted_proxy.is_empty(),
-            },
+            listening: Listening::new(addresses, file.tls_cert.is_some(), &proxies),
             public,
             admin,
             has_file: arguments.config.is_some(),
             tls: tls.err(),
+            tls_key: file.tls_key,
             secrets: arguments.secrets.clone().or(file.secrets),
             allowed,
         })

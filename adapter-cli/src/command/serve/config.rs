@@ -50,6 +50,8 @@ pub(super) struct Settings {
     pub(super) admin_listen: SocketAddr,
     /// The certificate of the public listener.
     pub(super) tls: Option<Tls>,
+    /// The private key of the certificate.
+    pub(super) tls_key: Option<PathBuf>,
     /// The proxies that are believed.
     pub(super) trusted_proxies: Vec<IpNet>,
     /// The folder of secrets.
@@ -108,10 +110,8 @@ impl Settings {
         )?;
         let trusted_proxies =
             networks(&arguments.trusted_proxy, &file.trusted_proxy, "trusted-proxy")?;
-        let tls = tls(
-            arguments.tls_cert.clone().or(file.tls_cert),
-            arguments.tls_key.clone().or(file.tls_key),
-        )?;
+        let tls_key = arguments.tls_key.clone().or(file.tls_key);
+        let tls = tls(arguments.tls_cert.clone().or(file.tls_cert), tls_key.clone())?;
         let kept = file.prune_older_than.as_deref().map(|text| {
             let mistake = |hint| {
                 let what = format_args!("`{text}` of prune-older-than is no period");
@@ -127,6 +127,7 @@ impl Settings {
             listen: arguments.listen.or(file.listen).unwrap_or(LISTEN),
             admin_listen: arguments.admin_listen.or(file.admin_listen).unwrap_or(ADMIN_LISTEN),
             tls,
+            tls_key,
             trusted_proxies,
             secrets: arguments.sending.secrets.clone().or(file.secrets),
             allowed,
@@ -140,12 +141,8 @@ impl Settings {
 
     /// How the server listens.
     pub(super) fn listening(&self) -> Listening {
-        Listening {
-            public: self.listen,
-            admin: self.admin_listen,
-            is_encrypted: self.tls.is_some(),
-            is_behind_proxy: !self.trusted_proxies.is_empty(),
-        }
+        let addresses = (self.listen, self.admin_listen);
+        Listening::new(addresses, self.tls.is_some(), &self.trusted_proxies)
     }
 }
 

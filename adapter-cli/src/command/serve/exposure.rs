@@ -1,9 +1,12 @@
 //! What a start leaves open that should perhaps be closed: told in the log and by the doctor,
 //! refused nowhere.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::Path};
 
 use counterfoil_core::{PostbackDefinition, Ruleset};
+use counterfoil_http::IpNet;
+
+use crate::secrets;
 
 /// How a server listens.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +19,21 @@ pub(in crate::command) struct Listening {
     pub(in crate::command) is_encrypted: bool,
     /// Whether there are proxies that are believed.
     pub(in crate::command) is_behind_proxy: bool,
+    /// Whether every address is believed to be such a proxy.
+    pub(in crate::command) believes_everyone: bool,
+}
+
+impl Listening {
+    /// On these addresses, behind these proxies.
+    pub(in crate::command) fn new(
+        (public, admin): (SocketAddr, SocketAddr),
+        is_encrypted: bool,
+        proxies: &[IpNet],
+    ) -> Self {
+        let is_behind_proxy = !proxies.is_empty();
+        let believes_everyone = proxies.iter().any(|network| network.prefix_len() == 0);
+        Self { public, admin, is_encrypted, is_behind_proxy, believes_everyone }
+    }
 }
 
 /// Something that is open.
@@ -31,7 +49,7 @@ pub(in crate::command) struct Exposure {
 
 /// What everyone can reach, or read on the way.
 pub(in crate::command) fn of_listeners(listening: Listening) -> Vec<Exposure> {
-    let Listening { public, admin, is_encrypted, is_behind_proxy } = listening;
+    let Listening { public, admin, is_encrypted, is_behind_proxy, believes_everyone } = listening;
     let mut open = Vec::new();
     if !public.ip().is_loopback() && !is_encrypted && !is_behind_proxy {
         open.push(Exposure {
@@ -39,6 +57,14 @@ pub(in crate::command) fn of_listeners(listening: Listening) -> Vec<Exposure> {
             what: "the public listener speaks plain HTTP on a public address: tokens can be read",
             hint: "name a certificate with --tls-cert and --tls-key, or the proxy that speaks TLS \
                    with --trusted-proxy",
+        });
+    }
+    if believes_everyone {
+        open.push(Exposure {
+            about: public.to_string(),
+            what: "every address is believed to be a proxy: whoever writes X-Forwarded-For says \
+                   where a request comes from, and X-Forwarded-Proto that it came over TLS",
+            hint: "name the proxy alone with --trusted-proxy, as in 10.0.0.1/32",
         });
     }
     if !admin.ip().is_loopback() {
@@ -49,6 +75,15 @@ pub(in crate::command) fn of_listeners(listening: Listening) -> Vec<Exposure> {
         });
     }
     open
+}
+
+/// The private key of the certificate, where others than the server's user can read it.
+pub(in crate::command) fn of_key(key: &Path) -> Option<Exposure> {
+    secrets::is_open_to_all(key).then(|| Exposure {
+        about: key.display().to_string(),
+        what: "every user of this machine can read the private key of the certificate",
+        hint: "let the server's user alone read it: chmod o-r",
+    })
 }
 
 /// Definitions that anyone may use who reaches the public listener.

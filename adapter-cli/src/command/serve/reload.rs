@@ -24,7 +24,7 @@ pub(super) fn start_rules(
     secrets: &Secrets,
 ) -> Result<(), Failure> {
     require_secrets(files.iter().filter_map(RulesFile::rules), secrets)?;
-    warn_of(files.iter().filter_map(RulesFile::rules), settings);
+    warn_of(files.iter().filter_map(RulesFile::rules), settings, secrets);
     if files.is_empty() {
         let stored = database::install_all(store, &[])?;
         if stored.is_empty() {
@@ -32,7 +32,7 @@ pub(super) fn start_rules(
                 .hint("name rules files with --rules"));
         }
         require_secrets(stored.iter().map(|rules| &**rules.ruleset()), secrets)?;
-        warn_of(stored.iter().map(|rules| &**rules.ruleset()), settings);
+        warn_of(stored.iter().map(|rules| &**rules.ruleset()), settings, secrets);
     }
     database::check_all(store, files)?;
     for file in files {
@@ -78,7 +78,7 @@ fn read_again(
 ) -> Result<Vec<String>, Failure> {
     let files = rules_files::load(&settings.rules)?;
     require_secrets(files.iter().filter_map(RulesFile::rules), secrets)?;
-    warn_of(files.iter().filter_map(RulesFile::rules), settings);
+    warn_of(files.iter().filter_map(RulesFile::rules), settings, secrets);
     database::check_all(store, &files)?;
     let mut versions = Vec::new();
     for file in &files {
@@ -126,8 +126,15 @@ fn warn_of_idle_tenants(store: &Store) -> Result<(), Failure> {
     Ok(())
 }
 
-fn warn_of<'a>(rulesets: impl Iterator<Item = &'a Ruleset> + Clone, settings: &Settings) {
+fn warn_of<'a>(
+    rulesets: impl Iterator<Item = &'a Ruleset> + Clone,
+    settings: &Settings,
+    secrets: &Secrets,
+) {
     warn_of_refused(rulesets.clone(), settings);
+    for (what, hint) in secrets.oddities(rulesets.clone().flat_map(Ruleset::secrets)) {
+        tracing::warn!(hint, "{what}");
+    }
     exposure::warn_of(&exposure::of_rules(rulesets, settings.listening()));
 }
 

@@ -37,7 +37,7 @@ const PAYS: &str = "[[commission]]\nid = \"all\"\ntype = \"view\"\nrevenue.fixed
 fn each_warning_is_told() {
     let head = format!("{HEAD}{PAYS}");
     let sections = sections(include_str!("warnings.txt"));
-    assert_eq!(sections.len(), 55);
+    assert_eq!(sections.len(), 57);
     for section in sections {
         assert_eq!(section.kind, "behind");
         let text = format!("{head}{}", section.text);
