@@ -42,6 +42,8 @@ mod retry;
 mod rounds;
 mod rows;
 mod rules;
+#[cfg(test)]
+mod sample;
 mod schema;
 mod search;
 mod store;

@@ -181,36 +181,16 @@ fn weight(query: &FactQuery, found: &Found) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use counterfoil_core::{
-        ExternalId, KeyKind, KeyQuery, Method, Params, Receipt, RequestId, RootRequest, Ruleset,
-        RulesetSpec, Timestamp, Told, create_root,
-    };
+    use counterfoil_core::{ExternalId, KeyKind, KeyQuery, Params, RequestId, Told};
 
     use super::*;
-
-    const RULES: &str = r#"
-        tenant = "acme"
-        currency = "EUR"
-        advertiser = [{ id = "shoply", name = "Shoply" }]
-        affiliate = [{ id = "bo", name = "Bo" }]
-        offer = [{ id = "cz", name = "CZ", advertiser = "shoply", url = "https://shoply.example/" }]
-    "#;
-    const AT: Timestamp = Timestamp::from_ms(0);
+    use crate::sample;
 
     /// The facts of a repeat of a click that was made with these affs.
     fn found(number: u8, params: usize) -> (FactQuery, Arc<Facts>) {
-        let (ruleset, _) = Ruleset::check(RulesetSpec::from_toml(RULES).unwrap()).unwrap();
-        let pairs = vec![
-            ("type".into(), "click".into()),
-            ("source".into(), "api".into()),
-            ("offer_id".into(), "cz".into()),
-            ("affiliate_id".into(), "bo".into()),
-        ];
-        let root = RootRequest::read(&ruleset, Method::Api, &pairs).unwrap();
         let mut id = [0; 16];
         id[5] = number;
-        let receipt = Receipt { id: RequestId::from_bytes(id), at: AT };
-        let decision = create_root(&ruleset, &root, &Facts::default(), receipt);
+        let (_, _, decision) = sample::click(RequestId::from_bytes(id), "A");
         let mut conversion = *decision.conversion.unwrap();
         let param = |n| (format!("p{n}").into_boxed_str(), "x".repeat(100).into_boxed_str());
         conversion.params = (0..params).map(param).collect::<Params>();

@@ -85,20 +85,11 @@ impl Unwritten {
 
 #[cfg(test)]
 mod tests {
-    use counterfoil_core::{
-        Facts, KeyQuery, Method, PairQuery, Receipt, Request, RequestId, RootRequest, Ruleset,
-        RulesetSpec, TargetQuery, Timestamp, TransactionId, create_root,
-    };
+    use counterfoil_core::{KeyQuery, PairQuery, RequestId, TargetQuery, TransactionId};
 
     use super::*;
+    use crate::sample;
 
-    const RULES: &str = r#"
-        tenant = "acme"
-        currency = "EUR"
-        advertiser = [{ id = "shoply", name = "Shoply" }]
-        affiliate = [{ id = "bo", name = "Bo" }]
-        offer = [{ id = "cz", name = "CZ", advertiser = "shoply", url = "https://shoply.example/" }]
-    "#;
     const MADE_BY: RequestId = RequestId::from_bytes([1; 16]);
 
     fn of_order(order: &str) -> FactQuery {
@@ -116,16 +107,8 @@ mod tests {
 
     #[test]
     fn what_could_find_a_row_is_told() {
-        let (ruleset, _) = Ruleset::check(RulesetSpec::from_toml(RULES).unwrap()).unwrap();
-        let given = ["type=click", "source=api", "offer_id=cz", "affiliate_id=bo"];
-        let pair = |text: &'static str| {
-            text.split_once('=').map(|(name, value)| (name.into(), value.into()))
-        };
-        let pairs: Vec<_> = given.into_iter().chain(["external_id=A"]).filter_map(pair).collect();
-        let root = RootRequest::read(&ruleset, Method::Api, &pairs).unwrap();
-        let receipt = Receipt { id: MADE_BY, at: Timestamp::from_ms(0) };
-        let decision = create_root(&ruleset, &root, &Facts::default(), receipt);
-        let holder = Request::Root(Box::new(root)).query(&ruleset).holder;
+        let (ruleset, request, decision) = sample::click(MADE_BY, "A");
+        let holder = request.query(&ruleset).holder;
         let mut unwritten = Unwritten::default();
         assert!(!unwritten.matters_to(&of_order("A")));
         assert!(unwritten.takes(&decision));

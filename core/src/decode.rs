@@ -49,7 +49,7 @@ pub struct Incoming<'a> {
 
 /// A name in a path as it is kept and shown. What cannot be one (R1) may be parameters that follow
 /// no question mark, a secret among them (P10).
-pub fn path_name(text: &str) -> &str {
+pub(crate) fn path_name(text: &str) -> &str {
     if is_token(text) { text } else { MASK }
 }
 

@@ -94,7 +94,7 @@ pub use currency::{Currency, CurrencyError};
 pub use decide::{decide, query, refuse};
 pub use decision::{Decision, Effect, Event, Outcome, Receipt, Stored};
 pub use decode::{
-    Body, Incoming, NAME_LEN_MAX, PARAMS_MAX, Pairs, VALUE_LEN_MAX, decode, masked_text, path_name,
+    Body, Incoming, NAME_LEN_MAX, PARAMS_MAX, Pairs, VALUE_LEN_MAX, decode, masked_text,
 };
 pub use dedup::{DedupKey, PairKey};
 pub use delivery::{

@@ -39,7 +39,7 @@ pub struct Arrival {
     pub request: Request,
     /// How it came in.
     pub method: Method,
-    /// The dialect of the path, where it named one, as [`path_name`] keeps it.
+    /// The dialect of the path, where it named one; `***` where what stands there cannot be a name.
     pub dialect: Option<Box<str>>,
     /// The parameters as one form-encoded text, secrets masked.
     pub query: String,
@@ -104,20 +104,20 @@ impl Request {
 
 impl Arrival {
     /// Reads a postback, with what a log row keeps of it. Whoever authenticates requests reads them
-    /// in steps instead: `decode`, `select`, `parse`.
+    /// in steps instead, `decode`, `select`, `parse`, and ends with [`Arrival::of`].
     pub fn read(ruleset: &Ruleset, incoming: &Incoming<'_>) -> Self {
         let (request, query) = read(ruleset, incoming);
-        Self {
-            request,
-            method: incoming.method,
-            dialect: incoming.dialect.map(|name| path_name(name).into()),
-            query,
-            remote_addr: None,
-        }
+        Self::of(incoming, request, query)
+    }
+
+    /// What was read of a postback, in one step or in several, with the query as the log keeps it.
+    pub fn of(incoming: &Incoming<'_>, request: Request, query: String) -> Self {
+        let dialect = incoming.dialect.map(|name| path_name(name).into());
+        Self { request, method: incoming.method, dialect, query, remote_addr: None }
     }
 
     /// Reads a visitor's click on an affiliate link, with the parameters of its query, as far as it
-    /// can be. What cannot be the name of an offer or an affiliate is not kept ([`path_name`]).
+    /// can be. What cannot be the name of an offer or an affiliate is not kept.
     pub fn click<'a>(
         ruleset: &Ruleset,
         offer: &'a str,

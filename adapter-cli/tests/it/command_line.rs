@@ -350,10 +350,23 @@ fn explain_assumes_a_click_and_writes_nothing() {
 }
 
 /// Every command that the README shows is one: its names and flags exist.
+fn readme() -> String {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    fs::read_to_string(readme).expect("README.md")
+}
+
+#[test]
+fn the_readme_embeds_the_library_in_25_lines() {
+    let readme = readme();
+    let (_, example) = readme.split_once("```rust\n").expect("an example");
+    let (example, _) = example.split_once("\n```").expect("its end");
+    assert!(example.contains("Store::open"));
+    assert!(example.lines().count() <= 25, "{}", example.lines().count());
+}
+
 #[test]
 fn the_commands_of_the_readme_exist() {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
-    let readme = fs::read_to_string(readme).expect("README.md");
+    let readme = readme();
     let sandbox = Sandbox::new();
     let mut found = 0;
     for line in readme.lines() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use counterfoil_core::{
     AnswerStyle, Arrival, Dialect, Incoming, Method, Outcome, Pairs, PostbackDefinition, Refusal,
-    Request, Ruleset, Timestamp, decode, logged_text, masked_text, parse, path_name, select, view,
+    Request, Ruleset, Timestamp, decode, logged_text, masked_text, parse, select, view,
 };
 use hyper::{StatusCode, body};
 
@@ -79,11 +79,8 @@ async fn decide(
     let sent = Sent { call, incoming, body, received_at };
     let read = read(&ruleset, &sent)?;
     let arrival = Arrival {
-        request: read.request,
-        method: incoming.method,
-        dialect: incoming.dialect.map(|name| path_name(name).into()),
-        query: read.query,
         remote_addr: Some(call.peer.to_string().into()),
+        ..Arrival::of(incoming, read.request, read.query)
     };
     let decided = call.submit_at(rules, arrival, read.sender, received_at).await?;
     match read.definition {

@@ -6,8 +6,7 @@ use std::{
 };
 
 use counterfoil_core::{
-    Arrival, ConversionId, Incoming, Method, Pairs, Request, RootRequest, Ruleset, TenantName,
-    Timestamp, TransactionId, read,
+    Arrival, ConversionId, Incoming, Method, Request, Ruleset, TenantName, Timestamp, TransactionId,
 };
 use counterfoil_sqlite::{
     Decided, Options, Reader, RulesFormat, Store, Submission, SubmitError, Waiting,
@@ -222,32 +221,16 @@ pub(crate) fn submission(store: &Store, arrival: Arrival, received_at: Timestamp
 }
 
 pub(crate) fn postback(ruleset: &Ruleset, method: Method, query: &str) -> Arrival {
-    let incoming = Incoming { method, dialect: None, query, body: None };
-    let (request, query) = read(ruleset, &incoming);
-    Arrival { request, method, dialect: None, query, remote_addr: None }
+    Arrival::read(ruleset, &Incoming { method, dialect: None, query, body: None })
 }
 
 pub(crate) fn click(ruleset: &Ruleset, offer: &str, affiliate: &str, query: &str) -> Arrival {
     let incoming = Incoming { method: Method::Link, dialect: None, query, body: None };
-    let mut pairs: Pairs<'_> = counterfoil_core::decode(&incoming).unwrap();
-    ruleset.privacy().mask_root(&mut pairs);
-    let request = match RootRequest::click(ruleset, offer, affiliate, &pairs) {
-        Ok(root) => Request::Root(Box::new(root)),
-        Err(refusal) => Request::Unreadable(Box::new(refusal)),
-    };
-    let query = counterfoil_core::masked_text(&pairs);
-    Arrival { request, method: Method::Link, dialect: None, query, remote_addr: None }
+    Arrival::click(ruleset, offer, affiliate, counterfoil_core::decode(&incoming).unwrap())
 }
 
 pub(crate) fn root(ruleset: &Ruleset, json: &str) -> Arrival {
-    let mut pairs = counterfoil_core::root_pairs(json.as_bytes()).unwrap();
-    ruleset.privacy().mask_root(&mut pairs);
-    let request = match RootRequest::read(ruleset, Method::Api, &pairs) {
-        Ok(root) => Request::Root(Box::new(root)),
-        Err(refusal) => Request::Unreadable(Box::new(refusal)),
-    };
-    let query = counterfoil_core::masked_text(&pairs);
-    Arrival { request, method: Method::Api, dialect: None, query, remote_addr: None }
+    Arrival::root(ruleset, json.as_bytes())
 }
 
 pub(crate) fn auto_set(id: TransactionId) -> Arrival {
