@@ -8,7 +8,11 @@ use std::{
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::{runtime, sync::watch, time::timeout};
+use tokio::{
+    runtime,
+    sync::watch,
+    time::{sleep, timeout},
+};
 
 use crate::{
     app::App,
@@ -26,6 +30,9 @@ const CUT_WITHIN: Duration = Duration::from_secs(1);
 
 /// Connections that may wait to be accepted; the system may hold it lower.
 const BACKLOG: i32 = 1024;
+
+/// Below all limits that are usual.
+const NEAR: Duration = Duration::from_secs(1);
 
 /// Both listeners, bound but not served yet: a client that connects now waits.
 pub struct Server {
@@ -126,6 +133,7 @@ impl Server {
         let tls = self.config.tls.clone();
         let app = Arc::new(App::new(self.config, self.store));
         let mut stopping = self.stop.subscribe();
+        tokio::spawn(keep_a_near_timer());
         let face = Face { listener: Listener::Public, tls };
         tokio::spawn(accept(public, face, app.clone(), self.stop.subscribe()));
         let face = Face { listener: Listener::Admin, tls: None };
@@ -150,6 +158,14 @@ impl ServerHandle {
     /// Asks the server to stop; it goes on until what runs has ended.
     pub fn stop(&self) {
         self.stop.send_replace(true);
+    }
+}
+
+/// Keeps a timer that ends before most others. The runtime is woken, by a system call, for each new
+/// one that would be the next to end; the limit of the next head would be, with each answer.
+async fn keep_a_near_timer() {
+    loop {
+        sleep(NEAR).await;
     }
 }
 

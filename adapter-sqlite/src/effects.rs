@@ -173,6 +173,6 @@ fn count(
 /// The newest id of the database, made by a request or carried by what one made.
 pub(crate) fn newest_id(db: &Connection) -> Result<Option<[u8; 16]>, Fault> {
     let request = value(db, "SELECT id FROM requests ORDER BY number DESC LIMIT 1", [])?;
-    let conversion = value(db, "SELECT id FROM conversions ORDER BY id DESC LIMIT 1", [])?;
+    let conversion = value(db, "SELECT id FROM conversions ORDER BY number DESC LIMIT 1", [])?;
     Ok(request.max(conversion))
 }

@@ -11,7 +11,9 @@ use crate::{
     ReadError, Store, SubmitError, audit, blobs,
     fault::{Fault, bad},
     gaps::ERASED,
-    log, numbers, prune, rows,
+    log,
+    numbers::{self, Table},
+    prune, rows,
     subject::Holdings,
 };
 
@@ -98,10 +100,10 @@ fn erase(
 /// Params, sub ids and the affiliate's id of the click; of a click also as it was made. Tells
 /// whether any of them was there.
 fn empty_conversion(db: &Connection, id: &ConversionId) -> Result<bool, Fault> {
-    let sql = "SELECT more, ifnull(length(first_more), 0) > 0 FROM conversions WHERE id = ?1";
-    let found = rows::one(db, sql, [id.as_bytes()], |row| {
-        Ok((row.get::<_, Option<Vec<u8>>>(0)?, row.get(1)?))
-    })?;
+    let number = numbers::find(db, Table::Conversions, id.as_bytes())?;
+    let sql = "SELECT more, ifnull(length(first_more), 0) > 0 FROM conversions WHERE number = ?1";
+    let found =
+        rows::one(db, sql, [number], |row| Ok((row.get::<_, Option<Vec<u8>>>(0)?, row.get(1)?)))?;
     let (more, has_first): (_, bool) = found.ok_or_else(|| bad("conversion", id))?;
     let mut more = blobs::decode_conversion(more.as_deref())?;
     let has_any = !more.affs.is_empty()
@@ -112,8 +114,8 @@ fn empty_conversion(db: &Connection, id: &ConversionId) -> Result<bool, Fault> {
     more.affiliate_click_id = None;
     more.params = std::borrow::Cow::Owned(Params::new());
     let sql = "UPDATE conversions SET more = ?2, \
-               first_more = iif(first_more IS NULL, NULL, x'') WHERE id = ?1";
-    db.prepare_cached(sql)?.execute(params![id.as_bytes(), blobs::encode_conversion(&more)?])?;
+               first_more = iif(first_more IS NULL, NULL, x'') WHERE number = ?1";
+    db.prepare_cached(sql)?.execute(params![number, blobs::encode_conversion(&more)?])?;
     Ok(has_any)
 }
 
@@ -142,7 +144,7 @@ fn forget_messages(db: &Connection, id: &ConversionId, erased: &mut Erased) -> R
 /// What came in, from where, and what was said about it. The outcome stays, with its reason. Tells
 /// whether it was there still; nothing where the row is gone: it was pruned since it was found.
 fn empty_request(db: &Connection, id: &RequestId) -> Result<Option<bool>, Fault> {
-    let number = numbers::of(db, id.as_bytes())?;
+    let number = numbers::find(db, Table::Requests, id.as_bytes())?;
     let Some(mut logged) = log::numbered(db, number)? else {
         return Ok(None);
     };

@@ -1,7 +1,7 @@
 //! Facts: fetches exactly what a [`FactQuery`] names. Every step is a bounded number of seeks,
 //! however many conversions there are.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use counterfoil_core::{
     AdvertiserId, CommissionId, Conversion, ConversionId, ConversionType, DedupKey, FactQuery,
@@ -178,14 +178,17 @@ impl Fetch<'_> {
     /// The oldest root under which a conversion carries the pair (R16).
     fn oldest_root(&self, pair: &PairKey) -> Result<Option<ConversionId>, Fault> {
         let (from, to) = key_range(pair);
-        let sql = "SELECT min(id) FROM (\
-                     SELECT ifnull(c.root, c.id) AS id FROM repeat_keys k \
-                     JOIN conversions c ON c.id = k.conversion \
-                     WHERE k.tenant = ?1 AND k.key BETWEEN ?2 AND ?3 \
-                     UNION ALL SELECT * FROM (SELECT ifnull(root, id) FROM conversions \
-                     WHERE tenant = ?1 AND pair = ?4 ORDER BY ifnull(root, id) LIMIT 1))";
+        static SQL: LazyLock<String> = LazyLock::new(|| {
+            format!(
+                "SELECT min(id) FROM (SELECT ifnull(c.root, c.id) AS id FROM repeat_keys k {} \
+                 WHERE k.tenant = ?1 AND k.key BETWEEN ?2 AND ?3 \
+                 UNION ALL SELECT * FROM (SELECT ifnull(root, id) FROM conversions \
+                 WHERE tenant = ?1 AND pair = ?4 ORDER BY ifnull(root, id) LIMIT 1))",
+                rows::join_conversion("k.conversion")
+            )
+        });
         let given = params![self.tenant, from, to, pair.as_bytes()];
-        let oldest: Option<Option<[u8; 16]>> = value(self.db, sql, given)?;
+        let oldest: Option<Option<[u8; 16]>> = value(self.db, &SQL, given)?;
         Ok(oldest.flatten().map(ConversionId::from_bytes))
     }
 
@@ -198,15 +201,16 @@ impl Fetch<'_> {
         conversion_type: Option<&ConversionType>,
     ) -> Result<Option<ConversionId>, Fault> {
         let (from, to) = key_range(pair);
-        let sql = "SELECT max(k.conversion) FROM repeat_keys k \
-                   JOIN conversions c ON c.id = k.conversion \
-                   WHERE k.tenant = ?1 AND k.key BETWEEN ?2 AND ?3 \
-                   AND (?4 IS NULL OR ifnull(c.root, c.id) = ?4) \
-                   AND (?5 IS NULL OR c.type = ?5)";
+        let sql = format!(
+            "SELECT max(k.conversion) FROM repeat_keys k {} \
+             WHERE k.tenant = ?1 AND k.key BETWEEN ?2 AND ?3 \
+             AND (?4 IS NULL OR ifnull(c.root, c.id) = ?4) AND (?5 IS NULL OR c.type = ?5)",
+            rows::join_conversion("k.conversion")
+        );
         let root = root.map(ConversionId::as_bytes);
         let type_name = conversion_type.map(ConversionType::name);
         let given = params![self.tenant, from, to, root, type_name];
-        let by_key: Option<Option<[u8; 16]>> = value(self.db, sql, given)?;
+        let by_key: Option<Option<[u8; 16]>> = value(self.db, &sql, given)?;
         let by_key = by_key.flatten().map(ConversionId::from_bytes);
         let pair = pair.as_bytes();
         let by_row = match root {

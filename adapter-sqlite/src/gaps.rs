@@ -10,9 +10,15 @@
 use std::collections::BTreeSet;
 
 use counterfoil_core::{ConversionId, Reason, Step, Trace};
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
-use crate::{fault::Fault, log::LogRow, prune, rows::value};
+use crate::{
+    fault::Fault,
+    log::LogRow,
+    numbers::{self, Table},
+    prune,
+    rows::value,
+};
 
 /// What stands for the parameters of a request that were erased; no log row has it otherwise.
 pub(crate) const ERASED: &str = "(erased)";
@@ -98,6 +104,7 @@ pub(crate) fn named(trace: &Trace) -> impl Iterator<Item = ConversionId> {
 
 /// The root of a conversion; what is not stored any more stands for itself.
 fn root_of(db: &Connection, id: &ConversionId) -> Result<[u8; 16], Fault> {
-    let sql = "SELECT ifnull(root, id) FROM conversions WHERE id = ?1";
-    Ok(value(db, sql, params![id.as_bytes()])?.unwrap_or(*id.as_bytes()))
+    let number = numbers::find(db, Table::Conversions, id.as_bytes())?;
+    let sql = "SELECT ifnull(root, id) FROM conversions WHERE number = ?1";
+    Ok(value(db, sql, [number])?.unwrap_or(*id.as_bytes()))
 }

@@ -1,35 +1,42 @@
 //! Request ids: UUIDv7, strictly rising in the order of the decisions, also when clocks step back
 //! and across restarts.
 //!
-//! What core derives keeps the first 112 bits, so these rise from one id to the next, and the last
-//! 16 are zero: from the id of anything that a request made, the id of the request follows.
+//! ```text
+//! time 48 | version 4 | counter 12 | variant 2 | random 46 | zero 16 bits
+//! ```
+//!
+//! Time and counter rise from one id to the next, so that each has a number of its own
+//! (numbers.rs); nobody can guess the random bits. What core derives keeps the first 112 bits, and
+//! the last 16 are zero: from the id of anything that a request made, the id of the request
+//! follows.
 
 use counterfoil_core::{ConversionId, MessageId, RequestId, Timestamp, TransactionId};
 
-/// Random bits after the time: 12 beside the version, 46 beside the variant.
-const RANDOM_BITS: u32 = 58;
-const RANDOM_MASK: u64 = (1 << RANDOM_BITS) - 1;
-/// Bits of the second half of the random part.
-const LOW_BITS: u32 = 46;
-/// The most by which one id exceeds another of the same millisecond: nobody can guess the next
-/// one, and billions fit.
-const STEP_MASK: u64 = (1 << 28) - 1;
+/// Ids of one millisecond that are counted.
+const COUNTER_MASK: u64 = (1 << 12) - 1;
+const RANDOM_MASK: u64 = (1 << 46) - 1;
 /// Random numbers that are fetched from the system at once.
 const POOL_LEN: usize = 256;
 
 /// Makes request ids.
 #[derive(Debug)]
 pub(crate) struct Ids {
-    ms: u64,
-    random: u64,
+    last: Parts,
     pool: Vec<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Parts {
+    ms: u64,
+    counter: u64,
+    random: u64,
 }
 
 impl Ids {
     /// Makes ids above `newest`.
     pub(crate) fn above(newest: Option<RequestId>) -> Self {
-        let (ms, random) = newest.map_or((0, 0), |id| split(id.as_bytes()));
-        Self { ms, random, pool: Vec::new() }
+        let last = newest.map_or(Parts::default(), |id| split(id.as_bytes()));
+        Self { last, pool: Vec::new() }
     }
 
     /// The id of a request that arrived at `at_ms`: it carries that time, or the time of the id
@@ -40,23 +47,19 @@ impl Ids {
     pub(crate) fn next(&mut self, at_ms: i64) -> Result<RequestId, getrandom::Error> {
         let at_ms = u64::try_from(at_ms).unwrap_or(0) & 0xffff_ffff_ffff;
         let drawn = self.draw()?;
-        if at_ms > self.ms {
-            self.ms = at_ms;
+        let Parts { ms, counter, .. } = self.last;
+        let (ms, counter) = match at_ms > ms || counter == COUNTER_MASK {
             // The upper half stays free for the ids that follow within the millisecond.
-            self.random = drawn & (RANDOM_MASK >> 1);
-        } else {
-            self.random += 1 + (drawn & STEP_MASK);
-            if self.random > RANDOM_MASK {
-                self.ms += 1;
-                self.random = drawn & (RANDOM_MASK >> 1);
-            }
-        }
-        Ok(joined(self.ms, self.random))
+            true => (at_ms.max(ms + 1), (drawn >> 46) & (COUNTER_MASK >> 1)),
+            false => (ms, counter + 1),
+        };
+        self.last = Parts { ms, counter, random: drawn & RANDOM_MASK };
+        Ok(joined(self.last))
     }
 
     /// The id that was made last.
     pub(crate) fn newest(&self) -> RequestId {
-        joined(self.ms, self.random)
+        joined(self.last)
     }
 
     fn draw(&mut self) -> Result<u64, getrandom::Error> {
@@ -73,7 +76,7 @@ impl Ids {
 
 /// The time that an id carries.
 pub(crate) fn time_of(id: &RequestId) -> Timestamp {
-    let (ms, _) = split(id.as_bytes());
+    let Parts { ms, .. } = split(id.as_bytes());
     Timestamp::from_ms(i64::try_from(ms).unwrap_or(i64::MAX))
 }
 
@@ -102,32 +105,34 @@ fn with_tail(bytes: &[u8; 16], tail: u128) -> [u8; 16] {
     ((u128::from_be_bytes(*bytes) >> 16 << 16) | tail).to_be_bytes()
 }
 
-/// Time, version 7, random, variant, random, zero.
-fn joined(ms: u64, random: u64) -> RequestId {
-    let high = random >> LOW_BITS;
-    let low = random & ((1 << LOW_BITS) - 1);
+fn joined(Parts { ms, counter, random }: Parts) -> RequestId {
     let number = u128::from(ms & 0xffff_ffff_ffff) << 80
         | 0x7 << 76
-        | u128::from(high) << 64
+        | u128::from(counter) << 64
         | 0b10 << 62
-        | u128::from(low) << 16;
+        | u128::from(random) << 16;
     RequestId::from_bytes(number.to_be_bytes())
 }
 
-fn split(bytes: &[u8; 16]) -> (u64, u64) {
+fn split(bytes: &[u8; 16]) -> Parts {
     let number = u128::from_be_bytes(*bytes);
-    let part = |shift: u32, bits: u32| (number >> shift) as u64 & ((1 << bits) - 1);
-    (part(80, 48), part(64, 12) << LOW_BITS | part(16, LOW_BITS))
+    let part = |shift: u32, mask: u64| (number >> shift) as u64 & mask;
+    Parts {
+        ms: part(80, 0xffff_ffff_ffff),
+        counter: part(64, COUNTER_MASK),
+        random: part(16, RANDOM_MASK),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::numbers;
 
     #[test]
     fn ids_rise_and_carry_the_time() {
         let mut ids = Ids::above(None);
-        let mut last = None;
+        let (mut last, mut last_number) = (None, None);
         // The clock stands still, steps back, and goes on.
         for at in [5_000, 5_000, 4_000, 5_001, -1, 5_001, 1_767_225_600_000] {
             for _ in 0..1_000 {
@@ -136,6 +141,9 @@ mod tests {
                 assert!(conversion > last, "{at}");
                 assert!(id.as_bytes() < id.conversion_id().as_bytes());
                 last = conversion;
+                let number = Some(numbers::of(id.as_bytes()));
+                assert!(number > last_number, "{at}");
+                last_number = number;
             }
         }
         let text = ids.next(0).unwrap().to_string();
@@ -145,10 +153,9 @@ mod tests {
 
     #[test]
     fn ids_rise_over_restarts_and_a_full_millisecond() {
-        let full = joined(7, RANDOM_MASK);
-        assert_eq!(split(full.as_bytes()), (7, RANDOM_MASK));
+        let full = joined(Parts { ms: 7, counter: COUNTER_MASK, random: RANDOM_MASK });
         let next = Ids::above(Some(full)).next(1).unwrap();
-        assert_eq!(split(next.as_bytes()).0, 8);
+        assert_eq!(split(next.as_bytes()).ms, 8);
         assert!(next > full);
     }
 

@@ -17,7 +17,9 @@ use crate::{
     ReadError, Reader,
     codes::Coded,
     fault::{Fault, bad},
-    log, numbers, rows, rules,
+    log,
+    numbers::{self, Table},
+    rows, rules,
     store::{Decided, Waiting},
 };
 
@@ -173,7 +175,8 @@ impl Reader {
                 && let Some(row) = rows.next()?
             {
                 let from = place(row, 0)?;
-                let Some(logged) = log::numbered(db, numbers::of(db, &row.get(2)?)?)? else {
+                let number = numbers::find(db, Table::Requests, &row.get(2)?)?;
+                let Some(logged) = log::numbered(db, number)? else {
                     continue;
                 };
                 let refusal = logged.refusal().ok_or_else(|| bad("refusal", logged.id))?;

@@ -16,6 +16,7 @@ use crate::{
     ReadError, Reader, facts,
     fault::{Fault, bad},
     ids,
+    numbers::{self, Table},
     rows::{self, CONVERSION, TRANSACTION},
 };
 
@@ -43,10 +44,12 @@ impl Reader {
             }
             let sql = format!(
                 "SELECT {CONVERSION}, tenant FROM conversions \
-                 WHERE id < ?1 AND id >= ?2 ORDER BY id DESC"
+                 WHERE number < ?1 AND number >= ?2 ORDER BY number DESC"
             );
+            let before = numbers::first_from(list.db, Table::Conversions, &range.before)?;
+            let from = numbers::first_from(list.db, Table::Conversions, &range.from)?;
             let mut statement = list.db.prepare_cached(&sql)?;
-            let mut rows = statement.query(params![range.before, range.from])?;
+            let mut rows = statement.query(params![before, from])?;
             list.page(filter, || {
                 let Some(row) = rows.next()? else {
                     return Ok(None);

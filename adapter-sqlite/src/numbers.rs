@@ -1,90 +1,222 @@
-//! The numbers of log rows: they rise as the ids do, so that an id is found by halving the numbers
-//! between which it must be, some twenty seeks. An index would cost a page in each commit.
+//! The numbers of conversions and log rows: they rise as the ids do, and follow from them.
+//!
+//! A table whose key is a number that rises takes half as many pages for each commit as one whose
+//! key is an id, and finds a row with half as many reads: its inner pages hold ten times as many
+//! keys. So these two tables are keyed by the beginning of the id, without the bits that all ids
+//! share. Ids of now have each a number of their own (ids.rs). Many of before version 5 share one
+//! with others; they stand on the next free numbers. So an id is sought from its number on:
+//!
+//! ```text
+//! number of the id --> rows of lower ids, nearly always none --> the row, or that of a higher id
+//! ```
 
-use rusqlite::Connection;
+use std::cell::Cell;
+
+use rusqlite::{Connection, functions::FunctionFlags};
 
 use crate::{
     fault::Fault,
     rows::{one, value},
 };
 
-/// A number at which the rows begin whose id is not below this one; it need not be that of a row.
-pub(crate) fn first_from(db: &Connection, id: &[u8; 16]) -> Result<i64, Fault> {
-    let edge = |sql: &str| value::<Option<i64>>(db, sql, []).map(Option::flatten);
-    let Some(mut from) = edge("SELECT min(number) FROM requests")? else {
-        return Ok(i64::MAX);
-    };
-    let mut upto = edge("SELECT max(number) FROM requests")?.map_or(from, |last| last + 1);
-    // The row that is sought stands from `from` on, and not behind `upto`.
-    while from < upto {
-        let middle = from + (upto - from) / 2;
-        match next(db, middle)? {
-            Some((number, there)) if there < *id => from = number + 1,
-            _ => upto = middle,
+/// Finds the row of an id, or that of the next higher one: the given number is that of the id.
+pub(crate) const AT: &str = "number >= ?1 AND id >= ?2 ORDER BY number LIMIT 1";
+
+/// Bits of the number that count within a millisecond.
+const COUNTER_BITS: u32 = 12;
+const COUNTER_MASK: u64 = (1 << COUNTER_BITS) - 1;
+/// Bits of an id between its time and its counter: the version.
+const VERSION_BITS: u32 = 4;
+
+/// A table that is keyed by numbers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Table {
+    Conversions,
+    Requests,
+}
+
+impl Table {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Conversions => "conversions",
+            Self::Requests => "requests",
         }
     }
-    Ok(from)
+}
+
+/// The number of an id: no row of it, nor of a higher one, stands on a lower number.
+pub(crate) fn of(id: &[u8; 16]) -> i64 {
+    let beginning = (u128::from_be_bytes(*id) >> 64) as u64;
+    let version = (beginning >> COUNTER_BITS) & ((1 << VERSION_BITS) - 1);
+    // Ids of other versions are none of ours, but they can be asked for.
+    let counter = match version {
+        ..7 => 0,
+        7 => beginning & COUNTER_MASK,
+        8.. => COUNTER_MASK,
+    };
+    let number = beginning >> (COUNTER_BITS + VERSION_BITS) << COUNTER_BITS | counter;
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// The number of the row of an id, where there is one.
+pub(crate) fn find(db: &Connection, table: Table, id: &[u8; 16]) -> Result<Option<i64>, Fault> {
+    let sql = format!("SELECT number, id FROM {} WHERE {AT}", table.name());
+    let found = one(db, &sql, (of(id), id), |row| {
+        let is_it = row.get::<_, [u8; 16]>(1)? == *id;
+        Ok(if is_it { Some(row.get(0)?) } else { None })
+    })?;
+    Ok(found.flatten())
+}
+
+/// A number at which the rows begin whose id is not below this one.
+pub(crate) fn first_from(db: &Connection, table: Table, id: &[u8; 16]) -> Result<i64, Fault> {
+    let sql = format!("SELECT number FROM {} WHERE {AT}", table.name());
+    Ok(value(db, &sql, (of(id), id))?.unwrap_or(i64::MAX))
 }
 
 /// A number at which the rows begin whose id is above this one.
-pub(crate) fn first_behind(db: &Connection, id: &[u8; 16]) -> Result<i64, Fault> {
+pub(crate) fn first_behind(db: &Connection, table: Table, id: &[u8; 16]) -> Result<i64, Fault> {
     match u128::from_be_bytes(*id).checked_add(1) {
-        Some(next) => first_from(db, &next.to_be_bytes()),
+        Some(next) => first_from(db, table, &next.to_be_bytes()),
         None => Ok(i64::MAX),
     }
 }
 
-/// The number of the row of a request, where there is one.
-pub(crate) fn of(db: &Connection, id: &[u8; 16]) -> Result<Option<i64>, Fault> {
-    let next = next(db, first_from(db, id)?)?;
-    Ok(next.filter(|(_, there)| there == id).map(|(number, _)| number))
+/// Gives new rows their numbers, in the order of their ids.
+#[derive(Clone, Copy)]
+pub(crate) struct Free {
+    /// The lowest free one above all that are taken.
+    from: i64,
 }
 
-/// The first row from a number on.
-fn next(db: &Connection, number: i64) -> Result<Option<(i64, [u8; 16])>, Fault> {
-    let sql = "SELECT number, id FROM requests WHERE number >= ?1 ORDER BY number LIMIT 1";
-    one(db, sql, [number], |row| Ok((row.get(0)?, row.get(1)?)))
+impl Free {
+    /// Above all rows of a table.
+    pub(crate) fn of(db: &Connection, table: Table) -> Result<Self, Fault> {
+        let sql = format!("SELECT max(number) FROM {}", table.name());
+        let last: Option<i64> = value(db, &sql, [])?.flatten();
+        Ok(Self { from: last.map_or(0, |last| last + 1) })
+    }
+
+    /// The number of a new row, which the next one will not have.
+    pub(crate) fn take(&mut self, id: &[u8; 16]) -> i64 {
+        let number = of(id).max(self.from);
+        self.from = number + 1;
+        number
+    }
+}
+
+/// Teaches a connection the SQL functions `number_of` an id and `next_number`, which gives the
+/// rows of a table theirs, in the order of their ids.
+pub(crate) fn prepare(db: &Connection) -> rusqlite::Result<()> {
+    let innocuous = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_INNOCUOUS;
+    let deterministic = innocuous | FunctionFlags::SQLITE_DETERMINISTIC;
+    // An empty one stands before all.
+    let number_of = |given: &[u8]| given.try_into().map_or(0, |id| of(&id));
+    db.create_scalar_function("number_of", 1, deterministic, move |given| {
+        Ok(number_of(given.get_raw(0).as_blob().unwrap_or_default()))
+    })?;
+    // The row before; one that is lower begins another table.
+    let before = Cell::new(([0; 16], Free { from: 0 }));
+    db.create_scalar_function("next_number", 1, innocuous, move |given| {
+        let id = given.get(0)?;
+        let (last, free) = before.get();
+        let mut free = if id < last { Free { from: 0 } } else { free };
+        let number = free.take(&id);
+        before.set((id, free));
+        Ok(number)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Rows with these ids, of which every third is then deleted.
-    fn db(ids: &[u8]) -> Connection {
+    const REQUESTS: Table = Table::Requests;
+
+    /// An id of a millisecond, with a counter and something behind it.
+    fn id(ms: u64, counter: u64, rest: u8) -> [u8; 16] {
+        let mut id = [rest; 16];
+        let beginning = ms << 16 | 0x7000 | counter;
+        id.iter_mut().zip(beginning.to_be_bytes()).for_each(|(to, from)| *to = from);
+        id
+    }
+
+    #[test]
+    fn numbers_rise_with_the_ids() {
+        let mut ids = Vec::new();
+        for ms in [0, 1, 0xffff_ffff_ffff] {
+            for counter in [0, 1, 0xffe, 0xfff] {
+                ids.extend([id(ms, counter, 0x80), id(ms, counter, 0x81)]);
+            }
+            for version in [0, 1, 6, 8, 15] {
+                let mut other = id(ms, 0x123, 0x80);
+                other[6] = version << 4 | 1;
+                ids.push(other);
+            }
+        }
+        ids.sort_unstable();
+        assert!(ids.is_sorted_by_key(of));
+        assert_eq!(of(&id(5, 7, 0)), (5 << 12) + 7);
+        assert!(of(&[0xff; 16]) > 0);
+    }
+
+    /// Rows of these ids, of which every third is then deleted.
+    fn db(ids: &[[u8; 16]]) -> Connection {
         let db = Connection::open_in_memory().unwrap();
         db.execute_batch("CREATE TABLE requests (number INTEGER PRIMARY KEY, id BLOB)").unwrap();
-        for id in ids {
-            db.execute("INSERT INTO requests (id) VALUES (?1)", [[*id; 16]]).unwrap();
+        let mut free = Free::of(&db, REQUESTS).unwrap();
+        for (place, id) in ids.iter().enumerate() {
+            let number = free.take(id);
+            db.execute("INSERT INTO requests VALUES (?1, ?2)", (number, id)).unwrap();
+            let is_third = place % 3 == 2;
+            db.execute("DELETE FROM requests WHERE ?1 AND id = ?2", (is_third, id)).unwrap();
         }
-        db.execute("DELETE FROM requests WHERE number % 3 = 0", []).unwrap();
         db
     }
 
     #[test]
-    fn ids_are_found_between_gaps() {
-        for len in 0..40_u8 {
-            let ids: Vec<u8> = (0..len).map(|n| 10 + n * 5).collect();
-            let db = db(&ids);
-            let left: Vec<(i64, u8)> = (1..).zip(ids).filter(|(n, _)| n % 3 != 0).collect();
-            let end = left.last().map_or(i64::MAX, |(number, _)| number + 1);
-            for sought in 0..=u8::MAX {
-                let first = |is_it: &dyn Fn(u8) -> bool| {
-                    left.iter().find(|(_, id)| is_it(*id)).map_or(end, |(number, _)| *number)
-                };
-                let id = [sought; 16];
-                let between = |seen: i64, expected: i64| {
-                    assert!(seen <= expected, "{len} {sought}");
-                    let before = left.iter().rfind(|(number, _)| *number < expected);
-                    assert!(before.is_none_or(|(number, _)| *number < seen), "{len} {sought}");
-                };
-                between(first_from(&db, &id).unwrap(), first(&|id| id >= sought));
-                if sought < u8::MAX {
-                    between(first_behind(&db, &id).unwrap(), first(&|id| id > sought));
-                }
-                let there = left.iter().find(|(_, id)| *id == sought);
-                assert_eq!(of(&db, &id).unwrap(), there.map(|(number, _)| *number));
-            }
+    fn ids_are_found_between_gaps_and_where_many_share_a_number() {
+        let alone = (0..20).map(|n| id(10 + n / 6, 100 + n, 0x90));
+        let together = (0..40).map(|n| id(20, 300, 0x80 + n * 3));
+        let behind = (0..20).map(|n| id(20, 301 + n, 0x90));
+        let ids: Vec<_> = alone.chain(together).chain(behind).collect();
+        let db = db(&ids);
+        let mut rows = db.prepare("SELECT number, id FROM requests ORDER BY number").unwrap();
+        let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        let left: Vec<(i64, [u8; 16])> = rows.map(Result::unwrap).collect();
+        assert!(left.is_sorted_by_key(|(_, id)| *id));
+        assert_eq!(left.len(), ids.len() - ids.len() / 3);
+
+        let beside = ids.iter().flat_map(|id| {
+            let id = u128::from_be_bytes(*id);
+            [id - 1, id, id + 1].map(u128::to_be_bytes)
+        });
+        for sought in beside.chain([[0; 16], [0xff; 16]]) {
+            let first = |is_it: &dyn Fn(&[u8; 16]) -> bool| {
+                left.iter().find(|(_, id)| is_it(id)).map_or(i64::MAX, |(number, _)| *number)
+            };
+            let from = first_from(&db, REQUESTS, &sought).unwrap();
+            assert_eq!(from, first(&|id| *id >= sought), "{sought:x?}");
+            let behind = first_behind(&db, REQUESTS, &sought).unwrap();
+            assert_eq!(behind, first(&|id| *id > sought), "{sought:x?}");
+            let there = left.iter().find(|(_, id)| *id == sought).map(|(number, _)| *number);
+            assert_eq!(find(&db, REQUESTS, &sought).unwrap(), there, "{sought:x?}");
         }
+    }
+
+    #[test]
+    fn sql_numbers_rows_as_rust_does() {
+        let db = Connection::open_in_memory().unwrap();
+        prepare(&db).unwrap();
+        let sql = "SELECT number_of(?1), next_number(?1)";
+        let number = |id: &[u8]| {
+            db.query_row(sql, [id], |row| Ok::<(i64, i64), _>((row.get(0)?, row.get(1)?))).unwrap()
+        };
+        let (first, second) = (id(5, 7, 1), id(5, 7, 2));
+        assert_eq!(number(&first), (of(&first), of(&first)));
+        assert_eq!(number(&second), (of(&first), of(&first) + 1));
+        assert_eq!(number(&id(4, 0, 0)), (4 << 12, 4 << 12));
+        let none: i64 = db.query_row("SELECT number_of(x'')", [], |row| row.get(0)).unwrap();
+        assert_eq!(none, 0);
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
-use crate::{schema, under_root};
+use crate::{numbers, schema, under_root};
 
 /// The oldest SQLite without the WAL race that corrupts databases.
 const SQLITE_MIN: i32 = 3_051_003;
@@ -293,6 +293,7 @@ pub(crate) fn for_reading(path: &Path) -> Result<Connection, OpenError> {
 
 /// Settings of every connection: a malformed file does no more harm than being refused.
 fn harden(db: &Connection, cache_kib: u32) -> rusqlite::Result<()> {
+    numbers::prepare(db)?;
     db.busy_timeout(BUSY_TIMEOUT)?;
     db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;

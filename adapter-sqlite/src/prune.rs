@@ -21,7 +21,8 @@ use crate::{
     codes::Coded,
     effects,
     fault::Fault,
-    ids, numbers,
+    ids,
+    numbers::{self, Table},
     rows::{self, value},
     rules, under_root,
 };
@@ -181,7 +182,7 @@ fn prune_slice(db: &Connection, walk: Walk, age: &Age, is_first: bool) -> Result
         (Stage::Requests, ids) => delete_requests(db, ids)?,
         (Stage::Messages, ids) => ids.iter().try_for_each(|id| forget_message(db, id))?,
         (Stage::Clicks | Stage::Done, ids) => {
-            ids.iter().try_for_each(|id| delete(db, "DELETE FROM conversions WHERE id = ?1", id))?
+            ids.iter().try_for_each(|id| delete_conversion(db, id))?;
         }
     }
     Ok(slice)
@@ -192,10 +193,16 @@ fn delete_requests(db: &Connection, ids: &[[u8; 16]]) -> Result<(), Fault> {
     let (Some(first), Some(last)) = (ids.first(), ids.last()) else {
         return Ok(());
     };
-    let from = numbers::first_from(db, first)?;
-    let behind = numbers::first_behind(db, last)?;
+    let from = numbers::first_from(db, Table::Requests, first)?;
+    let behind = numbers::first_behind(db, Table::Requests, last)?;
     db.prepare_cached("DELETE FROM requests WHERE number >= ?1 AND number < ?2")?
         .execute([from, behind])?;
+    Ok(())
+}
+
+fn delete_conversion(db: &Connection, id: &[u8; 16]) -> Result<(), Fault> {
+    let number = numbers::find(db, Table::Conversions, id)?;
+    db.prepare_cached("DELETE FROM conversions WHERE number = ?1")?.execute([number])?;
     Ok(())
 }
 
@@ -227,27 +234,29 @@ fn slice(db: &Connection, walk: Walk, upto: &[u8; 16], age: &Age) -> Result<Slic
 
 /// The next ids of a stage.
 fn next_ids(db: &Connection, walk: Walk, upto: &[u8; 16]) -> Result<Vec<[u8; 16]>, Fault> {
-    let between = |sql, given: &[&dyn ToSql]| {
+    let ids = |sql: &str, given: &[&dyn ToSql]| {
         let mut statement = db.prepare_cached(sql)?;
         let found = statement.query_map(given, |row| row.get(0))?;
         Ok(found.collect::<Result<_, _>>()?)
     };
+    let numbered = |table, sql| {
+        let from = numbers::first_behind(db, table, &walk.after)?;
+        let behind = numbers::first_behind(db, table, upto)?;
+        ids(sql, params![from, behind, SLICE])
+    };
     match walk.stage {
-        Stage::Requests => between(
+        Stage::Requests => numbered(
+            Table::Requests,
             "SELECT id FROM requests WHERE number >= ?1 AND number < ?2 ORDER BY number LIMIT ?3",
-            params![
-                numbers::first_behind(db, &walk.after)?,
-                numbers::first_behind(db, upto)?,
-                SLICE
-            ],
         ),
-        Stage::Messages => between(
+        Stage::Messages => ids(
             "SELECT id FROM messages WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3",
             params![walk.after, upto, SLICE],
         ),
-        Stage::Clicks | Stage::Done => between(
-            "SELECT id FROM conversions WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3",
-            params![walk.after, upto, SLICE],
+        Stage::Clicks | Stage::Done => numbered(
+            Table::Conversions,
+            "SELECT id FROM conversions WHERE number >= ?1 AND number < ?2 ORDER BY number \
+             LIMIT ?3",
         ),
     }
 }
@@ -307,10 +316,11 @@ fn windows(db: &Connection) -> Result<Windows, Fault> {
 /// Whether a conversion is a click that led to nothing and cannot any more.
 fn is_idle_click(db: &Connection, id: &ConversionId, age: &Age) -> Result<bool, Fault> {
     let sql = "SELECT tenant, offer, created_at FROM conversions c \
-               WHERE id = ?1 AND method = ?2 AND revision = 1 \
+               WHERE number = ?1 AND method = ?2 AND revision = 1 \
                AND NOT EXISTS (SELECT 1 FROM transactions WHERE conversion = c.id) \
                AND NOT EXISTS (SELECT 1 FROM messages WHERE conversion = c.id)";
-    let click = rows::one(db, sql, params![id.as_bytes(), Method::Link.stored()], |row| {
+    let number = numbers::find(db, Table::Conversions, id.as_bytes())?;
+    let click = rows::one(db, sql, params![number, Method::Link.stored()], |row| {
         Ok(((row.get(0)?, row.get(1)?), rows::time(row, 2)?))
     })?;
     let Some((offer, made_at)) = click else {

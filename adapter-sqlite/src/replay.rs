@@ -30,7 +30,7 @@ use crate::{
     gaps::Gaps,
     ids,
     log::{self, LogRow, REQUEST},
-    prune,
+    numbers, prune,
     rows::{self, CONVERSION},
     rules::{self, Rules},
     schema, under_root,
@@ -91,6 +91,7 @@ impl Reader {
             // A private file that SQLite removes by itself.
             let mut again = Connection::open("")?;
             again.pragma_update(None, "journal_mode", "off")?;
+            numbers::prepare(&again)?;
             schema::upgrade(&mut again, 0)?;
             under_root::prepare_replaying(&again)?;
             let transaction = again.unchecked_transaction()?;
@@ -164,7 +165,7 @@ impl Replay<'_> {
         let mut requests = requests.query([])?;
         let mut clicks = self.stored.prepare(&format!(
             "SELECT {CONVERSION}, tenant, ruleset, first_more FROM conversions \
-             WHERE method = {} ORDER BY id",
+             WHERE method = {} ORDER BY number",
             Method::Link.stored()
         ))?;
         let mut clicks = clicks.query([])?;
@@ -300,7 +301,7 @@ impl Replay<'_> {
             "conversion",
             "SELECT id, tenant, root, type, method, source, offer, advertiser, affiliate, channel, \
              integration, external_id, value, price, currency, more, pair, created_at, \
-             updated_at, revision, ruleset FROM conversions ORDER BY id",
+             updated_at, revision, ruleset FROM conversions ORDER BY number",
             1,
             0,
         )?;

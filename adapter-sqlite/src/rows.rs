@@ -15,6 +15,7 @@ use crate::{
     codes::Coded,
     effects::Place,
     fault::{Fault, bad},
+    numbers::{self, AT, Free, Table},
     together::{Insert, Values},
 };
 
@@ -29,7 +30,7 @@ pub(crate) const TRANSACTION: &str = "conversion, id, commission, type, result, 
      auto_set_result, created_at, updated_at, revision";
 
 static INSERT_CONVERSION: LazyLock<Insert> = LazyLock::new(|| {
-    Insert::new("conversions", &format!("{CONVERSION}, tenant, ruleset, pair"), "")
+    Insert::new("conversions", &format!("number, {CONVERSION}, tenant, ruleset, pair"), "")
 });
 
 /// Stores new conversions.
@@ -37,10 +38,16 @@ pub(crate) fn insert_conversions(
     db: &Connection,
     new: &[(Place<'_>, &Stored)],
 ) -> Result<(), Fault> {
-    INSERT_CONVERSION.write(db, new, |(place, stored), values| {
+    let mut numbers = Free::of(db, Table::Conversions)?;
+    let numbered = new
+        .iter()
+        .map(|(place, stored)| (numbers.take(stored.conversion.id.as_bytes()), place, *stored));
+    let numbered: Vec<_> = numbered.collect();
+    INSERT_CONVERSION.write(db, &numbered, |(number, place, stored), values| {
         let Stored { conversion, pair, .. } = stored;
         let origin = conversion.origin.as_ref();
         values.row(&[
+            number,
             conversion.id.as_bytes(),
             &(!conversion.is_root()).then(|| conversion.root_id.as_bytes()),
             &conversion.conversion_type.name(),
@@ -78,10 +85,10 @@ pub(crate) fn update_conversion(
             "UPDATE conversions SET type = ?2, external_id = ?3, value = ?4, price = ?5, \
          currency = ?6, more = ?7, updated_at = ?8, revision = ?9, pair = ifnull(?10, pair), \
                  first_more = iif(method = 8 AND revision = 1, ifnull(more, x''), first_more) \
-                 WHERE id = ?1",
+                 WHERE number = ?1",
         )?
         .execute(params![
-            conversion.id.as_bytes(),
+            numbers::find(db, Table::Conversions, conversion.id.as_bytes())?,
             conversion.conversion_type.name(),
             conversion.external_id.as_ref().map(ExternalId::as_str),
             micros(conversion.value),
@@ -164,10 +171,14 @@ pub(crate) fn conversion(
     tenant: i64,
     id: &ConversionId,
 ) -> Result<Option<Conversion>, Fault> {
-    static SQL: LazyLock<String> = LazyLock::new(|| {
-        format!("SELECT {CONVERSION} FROM conversions WHERE id = ?1 AND tenant = ?2")
-    });
-    one(db, &SQL, params![id.as_bytes(), tenant], read_conversion)
+    static SQL: LazyLock<String> =
+        LazyLock::new(|| format!("SELECT {CONVERSION}, tenant FROM conversions WHERE {AT}"));
+    let found = one(db, &SQL, params![numbers::of(id.as_bytes()), id.as_bytes()], |row| {
+        let is_it =
+            row.get::<_, [u8; 16]>(0)? == *id.as_bytes() && row.get::<_, i64>(18)? == tenant;
+        is_it.then(|| read_conversion(row)).transpose()
+    })?;
+    Ok(found.flatten())
 }
 
 /// What an id of a conversion stands for.
@@ -185,20 +196,37 @@ pub(crate) fn named(
     tenant: i64,
     id: &ConversionId,
 ) -> Result<Option<Named>, Fault> {
-    let sql = "SELECT created_at, root, type, more, source, offer, advertiser, affiliate, \
-               channel, integration FROM conversions WHERE id = ?1 AND tenant = ?2";
-    one(db, sql, params![id.as_bytes(), tenant], |row| {
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        format!(
+            "SELECT created_at, root, type, more, source, offer, advertiser, affiliate, channel, \
+             integration, id, tenant FROM conversions WHERE {AT}"
+        )
+    });
+    let found = one(db, &SQL, params![numbers::of(id.as_bytes()), id.as_bytes()], |row| {
+        if row.get::<_, [u8; 16]>(10)? != *id.as_bytes() || row.get::<_, i64>(11)? != tenant {
+            return Ok(None);
+        }
         if let Some(root) = row.get::<_, Option<[u8; 16]>>(1)? {
-            return Ok(Named::Under(ConversionId::from_bytes(root)));
+            return Ok(Some(Named::Under(ConversionId::from_bytes(root))));
         }
         let more = blobs::decode_conversion(row.get_ref(3)?.as_blob_or_null().map_err(sql_error)?)?;
-        Ok(Named::Root(Root {
+        Ok(Some(Named::Root(Root {
             id: *id,
             conversion_type: read_type(row, 2)?,
             origin: read_origin(row, &more)?,
             created_at: time(row, 0)?,
-        }))
-    })
+        })))
+    })?;
+    Ok(found.flatten())
+}
+
+/// Joins `c`, the conversion that the column of another table names.
+pub(crate) fn join_conversion(column: &str) -> String {
+    format!(
+        "JOIN conversions c ON c.number = (SELECT number FROM conversions \
+         WHERE number >= number_of({column}) AND id >= {column} ORDER BY number LIMIT 1) \
+         AND c.id = {column}"
+    )
 }
 
 /// All transactions of a conversion, oldest first.

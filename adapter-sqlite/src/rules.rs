@@ -344,13 +344,13 @@ fn count_anew(
     for commission in limited.filter(|commission| !had_limit(&commission.id)) {
         let given = params![tenant, commission.id.as_str()];
         db.execute("DELETE FROM counters WHERE tenant = ?1 AND commission = ?2", given)?;
-        db.execute(
+        let sql = format!(
             "INSERT INTO counters (root, tenant, commission, made) \
-             SELECT ifnull(c.root, c.id), ?1, ?2, count(*) \
-             FROM transactions t JOIN conversions c ON c.id = t.conversion \
+             SELECT ifnull(c.root, c.id), ?1, ?2, count(*) FROM transactions t {} \
              WHERE t.tenant = ?1 AND t.commission = ?2 GROUP BY ifnull(c.root, c.id)",
-            given,
-        )?;
+            rows::join_conversion("t.conversion")
+        );
+        db.execute(&sql, given)?;
     }
     Ok(())
 }

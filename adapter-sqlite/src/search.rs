@@ -6,7 +6,12 @@ use counterfoil_core::{
 };
 use rusqlite::{Connection, params};
 
-use crate::{ReadError, Reader, fault::Fault, rows};
+use crate::{
+    ReadError, Reader,
+    fault::Fault,
+    numbers::{self, Table},
+    rows,
+};
 
 /// The most conversions that are named as beginning with the same digits.
 const CONVERSIONS_MAX: usize = 10;
@@ -102,9 +107,12 @@ impl Reader {
             let tenants = tenants(&snapshot)?;
             let name = |id: i64| tenants.iter().find(|(known, _)| *known == id);
             if let Some((first, last)) = sought.conversions() {
-                let sql = "SELECT id, tenant FROM conversions WHERE id >= ?1 AND id <= ?2 LIMIT ?3";
+                let sql = "SELECT id, tenant FROM conversions \
+                           WHERE number >= ?1 AND number < ?2 ORDER BY number LIMIT ?3";
+                let from = numbers::first_from(&snapshot, Table::Conversions, first.as_bytes())?;
+                let behind = numbers::first_behind(&snapshot, Table::Conversions, last.as_bytes())?;
                 let mut statement = snapshot.prepare(sql)?;
-                let given = params![first.as_bytes(), last.as_bytes(), CONVERSIONS_MAX as i64];
+                let given = params![from, behind, CONVERSIONS_MAX as i64];
                 let mut rows = statement.query(given)?;
                 while let Some(row) = rows.next()? {
                     let id = ConversionId::from_bytes(row.get(0)?);
@@ -113,7 +121,8 @@ impl Reader {
                 }
             }
             if sought.external_id().is_some() {
-                let sql = "SELECT external_id, tenant FROM conversions ORDER BY id DESC LIMIT ?1";
+                let sql =
+                    "SELECT external_id, tenant FROM conversions ORDER BY number DESC LIMIT ?1";
                 let mut statement = snapshot.prepare(sql)?;
                 let most = i64::try_from(examined_max).unwrap_or(i64::MAX);
                 let mut rows = statement.query(params![most])?;

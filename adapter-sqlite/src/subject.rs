@@ -16,7 +16,9 @@ use self::sought::Sought;
 use crate::{
     ReadError, Reader, effects, facts,
     fault::Fault,
-    log, numbers, rows,
+    log,
+    numbers::{self, Table},
+    rows,
     rules::{self, Versions},
     under_root,
 };
@@ -178,7 +180,7 @@ fn requests_after(
     let sql = format!(
         "SELECT {columns} FROM requests WHERE tenant = ?1 AND number >= ?2 ORDER BY number"
     );
-    let behind = numbers::first_behind(db, &after)?;
+    let behind = numbers::first_behind(db, Table::Requests, &after)?;
     let mut statement = db.prepare(&sql)?;
     let mut found = statement.query(params![tenant, behind])?;
     let mut ids = Vec::new();

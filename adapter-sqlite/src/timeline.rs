@@ -7,7 +7,11 @@ use counterfoil_core::{
 };
 use rusqlite::params;
 
-use crate::{ReadError, Reader, ids, numbers, rules};
+use crate::{
+    ReadError, Reader, ids,
+    numbers::{self, Table},
+    rules,
+};
 
 /// The most later log rows that are looked at: none is found by its conversion.
 const EXAMINED_MAX: i64 = 100_000;
@@ -65,7 +69,7 @@ impl Reader {
         };
         let rules = self.with(|db| {
             let sql = "SELECT ruleset FROM requests WHERE number = ?1";
-            let number = numbers::of(db, request.id.as_bytes())?;
+            let number = numbers::find(db, Table::Requests, request.id.as_bytes())?;
             let version = crate::rows::value(db, sql, params![number])?;
             match (rules::tenant_of(db, tenant)?, version) {
                 (Some((tenant, _)), Some(version)) => self.rules_of(db, tenant, version),
@@ -89,7 +93,7 @@ impl Reader {
         self.with(|db| {
             let sql = "SELECT id, conversion FROM requests WHERE number >= ?1 \
                        ORDER BY number LIMIT ?2";
-            let behind = numbers::first_behind(db, id.as_bytes())?;
+            let behind = numbers::first_behind(db, Table::Requests, id.as_bytes())?;
             let mut statement = db.prepare_cached(sql)?;
             let mut rows = statement.query(params![behind, EXAMINED_MAX + 1])?;
             let mut ids = Vec::new();

@@ -20,6 +20,7 @@ use rusqlite::{Connection, MAIN_DB, params};
 use crate::{
     effects, facts,
     fault::Fault,
+    numbers::{self, Table},
     rows::{one, value},
 };
 
@@ -38,7 +39,8 @@ const FRESH_TABLE: &str = "CREATE TEMP TABLE under_root_fresh (root BLOB NOT NUL
 
 /// The same for who cannot write.
 const FRESH_VIEW: &str = "CREATE TEMP VIEW under_root_fresh AS SELECT root, type, id \
-     FROM conversions WHERE id > (SELECT id FROM under_root_upto) AND root IS NOT NULL";
+     FROM conversions WHERE number >= number_of((SELECT id FROM under_root_upto)) \
+     AND id > (SELECT id FROM under_root_upto) AND root IS NOT NULL";
 
 /// Prepares a connection that writes.
 pub(crate) fn prepare_writing(db: &Connection) -> rusqlite::Result<()> {
@@ -60,8 +62,10 @@ pub(crate) fn prepare_reading(db: &Connection) -> rusqlite::Result<()> {
 /// than those that are read again when the database is opened.
 pub(crate) fn retype(db: &Connection, conversion: &Conversion) -> Result<(), Fault> {
     let (root, id) = (conversion.root_id.as_bytes(), conversion.id.as_bytes());
-    let sql = "SELECT type FROM conversions WHERE id = ?1 AND type <> ?2";
-    let before: Option<String> = value(db, sql, params![id, conversion.conversion_type.name()])?;
+    let number = numbers::find(db, Table::Conversions, id)?;
+    let sql = "SELECT type FROM conversions WHERE number = ?1 AND type <> ?2";
+    let before: Option<String> =
+        value(db, sql, params![number, conversion.conversion_type.name()])?;
     let Some(before) = before else {
         return Ok(());
     };
@@ -81,11 +85,12 @@ pub(crate) fn retype(db: &Connection, conversion: &Conversion) -> Result<(), Fau
 fn catch_up(db: &Connection) -> Result<(), Fault> {
     db.prepare_cached(
         "INSERT OR IGNORE INTO temp.under_root_fresh SELECT root, type, id FROM conversions \
-         WHERE id > (SELECT id FROM temp.under_root_read) AND root IS NOT NULL \
+         WHERE number >= number_of((SELECT id FROM temp.under_root_read)) \
+         AND id > (SELECT id FROM temp.under_root_read) AND root IS NOT NULL \
          ORDER BY root, type, id",
     )?
     .execute([])?;
-    let newest = "SELECT id FROM conversions ORDER BY id DESC LIMIT 1";
+    let newest = "SELECT id FROM conversions ORDER BY number DESC LIMIT 1";
     db.prepare_cached(&format!("UPDATE temp.under_root_read SET id = ifnull(({newest}), x'')"))?
         .execute([])?;
     Ok(())

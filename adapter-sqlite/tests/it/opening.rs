@@ -1,16 +1,20 @@
 //! P12 and the ways in which a file is not ours to open.
 
+use std::path::{Path, PathBuf};
+
+use counterfoil_core::{ConversionId, Outcome, view::Filter};
 use counterfoil_sqlite::{OpenError, Options, Reader, Store};
 
 use crate::common::{Db, acme, at};
 
-const SCHEMA: &str = include_str!("../schemas/v4.sql");
+const SCHEMA: &str = include_str!("../schemas/v5.sql");
 /// Every released schema, by version.
-const RELEASED: [(i64, &str); 4] = [
+const RELEASED: [(i64, &str); 5] = [
     (1, include_str!("../schemas/v1.sql")),
     (2, include_str!("../schemas/v2.sql")),
     (3, include_str!("../schemas/v3.sql")),
-    (4, SCHEMA),
+    (4, include_str!("../schemas/v4.sql")),
+    (5, SCHEMA),
 ];
 
 #[test]
@@ -35,7 +39,7 @@ fn a_newer_database_is_refused_and_left_alone() {
     let mut db = Db::new();
     db.store = None;
     let raw = rusqlite::Connection::open(db.path()).unwrap();
-    raw.pragma_update(None, "user_version", 5).unwrap();
+    raw.pragma_update(None, "user_version", 6).unwrap();
     drop(raw);
     for error in [
         Store::open(&db.path(), Options::default()).map(drop).unwrap_err(),
@@ -44,9 +48,9 @@ fn a_newer_database_is_refused_and_left_alone() {
         let OpenError::Newer { found, known, .. } = error else {
             panic!("{error}");
         };
-        assert_eq!((found, known), (5, 4));
+        assert_eq!((found, known), (6, 5));
     }
-    assert_eq!(db.number("PRAGMA user_version"), 5);
+    assert_eq!(db.number("PRAGMA user_version"), 6);
 }
 
 #[test]
@@ -93,7 +97,7 @@ fn an_empty_file_becomes_a_database() {
 }
 
 /// The schema as SQLite keeps it.
-fn schema_of(path: &std::path::Path) -> String {
+fn schema_of(path: &Path) -> String {
     let db = rusqlite::Connection::open(path).unwrap();
     let mut statement =
         db.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name").unwrap();
@@ -111,28 +115,73 @@ fn the_schema_is_a_stored_form() {
     assert_eq!(schema.matches("CREATE TABLE").count(), schema.matches("STRICT").count());
 }
 
+/// A database as a released version left it.
+fn left_by(folder: &Path, version: i64, dump: &str, more: &str) -> PathBuf {
+    let path = folder.join("test.db");
+    let raw = rusqlite::Connection::open(&path).unwrap();
+    raw.execute_batch(dump).unwrap();
+    raw.execute_batch(more).unwrap();
+    raw.pragma_update(None, "application_id", 0x4346_4f4c).unwrap();
+    raw.pragma_update(None, "user_version", version).unwrap();
+    path
+}
+
 /// Every released schema, with rows in it, is upgraded to the one of a new database.
 #[test]
 fn released_schemas_upgrade_to_the_same() {
     let fresh = Db::new();
     for (version, dump) in RELEASED {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("old.db");
-        let raw = rusqlite::Connection::open(&path).unwrap();
-        raw.execute_batch(dump).unwrap();
-        raw.pragma_update(None, "application_id", 0x4346_4f4c).unwrap();
-        raw.pragma_update(None, "user_version", version).unwrap();
-        drop(raw);
+        let path = left_by(folder.path(), version, dump, "");
         let store = Store::open(&path, Options::default()).unwrap();
         assert_eq!(schema_of(&path), schema_of(&fresh.path()));
         let rules = store.use_stored_rules().unwrap();
         assert_eq!(rules.len(), 1);
-        let requests = store.reader().requests(&acme(), &Default::default()).unwrap();
-        assert_eq!(requests.items.len(), 3);
-        let report = store.reader().replay().unwrap();
+        let reader = store.reader();
+        let requests = reader.requests(&acme(), &Filter::default()).unwrap().items;
+        assert_eq!(requests.len(), 3);
+        for request in requests {
+            assert_eq!(reader.request(&acme(), request.id).unwrap(), Some(request));
+        }
+        let report = reader.replay().unwrap();
         assert_eq!(report.differences, []);
         assert_eq!((report.clicks, report.requests), (1, 3));
     }
+}
+
+/// Before version 5 many ids of one moment began alike: their rows stand behind one another now.
+#[test]
+fn ids_that_begin_alike_are_found_after_an_upgrade() {
+    let (version, dump) = RELEASED[3];
+    let folder = tempfile::tempdir().unwrap();
+    let alike = "INSERT INTO conversions SELECT CAST(substr(id, 1, 9) || other.column1 || \
+         substr(id, 11) AS BLOB), tenant, root, type, method, source, offer, advertiser, \
+         affiliate, channel, integration, external_id, value, price, currency, more, pair, \
+         created_at, updated_at, revision, ruleset, first_more \
+         FROM conversions, (VALUES (x'01'), (x'90'), (x'ee')) AS other WHERE root IS NULL";
+    left_by(folder.path(), version, dump, alike);
+    let mut db = Db { folder, store: None };
+    db.reopen();
+    let ids = || -> Vec<_> {
+        let page = db.reader().conversions(&acme(), &Filter::default()).unwrap();
+        page.items.into_iter().map(|conversion| conversion.id).collect()
+    };
+    let before = ids();
+    assert_eq!(before.len(), 5);
+    assert!(before.is_sorted_by(|newer, older| newer > older));
+    for id in &before {
+        let found = db.reader().conversion(&acme(), *id).unwrap().unwrap();
+        assert_eq!(found.id, *id);
+        let mut beside = *id.as_bytes();
+        beside[11] ^= 1;
+        let beside = ConversionId::from_bytes(beside);
+        assert_eq!(db.reader().conversion(&acme(), beside).unwrap(), None);
+        let decided = db.send(&format!("pcid={id}&type=sale&value=10&external_id={id}"), at(1));
+        assert_eq!(decided.decision.outcome, Outcome::Created);
+        let under = decided.decision.conversion.unwrap();
+        assert_eq!(under.root_id, found.root_id);
+    }
+    assert_eq!(db.reader().replay().unwrap().differences, []);
 }
 
 #[test]
