@@ -120,6 +120,9 @@ fn audit_edit(
 }
 
 fn insert_conversions(db: &Connection, new: &[(Place<'_>, &Stored)]) -> Result<(), Fault> {
+    if new.is_empty() {
+        return Ok(());
+    }
     rows::insert_conversions(db, new)?;
     hold_keys(db, new)
 }

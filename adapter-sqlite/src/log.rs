@@ -37,11 +37,15 @@ pub(crate) fn write<'a>(
     let is_own_record = |(arrival, decided): &(&Arrival, &Decided)| {
         arrival.method == Method::Link && decided.decision.outcome == Outcome::Created
     };
+    let mut decided = decided.filter(|row| !is_own_record(row)).peekable();
+    if decided.peek().is_none() {
+        return Ok(());
+    }
     let mut numbers = Free::of(db, Table::Requests)?;
     let numbered = |(arrival, decided): (&'a Arrival, &'a Decided)| {
         (numbers.take(decided.receipt.id.as_bytes()), arrival, decided)
     };
-    let rows: Vec<_> = decided.filter(|row| !is_own_record(row)).map(numbered).collect();
+    let rows: Vec<_> = decided.map(numbered).collect();
     INSERT.write(
         db,
         &rows,

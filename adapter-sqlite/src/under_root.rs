@@ -86,8 +86,7 @@ fn catch_up(db: &Connection) -> Result<(), Fault> {
     db.prepare_cached(
         "INSERT OR IGNORE INTO temp.under_root_fresh SELECT root, type, id FROM conversions \
          WHERE number >= number_of((SELECT id FROM temp.under_root_read)) \
-         AND id > (SELECT id FROM temp.under_root_read) AND root IS NOT NULL \
-         ORDER BY root, type, id",
+         AND id > (SELECT id FROM temp.under_root_read) AND root IS NOT NULL",
     )?
     .execute([])?;
     let newest = "SELECT id FROM conversions ORDER BY number DESC LIMIT 1";

@@ -301,7 +301,8 @@ const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_')
 /// Decoding it gives the same parameters again, but for the secrets; different values of one
 /// secret stay different, so that a conflict is still one when the row is read again (R5).
 pub fn masked_text(pairs: &Pairs<'_>) -> String {
-    let mut text = String::new();
+    let joined = |(name, value): &(Cow<'_, str>, Cow<'_, str>)| name.len() + value.len() + 2;
+    let mut text = String::with_capacity(pairs.iter().map(joined).sum());
     let mut secrets: BTreeMap<Parameter, Vec<&str>> = BTreeMap::new();
     for (at, (name, value)) in pairs.iter().enumerate() {
         if at > 0 {
