@@ -16,7 +16,7 @@ use crate::{
     fault::Fault,
     gaps::ERASED,
     lists::{List, Range, has_no_message_column},
-    numbers::{self, Free, Table},
+    numbers::{self, Table},
     rows,
     store::Decided,
     together::Insert,
@@ -26,8 +26,7 @@ use crate::{
 pub(crate) const REQUEST: &str = "id, tenant, received_at, method, dialect, remote_addr, query, \
      ruleset, outcome, reason, conversion, more";
 
-static INSERT: LazyLock<Insert> =
-    LazyLock::new(|| Insert::new("requests", &format!("number, {REQUEST}"), ""));
+static INSERT: LazyLock<Insert> = LazyLock::new(|| Insert::new("requests", REQUEST, ""));
 
 /// Writes the log rows of requests, in their order. A click of an affiliate link is its own record.
 pub(crate) fn write<'a>(
@@ -37,37 +36,24 @@ pub(crate) fn write<'a>(
     let is_own_record = |(arrival, decided): &(&Arrival, &Decided)| {
         arrival.method == Method::Link && decided.decision.outcome == Outcome::Created
     };
-    let mut decided = decided.filter(|row| !is_own_record(row)).peekable();
-    if decided.peek().is_none() {
-        return Ok(());
-    }
-    let mut numbers = Free::of(db, Table::Requests)?;
-    let numbered = |(arrival, decided): (&'a Arrival, &'a Decided)| {
-        (numbers.take(decided.receipt.id.as_bytes()), arrival, decided)
-    };
-    let rows: Vec<_> = decided.map(numbered).collect();
-    INSERT.write(
-        db,
-        &rows,
-        |(number, arrival, Decided { receipt, decision, rules }), values| {
-            let conversion = decision.conversion.as_ref().map(|conversion| conversion.id);
-            values.row(&[
-                number,
-                receipt.id.as_bytes(),
-                &rules.tenant,
-                &receipt.at.as_ms(),
-                &arrival.method.stored(),
-                &arrival.dialect.as_deref(),
-                &arrival.remote_addr.as_deref(),
-                &arrival.query,
-                &rules.version,
-                &decision.outcome.stored(),
-                &decision.refusal.as_ref().map(|refusal| refusal.reason.stored()),
-                &conversion.as_ref().map(ConversionId::as_bytes),
-                &blobs::encode_request(&RequestMore::of(decision))?,
-            ])
-        },
-    )?;
+    let rows: Vec<_> = decided.filter(|decided| !is_own_record(decided)).collect();
+    INSERT.write(db, &rows, |(arrival, Decided { receipt, decision, rules }), values| {
+        let conversion = decision.conversion.as_ref().map(|conversion| conversion.id);
+        values.row(&[
+            receipt.id.as_bytes(),
+            &rules.tenant,
+            &receipt.at.as_ms(),
+            &arrival.method.stored(),
+            &arrival.dialect.as_deref(),
+            &arrival.remote_addr.as_deref(),
+            &arrival.query,
+            &rules.version,
+            &decision.outcome.stored(),
+            &decision.refusal.as_ref().map(|refusal| refusal.reason.stored()),
+            &conversion.as_ref().map(ConversionId::as_bytes),
+            &blobs::encode_request(&RequestMore::of(decision))?,
+        ])
+    })?;
     Ok(())
 }
 

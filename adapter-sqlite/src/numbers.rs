@@ -1,14 +1,18 @@
-//! The numbers of conversions and log rows: they rise as the ids do, and follow from them.
+//! The numbers of conversions and log rows, which rise as the ids do.
 //!
 //! A table whose key is a number that rises takes half as many pages for each commit as one whose
 //! key is an id, and finds a row with half as many reads: its inner pages hold ten times as many
-//! keys. So these two tables are keyed by the beginning of the id, without the bits that all ids
-//! share. Ids of now have each a number of their own (ids.rs). Many of before version 5 share one
-//! with others; they stand on the next free numbers. So an id is sought from its number on:
+//! keys. An index from ids to numbers would take that back, so there is none:
 //!
 //! ```text
-//! number of the id --> rows of lower ids, nearly always none --> the row, or that of a higher id
+//! log rows     numbered one after another; sought now and then, by halving: some twenty seeks
+//! conversions  sought with each request: the number follows from the id
 //! ```
+//!
+//! The number of a conversion is the beginning of its id, without the bits that all ids share. Ids
+//! of now have each a number of their own (ids.rs). Many of before version 5 share one with others;
+//! they stand on the next free numbers. So an id is sought from its number on, and there stands its
+//! row, behind others of lower ids, or the row of a higher one.
 
 use std::cell::Cell;
 
@@ -35,16 +39,8 @@ pub(crate) enum Table {
     Requests,
 }
 
-impl Table {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Conversions => "conversions",
-            Self::Requests => "requests",
-        }
-    }
-}
-
-/// The number of an id: no row of it, nor of a higher one, stands on a lower number.
+/// The number of the id of a conversion: no row of it, nor of a higher one, stands on a lower
+/// number.
 pub(crate) fn of(id: &[u8; 16]) -> i64 {
     let beginning = (u128::from_be_bytes(*id) >> 64) as u64;
     let version = (beginning >> COUNTER_BITS) & ((1 << VERSION_BITS) - 1);
@@ -60,18 +56,13 @@ pub(crate) fn of(id: &[u8; 16]) -> i64 {
 
 /// The number of the row of an id, where there is one.
 pub(crate) fn find(db: &Connection, table: Table, id: &[u8; 16]) -> Result<Option<i64>, Fault> {
-    let sql = format!("SELECT number, id FROM {} WHERE {AT}", table.name());
-    let found = one(db, &sql, (of(id), id), |row| {
-        let is_it = row.get::<_, [u8; 16]>(1)? == *id;
-        Ok(if is_it { Some(row.get(0)?) } else { None })
-    })?;
-    Ok(found.flatten())
+    let found = at(db, table, id)?;
+    Ok(found.filter(|(_, there)| there == id).map(|(number, _)| number))
 }
 
 /// A number at which the rows begin whose id is not below this one.
 pub(crate) fn first_from(db: &Connection, table: Table, id: &[u8; 16]) -> Result<i64, Fault> {
-    let sql = format!("SELECT number FROM {} WHERE {AT}", table.name());
-    Ok(value(db, &sql, (of(id), id))?.unwrap_or(i64::MAX))
+    Ok(at(db, table, id)?.map_or(i64::MAX, |(number, _)| number))
 }
 
 /// A number at which the rows begin whose id is above this one.
@@ -82,7 +73,38 @@ pub(crate) fn first_behind(db: &Connection, table: Table, id: &[u8; 16]) -> Resu
     }
 }
 
-/// Gives new rows their numbers, in the order of their ids.
+type Numbered = (i64, [u8; 16]);
+
+/// The row of an id, or that of the next higher one.
+fn at(db: &Connection, table: Table, id: &[u8; 16]) -> Result<Option<Numbered>, Fault> {
+    let (from, sql) = match table {
+        Table::Conversions => (of(id), format!("SELECT number, id FROM conversions WHERE {AT}")),
+        Table::Requests => (halve(db, id)?, format!("SELECT number, id FROM requests WHERE {AT}")),
+    };
+    one(db, &sql, (from, id), |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// A number of log rows at which those begin whose id is not below this one; it need not be that of
+/// a row.
+fn halve(db: &Connection, id: &[u8; 16]) -> Result<i64, Fault> {
+    let edge = |sql: &str| value::<Option<i64>>(db, sql, []).map(Option::flatten);
+    let Some(mut from) = edge("SELECT min(number) FROM requests")? else {
+        return Ok(i64::MAX);
+    };
+    let mut upto = edge("SELECT max(number) FROM requests")?.map_or(from, |last| last + 1);
+    let next = "SELECT number, id FROM requests WHERE number >= ?1 ORDER BY number LIMIT 1";
+    // The row that is sought stands from `from` on, and not behind `upto`.
+    while from < upto {
+        let middle = from + (upto - from) / 2;
+        match one::<Numbered>(db, next, [middle], |row| Ok((row.get(0)?, row.get(1)?)))? {
+            Some((number, there)) if there < *id => from = number + 1,
+            _ => upto = middle,
+        }
+    }
+    Ok(from)
+}
+
+/// Gives new conversions their numbers, in the order of their ids.
 #[derive(Clone, Copy)]
 pub(crate) struct Free {
     /// The lowest free one above all that are taken.
@@ -90,10 +112,9 @@ pub(crate) struct Free {
 }
 
 impl Free {
-    /// Above all rows of a table.
-    pub(crate) fn of(db: &Connection, table: Table) -> Result<Self, Fault> {
-        let sql = format!("SELECT max(number) FROM {}", table.name());
-        let last: Option<i64> = value(db, &sql, [])?.flatten();
+    /// Above all that are stored.
+    pub(crate) fn of(db: &Connection) -> Result<Self, Fault> {
+        let last = value::<Option<i64>>(db, "SELECT max(number) FROM conversions", [])?.flatten();
         Ok(Self { from: last.map_or(0, |last| last + 1) })
     }
 
@@ -105,8 +126,8 @@ impl Free {
     }
 }
 
-/// Teaches a connection the SQL functions `number_of` an id and `next_number`, which gives the
-/// rows of a table theirs, in the order of their ids.
+/// Teaches a connection the SQL functions `number_of` an id, and `next_number`, which gives
+/// conversions theirs, in the order of their ids.
 pub(crate) fn prepare(db: &Connection) -> rusqlite::Result<()> {
     let innocuous = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_INNOCUOUS;
     let deterministic = innocuous | FunctionFlags::SQLITE_DETERMINISTIC;
@@ -115,14 +136,11 @@ pub(crate) fn prepare(db: &Connection) -> rusqlite::Result<()> {
     db.create_scalar_function("number_of", 1, deterministic, move |given| {
         Ok(number_of(given.get_raw(0).as_blob().unwrap_or_default()))
     })?;
-    // The row before; one that is lower begins another table.
-    let before = Cell::new(([0; 16], Free { from: 0 }));
+    let next = Cell::new(Free { from: 0 });
     db.create_scalar_function("next_number", 1, innocuous, move |given| {
-        let id = given.get(0)?;
-        let (last, free) = before.get();
-        let mut free = if id < last { Free { from: 0 } } else { free };
-        let number = free.take(&id);
-        before.set((id, free));
+        let mut free = next.get();
+        let number = free.take(&given.get(0)?);
+        next.set(free);
         Ok(number)
     })
 }
@@ -130,8 +148,6 @@ pub(crate) fn prepare(db: &Connection) -> rusqlite::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const REQUESTS: Table = Table::Requests;
 
     /// An id of a millisecond, with a counter and something behind it.
     fn id(ms: u64, counter: u64, rest: u8) -> [u8; 16] {
@@ -160,18 +176,59 @@ mod tests {
         assert!(of(&[0xff; 16]) > 0);
     }
 
-    /// Rows of these ids, of which every third is then deleted.
+    /// Both tables with rows of these ids, of which every third is then deleted.
     fn db(ids: &[[u8; 16]]) -> Connection {
         let db = Connection::open_in_memory().unwrap();
-        db.execute_batch("CREATE TABLE requests (number INTEGER PRIMARY KEY, id BLOB)").unwrap();
-        let mut free = Free::of(&db, REQUESTS).unwrap();
-        for (place, id) in ids.iter().enumerate() {
+        let columns = "(number INTEGER PRIMARY KEY, id BLOB)";
+        for table in ["conversions", "requests"] {
+            db.execute_batch(&format!("CREATE TABLE {table} {columns}")).unwrap();
+        }
+        let mut free = Free::of(&db).unwrap();
+        for id in ids {
             let number = free.take(id);
-            db.execute("INSERT INTO requests VALUES (?1, ?2)", (number, id)).unwrap();
-            let is_third = place % 3 == 2;
-            db.execute("DELETE FROM requests WHERE ?1 AND id = ?2", (is_third, id)).unwrap();
+            db.execute("INSERT INTO conversions VALUES (?1, ?2)", (number, id)).unwrap();
+            db.execute("INSERT INTO requests (id) VALUES (?1)", [id]).unwrap();
+        }
+        for id in ids.iter().skip(2).step_by(3) {
+            db.execute("DELETE FROM conversions WHERE id = ?1", [id]).unwrap();
+            db.execute("DELETE FROM requests WHERE id = ?1", [id]).unwrap();
         }
         db
+    }
+
+    fn rows(db: &Connection, table: Table) -> Vec<Numbered> {
+        let sql = match table {
+            Table::Conversions => "SELECT number, id FROM conversions ORDER BY number",
+            Table::Requests => "SELECT number, id FROM requests ORDER BY number",
+        };
+        let mut rows = db.prepare(sql).unwrap();
+        let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+
+    /// Every id, and those beside it, in every table.
+    fn are_found(ids: &[[u8; 16]]) {
+        let db = db(ids);
+        for table in [Table::Conversions, Table::Requests] {
+            let left = rows(&db, table);
+            assert!(left.is_sorted_by_key(|(_, id)| *id));
+            assert_eq!(left.len(), ids.len() - ids.len() / 3);
+            let beside = ids.iter().flat_map(|id| {
+                let id = u128::from_be_bytes(*id);
+                [id - 1, id, id + 1].map(u128::to_be_bytes)
+            });
+            for sought in beside.chain([[0; 16], [0xff; 16]]) {
+                let first = |is_it: &dyn Fn(&[u8; 16]) -> bool| {
+                    left.iter().find(|(_, id)| is_it(id)).map_or(i64::MAX, |(number, _)| *number)
+                };
+                let from = first_from(&db, table, &sought).unwrap();
+                assert_eq!(from, first(&|id| *id >= sought), "{table:?} {sought:x?}");
+                let behind = first_behind(&db, table, &sought).unwrap();
+                assert_eq!(behind, first(&|id| *id > sought), "{table:?} {sought:x?}");
+                let there = left.iter().find(|(_, id)| *id == sought).map(|(number, _)| *number);
+                assert_eq!(find(&db, table, &sought).unwrap(), there, "{table:?} {sought:x?}");
+            }
+        }
     }
 
     #[test]
@@ -180,27 +237,8 @@ mod tests {
         let together = (0..40).map(|n| id(20, 300, 0x80 + n * 3));
         let behind = (0..20).map(|n| id(20, 301 + n, 0x90));
         let ids: Vec<_> = alone.chain(together).chain(behind).collect();
-        let db = db(&ids);
-        let mut rows = db.prepare("SELECT number, id FROM requests ORDER BY number").unwrap();
-        let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
-        let left: Vec<(i64, [u8; 16])> = rows.map(Result::unwrap).collect();
-        assert!(left.is_sorted_by_key(|(_, id)| *id));
-        assert_eq!(left.len(), ids.len() - ids.len() / 3);
-
-        let beside = ids.iter().flat_map(|id| {
-            let id = u128::from_be_bytes(*id);
-            [id - 1, id, id + 1].map(u128::to_be_bytes)
-        });
-        for sought in beside.chain([[0; 16], [0xff; 16]]) {
-            let first = |is_it: &dyn Fn(&[u8; 16]) -> bool| {
-                left.iter().find(|(_, id)| is_it(id)).map_or(i64::MAX, |(number, _)| *number)
-            };
-            let from = first_from(&db, REQUESTS, &sought).unwrap();
-            assert_eq!(from, first(&|id| *id >= sought), "{sought:x?}");
-            let behind = first_behind(&db, REQUESTS, &sought).unwrap();
-            assert_eq!(behind, first(&|id| *id > sought), "{sought:x?}");
-            let there = left.iter().find(|(_, id)| *id == sought).map(|(number, _)| *number);
-            assert_eq!(find(&db, REQUESTS, &sought).unwrap(), there, "{sought:x?}");
+        for len in [0, 1, 2, 3, 4, 19, 45, ids.len()] {
+            are_found(&ids[..len]);
         }
     }
 
@@ -215,7 +253,6 @@ mod tests {
         let (first, second) = (id(5, 7, 1), id(5, 7, 2));
         assert_eq!(number(&first), (of(&first), of(&first)));
         assert_eq!(number(&second), (of(&first), of(&first) + 1));
-        assert_eq!(number(&id(4, 0, 0)), (4 << 12, 4 << 12));
         let none: i64 = db.query_row("SELECT number_of(x'')", [], |row| row.get(0)).unwrap();
         assert_eq!(none, 0);
     }

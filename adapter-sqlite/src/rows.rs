@@ -38,7 +38,7 @@ pub(crate) fn insert_conversions(
     db: &Connection,
     new: &[(Place<'_>, &Stored)],
 ) -> Result<(), Fault> {
-    let mut numbers = Free::of(db, Table::Conversions)?;
+    let mut numbers = Free::of(db)?;
     let numbered = new
         .iter()
         .map(|(place, stored)| (numbers.take(stored.conversion.id.as_bytes()), place, *stored));
