@@ -11,7 +11,7 @@ use rusqlite::{Connection, params};
 
 use crate::{
     fault::{Fault, bad},
-    ids, messages,
+    ids, messages, numbers,
     rows::{self, Named, one, value},
     under_root,
 };
@@ -184,7 +184,7 @@ impl Fetch<'_> {
                  WHERE k.tenant = ?1 AND k.key BETWEEN ?2 AND ?3 \
                  UNION ALL SELECT * FROM (SELECT ifnull(root, id) FROM conversions \
                  WHERE tenant = ?1 AND pair = ?4 ORDER BY ifnull(root, id) LIMIT 1))",
-                rows::join_conversion("k.conversion")
+                numbers::join_conversion("k.conversion")
             )
         });
         let given = params![self.tenant, from, to, pair.as_bytes()];
@@ -205,7 +205,7 @@ impl Fetch<'_> {
             "SELECT max(k.conversion) FROM repeat_keys k {} \
              WHERE k.tenant = ?1 AND k.key BETWEEN ?2 AND ?3 \
              AND (?4 IS NULL OR ifnull(c.root, c.id) = ?4) AND (?5 IS NULL OR c.type = ?5)",
-            rows::join_conversion("k.conversion")
+            numbers::join_conversion("k.conversion")
         );
         let root = root.map(ConversionId::as_bytes);
         let type_name = conversion_type.map(ConversionType::name);

@@ -69,6 +69,7 @@ pub use reader::{Due, ReadError, Reader};
 pub use replay::{Difference, ReplayReport};
 pub use rounds::RoundFile;
 pub use rules::{InstallError, Installed, Rules, RulesFormat, RulesVersion};
+pub use schema::VERSION as SCHEMA_VERSION;
 pub use search::{Arrivals, Arrived};
 pub use store::{Decided, Health, Reply, Store, Submission, SubmitError, Waiting};
 pub use subject::Known;

@@ -10,21 +10,18 @@
 //! ```
 //!
 //! The number of a conversion is the beginning of its id, without the bits that all ids share. Ids
-//! of now have each a number of their own (ids.rs). Many of before version 5 share one with others;
-//! they stand on the next free numbers. So an id is sought from its number on, and there stands its
-//! row, behind others of lower ids, or the row of a higher one.
+//! of now have each a number of their own (ids.rs). Of before version 5 many share one: the first of
+//! them stands on it, the others on the next free ones, so that the order stays, and
+//! `conversions_apart` tells where.
 
 use std::cell::Cell;
 
-use rusqlite::{Connection, functions::FunctionFlags};
+use rusqlite::{Connection, Row, functions::FunctionFlags};
 
 use crate::{
     fault::Fault,
     rows::{one, value},
 };
-
-/// Finds the row of an id, or that of the next higher one: the given number is that of the id.
-pub(crate) const AT: &str = "number >= ?1 AND id >= ?2 ORDER BY number LIMIT 1";
 
 /// Bits of the number that count within a millisecond.
 const COUNTER_BITS: u32 = 12;
@@ -54,10 +51,63 @@ pub(crate) fn of(id: &[u8; 16]) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
+/// Finds the row of a number and an id.
+pub(crate) const IS_IT: &str = "number = ?1 AND id = ?2";
+
+/// Reads the conversion of an id, where there is one, by a query that asks with [`IS_IT`].
+pub(crate) fn conversion<T>(
+    db: &Connection,
+    sql: &str,
+    id: &[u8; 16],
+    read: impl Fn(&Row<'_>) -> Result<T, Fault>,
+) -> Result<Option<T>, Fault> {
+    if let Some(found) = one(db, sql, (of(id), id), &read)? {
+        return Ok(Some(found));
+    }
+    match apart(db, id)? {
+        Some(number) => one(db, sql, (number, id), &read),
+        None => Ok(None),
+    }
+}
+
+/// Joins `c`, the conversion that the column of another table names.
+pub(crate) fn join_conversion(column: &str) -> String {
+    format!(
+        "JOIN conversions c ON c.id = {column} AND c.number = \
+         ifnull((SELECT number FROM conversions_apart WHERE id = {column}), number_of({column}))"
+    )
+}
+
 /// The number of the row of an id, where there is one.
 pub(crate) fn find(db: &Connection, table: Table, id: &[u8; 16]) -> Result<Option<i64>, Fault> {
+    if let Table::Conversions = table {
+        let sql = format!("SELECT number FROM conversions WHERE {IS_IT}");
+        return conversion(db, &sql, id, |row| Ok(row.get(0)?));
+    }
     let found = at(db, table, id)?;
     Ok(found.filter(|(_, there)| there == id).map(|(number, _)| number))
+}
+
+/// The number of a conversion that stands on another one than that of its id.
+fn apart(db: &Connection, id: &[u8; 16]) -> Result<Option<i64>, Fault> {
+    value(db, "SELECT number FROM conversions_apart WHERE id = ?1", [id])
+}
+
+/// Keeps the number that a new conversion was given, where it is not that of its id.
+pub(crate) fn keep(db: &Connection, id: &[u8; 16], number: i64) -> Result<(), Fault> {
+    if number != of(id) {
+        let sql = "INSERT INTO conversions_apart (id, number) VALUES (?1, ?2)";
+        db.prepare_cached(sql)?.execute((id, number))?;
+    }
+    Ok(())
+}
+
+/// Deletes a conversion.
+pub(crate) fn delete_conversion(db: &Connection, id: &[u8; 16]) -> Result<(), Fault> {
+    let number = find(db, Table::Conversions, id)?;
+    db.prepare_cached("DELETE FROM conversions WHERE number = ?1")?.execute([number])?;
+    db.prepare_cached("DELETE FROM conversions_apart WHERE id = ?1")?.execute([id])?;
+    Ok(())
 }
 
 /// A number at which the rows begin whose id is not below this one.
@@ -77,11 +127,20 @@ type Numbered = (i64, [u8; 16]);
 
 /// The row of an id, or that of the next higher one.
 fn at(db: &Connection, table: Table, id: &[u8; 16]) -> Result<Option<Numbered>, Fault> {
-    let (from, sql) = match table {
-        Table::Conversions => (of(id), format!("SELECT number, id FROM conversions WHERE {AT}")),
-        Table::Requests => (halve(db, id)?, format!("SELECT number, id FROM requests WHERE {AT}")),
+    let (from, table) = match table {
+        Table::Conversions => (of(id).max(behind_apart(db, id)?), "conversions"),
+        Table::Requests => (halve(db, id)?, "requests"),
     };
+    let sql = format!(
+        "SELECT number, id FROM {table} WHERE number >= ?1 AND id >= ?2 ORDER BY number LIMIT 1"
+    );
     one(db, &sql, (from, id), |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// A number behind the conversions of lower ids that stand apart.
+fn behind_apart(db: &Connection, id: &[u8; 16]) -> Result<i64, Fault> {
+    let sql = "SELECT number + 1 FROM conversions_apart WHERE id < ?1 ORDER BY id DESC LIMIT 1";
+    Ok(value(db, sql, [id])?.unwrap_or(i64::MIN))
 }
 
 /// A number of log rows at which those begin whose id is not below this one; it need not be that of
@@ -147,6 +206,8 @@ pub(crate) fn prepare(db: &Connection) -> rusqlite::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::StatementStatus;
+
     use super::*;
 
     /// An id of a millisecond, with a counter and something behind it.
@@ -183,14 +244,17 @@ mod tests {
         for table in ["conversions", "requests"] {
             db.execute_batch(&format!("CREATE TABLE {table} {columns}")).unwrap();
         }
+        db.execute_batch("CREATE TABLE conversions_apart (id BLOB PRIMARY KEY, number INTEGER)")
+            .unwrap();
         let mut free = Free::of(&db).unwrap();
         for id in ids {
             let number = free.take(id);
             db.execute("INSERT INTO conversions VALUES (?1, ?2)", (number, id)).unwrap();
+            keep(&db, id, number).unwrap();
             db.execute("INSERT INTO requests (id) VALUES (?1)", [id]).unwrap();
         }
         for id in ids.iter().skip(2).step_by(3) {
-            db.execute("DELETE FROM conversions WHERE id = ?1", [id]).unwrap();
+            delete_conversion(&db, id).unwrap();
             db.execute("DELETE FROM requests WHERE id = ?1", [id]).unwrap();
         }
         db
@@ -239,6 +303,38 @@ mod tests {
         let ids: Vec<_> = alone.chain(together).chain(behind).collect();
         for len in [0, 1, 2, 3, 4, 19, 45, ids.len()] {
             are_found(&ids[..len]);
+        }
+    }
+
+    /// An old import could leave half a million ids that begin alike.
+    #[test]
+    fn none_is_sought_through_others_that_begin_alike() {
+        let alike = (0..5_000_u32).map(|n| {
+            let mut id = id(20, 300, 0x80);
+            id.iter_mut().skip(9).zip(n.to_be_bytes()).for_each(|(to, from)| *to = from);
+            id
+        });
+        let ids: Vec<_> = alike.collect();
+        let db = db(&ids);
+        let id = &ids[4_990];
+        let sought = [
+            format!("SELECT number FROM conversions WHERE {IS_IT}"),
+            "SELECT number, id FROM conversions WHERE number >= ?1 AND id >= ?2 \
+             ORDER BY number LIMIT 1"
+                .to_owned(),
+        ];
+        let steps = |sql: &String| {
+            let statement = db.prepare_cached(sql).unwrap();
+            statement.reset_status(StatementStatus::VmStep)
+        };
+        for sql in &sought {
+            let _before = steps(sql);
+        }
+        assert_eq!(find(&db, Table::Conversions, id).unwrap(), Some(of(id) + 4_990));
+        assert_eq!(first_from(&db, Table::Conversions, id).unwrap(), of(id) + 4_990);
+        for sql in &sought {
+            let steps = steps(sql);
+            assert!((1..100).contains(&steps), "{steps}: {sql}");
         }
     }
 

@@ -291,7 +291,8 @@ pub(crate) fn for_reading(path: &Path) -> Result<Connection, OpenError> {
     }
 }
 
-/// Settings of every connection: a malformed file does no more harm than being refused.
+/// What every connection has: our SQL functions, and settings by which a malformed file does no
+/// more harm than being refused.
 fn harden(db: &Connection, cache_kib: u32) -> rusqlite::Result<()> {
     numbers::prepare(db)?;
     db.busy_timeout(BUSY_TIMEOUT)?;

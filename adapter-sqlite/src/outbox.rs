@@ -203,6 +203,15 @@ pub(crate) struct Desk<'a> {
 }
 
 impl Outbound {
+    /// Messages that it changes.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Claim(claiming) => claiming.claims.len(),
+            Self::Report(reporting) => reporting.reports.len(),
+            Self::Retry(_) => 1,
+        }
+    }
+
     pub(crate) fn reporting(reports: Vec<Report>, reply: ReportReply) -> Self {
         Self::Report(Reporting { reports, reported: Reported::default(), reply })
     }

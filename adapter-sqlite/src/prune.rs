@@ -182,7 +182,7 @@ fn prune_slice(db: &Connection, walk: Walk, age: &Age, is_first: bool) -> Result
         (Stage::Requests, ids) => delete_requests(db, ids)?,
         (Stage::Messages, ids) => ids.iter().try_for_each(|id| forget_message(db, id))?,
         (Stage::Clicks | Stage::Done, ids) => {
-            ids.iter().try_for_each(|id| delete_conversion(db, id))?;
+            ids.iter().try_for_each(|id| numbers::delete_conversion(db, id))?;
         }
     }
     Ok(slice)
@@ -197,12 +197,6 @@ fn delete_requests(db: &Connection, ids: &[[u8; 16]]) -> Result<(), Fault> {
     let behind = numbers::first_behind(db, Table::Requests, last)?;
     db.prepare_cached("DELETE FROM requests WHERE number >= ?1 AND number < ?2")?
         .execute([from, behind])?;
-    Ok(())
-}
-
-fn delete_conversion(db: &Connection, id: &[u8; 16]) -> Result<(), Fault> {
-    let number = numbers::find(db, Table::Conversions, id)?;
-    db.prepare_cached("DELETE FROM conversions WHERE number = ?1")?.execute([number])?;
     Ok(())
 }
 

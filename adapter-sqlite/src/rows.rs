@@ -15,7 +15,7 @@ use crate::{
     codes::Coded,
     effects::Place,
     fault::{Fault, bad},
-    numbers::{self, AT, Free, Table},
+    numbers::{self, Free, IS_IT, Table},
     together::{Insert, Values},
 };
 
@@ -71,7 +71,9 @@ pub(crate) fn insert_conversions(
             &pair.as_ref().map(PairKey::as_bytes),
         ])
     })?;
-    Ok(())
+    numbered
+        .iter()
+        .try_for_each(|(number, _, new)| numbers::keep(db, new.conversion.id.as_bytes(), *number))
 }
 
 /// Replaces what can change about a conversion.
@@ -172,11 +174,10 @@ pub(crate) fn conversion(
     id: &ConversionId,
 ) -> Result<Option<Conversion>, Fault> {
     static SQL: LazyLock<String> =
-        LazyLock::new(|| format!("SELECT {CONVERSION}, tenant FROM conversions WHERE {AT}"));
-    let found = one(db, &SQL, params![numbers::of(id.as_bytes()), id.as_bytes()], |row| {
-        let is_it =
-            row.get::<_, [u8; 16]>(0)? == *id.as_bytes() && row.get::<_, i64>(18)? == tenant;
-        is_it.then(|| read_conversion(row)).transpose()
+        LazyLock::new(|| format!("SELECT {CONVERSION}, tenant FROM conversions WHERE {IS_IT}"));
+    let found = numbers::conversion(db, &SQL, id.as_bytes(), |row| {
+        let is_theirs = row.get::<_, i64>(18)? == tenant;
+        is_theirs.then(|| read_conversion(row)).transpose()
     })?;
     Ok(found.flatten())
 }
@@ -199,11 +200,11 @@ pub(crate) fn named(
     static SQL: LazyLock<String> = LazyLock::new(|| {
         format!(
             "SELECT created_at, root, type, more, source, offer, advertiser, affiliate, channel, \
-             integration, id, tenant FROM conversions WHERE {AT}"
+             integration, tenant FROM conversions WHERE {IS_IT}"
         )
     });
-    let found = one(db, &SQL, params![numbers::of(id.as_bytes()), id.as_bytes()], |row| {
-        if row.get::<_, [u8; 16]>(10)? != *id.as_bytes() || row.get::<_, i64>(11)? != tenant {
+    let found = numbers::conversion(db, &SQL, id.as_bytes(), |row| {
+        if row.get::<_, i64>(10)? != tenant {
             return Ok(None);
         }
         if let Some(root) = row.get::<_, Option<[u8; 16]>>(1)? {
@@ -218,15 +219,6 @@ pub(crate) fn named(
         })))
     })?;
     Ok(found.flatten())
-}
-
-/// Joins `c`, the conversion that the column of another table names.
-pub(crate) fn join_conversion(column: &str) -> String {
-    format!(
-        "JOIN conversions c ON c.number = (SELECT number FROM conversions \
-         WHERE number >= number_of({column}) AND id >= {column} ORDER BY number LIMIT 1) \
-         AND c.id = {column}"
-    )
 }
 
 /// All transactions of a conversion, oldest first.

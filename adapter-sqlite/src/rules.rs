@@ -17,6 +17,7 @@ use crate::{
     audit,
     codes::Coded,
     fault::{Fault, bad},
+    numbers,
     rows::{self, value},
 };
 
@@ -348,7 +349,7 @@ fn count_anew(
             "INSERT INTO counters (root, tenant, commission, made) \
              SELECT ifnull(c.root, c.id), ?1, ?2, count(*) FROM transactions t {} \
              WHERE t.tenant = ?1 AND t.commission = ?2 GROUP BY ifnull(c.root, c.id)",
-            rows::join_conversion("t.conversion")
+            numbers::join_conversion("t.conversion")
         );
         db.execute(&sql, given)?;
     }

@@ -18,8 +18,8 @@ const STEPS: [&str; 5] = [
     include_str!("schema/v5.sql"),
 ];
 
-/// The version that this build writes.
-pub(crate) const VERSION: i64 = STEPS.len() as i64;
+/// The version of the schema that this build writes.
+pub const VERSION: i64 = STEPS.len() as i64;
 
 /// The version of a database; 0: it is empty.
 pub(crate) fn version_of(db: &Connection, path: &Path) -> Result<i64, OpenError> {

@@ -1,7 +1,7 @@
 //! Rows that one statement writes: finding the place of a row costs as much as writing it.
 
 use rusqlite::{
-    Connection, ToSql,
+    CachedStatement, Connection, ToSql,
     types::{ToSqlOutput, Value},
 };
 
@@ -57,13 +57,13 @@ impl Insert {
 /// Takes the values of rows, one row after another. NULL is not bound: a statement from the cache
 /// has it already, and a fourth of all values are NULL.
 pub(crate) struct Values<'s, 'db> {
-    statement: &'s mut rusqlite::Statement<'db>,
+    statement: &'s mut CachedStatement<'db>,
     given: usize,
 }
 
 impl<'s, 'db> Values<'s, 'db> {
     /// For a statement that is executed raw when they are given.
-    pub(crate) fn of(statement: &'s mut rusqlite::Statement<'db>) -> Self {
+    pub(crate) fn of(statement: &'s mut CachedStatement<'db>) -> Self {
         Self { statement, given: 0 }
     }
 

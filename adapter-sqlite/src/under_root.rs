@@ -27,7 +27,7 @@ use crate::{
 /// Rows that move with each request of a batch: faster than they come.
 const MOVED_PER_REQUEST: usize = 4;
 
-/// Requests after which what they made is read: enough that sorted rows share pages in memory, too.
+/// Requests after which what they made is read: enough that rows share pages in memory, too.
 const READ_EVERY: usize = 1024;
 
 /// What a connection that writes must have beside the tables: the rows, and the id up to which

@@ -14,6 +14,7 @@
 //! write something.
 
 mod alone;
+mod calm;
 mod install;
 
 use std::{
@@ -30,7 +31,7 @@ use std::{
 use counterfoil_core::{Issue, RequestId, Ruleset, Timestamp};
 use rusqlite::{Connection, TransactionBehavior};
 
-use self::alone::Alone;
+use self::{alone::Alone, calm::Calm};
 use crate::{
     claim::Turn,
     decide::{self, Round},
@@ -96,6 +97,10 @@ impl Batch {
         self.requests.len() + self.outbound.len()
     }
 
+    fn messages(&self) -> usize {
+        self.outbound.iter().map(Outbound::len).sum()
+    }
+
     /// Batches of one.
     fn split(self) -> impl Iterator<Item = Self> {
         let request = |one| Self { requests: vec![one], outbound: Vec::new() };
@@ -133,6 +138,7 @@ pub(crate) struct Writer {
     recent: Recent,
     versions: Versions,
     turn: Turn,
+    calm: Calm,
     shared: Arc<Shared>,
     _lock: Lock,
 }
@@ -166,6 +172,7 @@ impl Writer {
             recent: Recent::new(),
             versions: Versions::default(),
             turn: Turn::default(),
+            calm: Calm::default(),
             shared,
             _lock: lock,
         })
@@ -209,7 +216,15 @@ impl Writer {
         }
     }
 
-    fn wait(&self, jobs: &Receiver<Job>) -> Result<Job, RecvTimeoutError> {
+    fn wait(&mut self, jobs: &Receiver<Job>) -> Result<Job, RecvTimeoutError> {
+        if self.calm.is_due()
+            && let Some(db) = &self.db
+        {
+            match jobs.try_recv() {
+                Ok(job) => return Ok(job),
+                Err(_) => self.calm.copy(db),
+            }
+        }
         match self.failed_at {
             None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(_) => jobs.recv_timeout(RETRY_AFTER),
@@ -224,6 +239,7 @@ impl Writer {
         }
         let fault = match self.commit(&mut batch) {
             Ok((decided, made_due)) => {
+                self.calm.committed(batch.requests.len() + batch.messages());
                 if made_due {
                     self.shared.due.ring();
                 }

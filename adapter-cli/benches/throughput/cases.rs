@@ -61,6 +61,22 @@ pub(crate) struct Sample {
 pub(crate) struct Results(Vec<(Case, Vec<Sample>)>);
 
 impl Results {
+    /// None yet, of these cases.
+    pub(crate) fn none(plan: &[Case]) -> Self {
+        Self(plan.iter().map(|case| (*case, Vec::new())).collect())
+    }
+
+    /// Runs every case once.
+    pub(crate) fn add_round(&mut self, round: usize, turns: &Turns, seeds: &Seeds) -> Result<()> {
+        for (case, samples) in &mut self.0 {
+            let sample = turn(case, turns, seeds)?;
+            let (rounds, name, cpu) = (turns.rounds, name(case), sample.cpu_us_per_request);
+            eprintln!("round {round} of {rounds}: {name}: {cpu:.1} us of processor a request");
+            samples.push(sample);
+        }
+        Ok(())
+    }
+
     pub(crate) fn cases(&self) -> impl Iterator<Item = &Case> {
         self.0.iter().map(|(case, _)| case)
     }
@@ -85,14 +101,6 @@ pub(crate) fn bare_only() -> Vec<Case> {
         closed(Server::Bare, Kind::Creates, 32),
         closed(Server::Bare, Kind::Creates, 64),
         closed(Server::Bare, Kind::Links, 64),
-    ]
-}
-
-/// The plan of `--check`.
-pub(crate) fn check() -> Vec<Case> {
-    vec![
-        closed(Server::Bare, Kind::Creates, 64),
-        closed(Server::Real(Seed::MILLION_CLICKS), Kind::Creates, 64),
     ]
 }
 
@@ -133,18 +141,6 @@ pub(crate) fn long() -> Vec<Case> {
     plan
 }
 
-/// Runs every case once a round.
-pub(crate) fn run_interleaved(plan: &[Case], turns: &Turns, seeds: &Seeds) -> Result<Results> {
-    let mut results = Results(plan.iter().map(|case| (*case, Vec::new())).collect());
-    for round in 1..=turns.rounds {
-        for (case, samples) in &mut results.0 {
-            eprintln!("round {round} of {}: {}", turns.rounds, name(case));
-            samples.push(turn(case, turns, seeds)?);
-        }
-    }
-    Ok(results)
-}
-
 /// Creates at a fixed rate, which follows from the peak that a server has already shown: on that
 /// server, and on the bare one beside it.
 pub(crate) fn add_fixed_rate(
@@ -167,7 +163,10 @@ pub(crate) fn add_fixed_rate(
     if server != Server::Bare {
         plan.push(at_fixed_rate(server));
     }
-    let more = run_interleaved(&plan, turns, seeds)?;
+    let mut more = Results::none(&plan);
+    for round in 1..=turns.rounds {
+        more.add_round(round, turns, seeds)?;
+    }
     results.0.extend(more.0);
     Ok(())
 }

@@ -94,7 +94,9 @@ impl Seeds {
     /// A fresh copy, on the disk and in the page cache. Without the sync the write-back of the
     /// copy would be measured too.
     pub(crate) fn copy(&self, seed: Seed) -> Result<Database> {
-        let prepared = self.folder.join(format!("{}-{}", seed.clicks, seed.conversions));
+        let of_schema = counterfoil_sqlite::SCHEMA_VERSION;
+        let name = format!("v{of_schema}-{}-{}", seed.clicks, seed.conversions);
+        let prepared = self.folder.join(name);
         if !prepared.is_dir() {
             eprintln!("preparing the database: {seed}");
             let unfinished = TempDir::with_prefix_in(UNFINISHED, &self.folder)?;

@@ -1,7 +1,6 @@
 -- Schema version 5: conversions are keyed by numbers that follow from their ids (numbers.rs).
 
--- As before, but that it refers to no column of `conversions`: that had to be unique, which is an
--- index of its own.
+-- As before, but without a foreign key: that would need a unique index on `conversions.id`.
 ALTER TABLE transactions RENAME TO transactions_of_4;
 
 CREATE TABLE transactions (
@@ -88,6 +87,15 @@ SELECT next_number(id), id, tenant, root, type, method, source, offer, advertise
 FROM conversions_of_4 ORDER BY id;
 
 DROP TABLE conversions_of_4;
+
+-- Conversions that stand on another number than that of their id.
+CREATE TABLE conversions_apart (
+    id     BLOB PRIMARY KEY NOT NULL,
+    number INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO conversions_apart
+SELECT id, number FROM conversions WHERE number <> number_of(id) ORDER BY number;
 
 CREATE INDEX conversions_of_pair ON conversions (tenant, pair, type, id) WHERE pair IS NOT NULL;
 

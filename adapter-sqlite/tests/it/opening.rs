@@ -168,6 +168,7 @@ fn ids_that_begin_alike_are_found_after_an_upgrade() {
     };
     let before = ids();
     assert_eq!(before.len(), 5);
+    assert_eq!(db.number("SELECT count(*) FROM conversions_apart"), 3);
     assert!(before.is_sorted_by(|newer, older| newer > older));
     for id in &before {
         let found = db.reader().conversion(&acme(), *id).unwrap().unwrap();

@@ -53,6 +53,10 @@ CREATE TABLE conversions (
     -- row; with this the request that made one can be told.
     first_more  BLOB
 ) STRICT;
+CREATE TABLE conversions_apart (
+    id     BLOB PRIMARY KEY NOT NULL,
+    number INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE INDEX conversions_of_pair ON conversions (tenant, pair, type, id) WHERE pair IS NOT NULL;
 CREATE INDEX conversions_pair_root ON conversions (tenant, pair, ifnull(root, id), type, id)
     WHERE pair IS NOT NULL;
