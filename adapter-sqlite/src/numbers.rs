@@ -10,8 +10,8 @@
 //! ```
 //!
 //! The number of a conversion is the beginning of its id, without the bits that all ids share. Ids
-//! of now have each a number of their own (ids.rs). Of before version 5 many share one: the first of
-//! them stands on it, the others on the next free ones, so that the order stays, and
+//! of now have each a number of their own (ids.rs). Of before version 5 many share one: the first
+//! of them stands on it, the others on the next free ones, so that the order stays, and
 //! `conversions_apart` tells where.
 
 use std::cell::Cell;

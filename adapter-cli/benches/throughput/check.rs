@@ -1,6 +1,7 @@
-//! What CI watches: the processor time of a create, in units of the bare server's for a request. It
-//! is the figure that swings least from run to run, and yet by a tenth on a shared machine; so turns
-//! are added while the medians are above the target, and only what stays clearly above it fails.
+//! What CI watches: the processor time of a create, in units of the bare server's for a request.
+//! It is the figure that swings least from run to run, and yet by a tenth on a shared machine; so
+//! turns are added while the medians are above the target, and only what stays clearly above it
+//! fails.
 
 use std::time::Duration;
 
