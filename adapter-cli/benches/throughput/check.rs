@@ -19,9 +19,9 @@ const ROUNDS_MIN: usize = 3;
 const ROUNDS_MAX: usize = 9;
 const WINDOW: Duration = Duration::from_secs(2);
 
-/// What fails: a sixth above the target. The medians of one version have been seen that far apart
-/// in different hours of one machine.
-const FAILS_ABOVE: f64 = 7.0;
+/// What fails: a quarter above the target. The medians of one version have been seen a sixth apart
+/// in different hours of one machine, and CI builds without optimising across crates.
+const FAILS_ABOVE: f64 = 7.5;
 
 /// Whether a create costs no more than it may.
 pub(crate) fn passes(options: &Options) -> Result<bool> {
