@@ -237,8 +237,8 @@ mod tests {
     const ROOT: [u8; 16] = [7; 16];
 
     fn insert(db: &Connection, n: u8) {
-        let sql = "INSERT INTO conversions (id, tenant, root, type, method, currency, created_at, \
-             updated_at, revision, ruleset) VALUES (?1, 1, ?2, 'sale', 0, 'EUR', 0, 0, 1, 1)";
+        let sql = "INSERT INTO conversions (number, id, tenant, root, type, method, currency, \
+             created_at, updated_at, revision, ruleset) VALUES (number_of(?1), ?1, 1, ?2, 'sale', 0, 'EUR', 0, 0, 1, 1)";
         db.execute(sql, params![[n; 16], ROOT]).unwrap();
     }
 

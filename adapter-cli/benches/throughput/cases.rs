@@ -66,6 +66,15 @@ impl Results {
         Self(plan.iter().map(|case| (*case, Vec::new())).collect())
     }
 
+    /// Runs every case once a round.
+    pub(crate) fn of(plan: &[Case], turns: &Turns, seeds: &Seeds) -> Result<Self> {
+        let mut results = Self::none(plan);
+        for round in 1..=turns.rounds {
+            results.add_round(round, turns, seeds)?;
+        }
+        Ok(results)
+    }
+
     /// Runs every case once.
     pub(crate) fn add_round(&mut self, round: usize, turns: &Turns, seeds: &Seeds) -> Result<()> {
         for (case, samples) in &mut self.0 {
@@ -163,11 +172,7 @@ pub(crate) fn add_fixed_rate(
     if server != Server::Bare {
         plan.push(at_fixed_rate(server));
     }
-    let mut more = Results::none(&plan);
-    for round in 1..=turns.rounds {
-        more.add_round(round, turns, seeds)?;
-    }
-    results.0.extend(more.0);
+    results.0.extend(Results::of(&plan, turns, seeds)?.0);
     Ok(())
 }
 

@@ -111,10 +111,7 @@ fn run(options: &Options) -> Result<()> {
         by_wrk: options.wrk,
     };
     let seeds = seed::Seeds::open(options.reseed)?;
-    let mut results = Results::none(&plan);
-    for round in 1..=turns.rounds {
-        results.add_round(round, &turns, &seeds)?;
-    }
+    let mut results = Results::of(&plan, &turns, &seeds)?;
     let fixed_rate_of = match options {
         Options { long: true, only: None, .. } => Some(Server::Real(Seed::MILLION_CLICKS)),
         Options { bare_only: true, wrk: false, .. } => Some(Server::Bare),

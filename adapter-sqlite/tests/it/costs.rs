@@ -3,7 +3,7 @@
 
 use counterfoil_core::{Arrival, ConversionId, Method, Outcome};
 
-use crate::common::{Db, Pages, click, commit, postback};
+use crate::common::{Db, Pages, at, click, commit, postback};
 
 /// Requests that share a commit in these tests, as they do where 64 connections are busy.
 const TOGETHER: usize = 32;
@@ -51,4 +51,16 @@ fn requests_that_share_a_commit_share_pages() {
     (0..COMMITS).for_each(|_| drop(clicks(&db, TOGETHER)));
     let clicked = pages.written() / COMMITS as u64;
     assert!((1..=5).contains(&clicked), "{clicked} pages for {TOGETHER} clicks");
+}
+
+#[test]
+fn the_log_is_copied_while_little_happens() {
+    let db = Db::new();
+    let mut pages = Pages::of(&db);
+    for n in 0..400 {
+        db.send("type=sale", at(n));
+    }
+    // At least one page each, were it never begun anew.
+    let kept = pages.written();
+    assert!(kept < 200, "{kept} pages in the write-ahead log");
 }
