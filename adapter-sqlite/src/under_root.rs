@@ -238,7 +238,8 @@ mod tests {
 
     fn insert(db: &Connection, n: u8) {
         let sql = "INSERT INTO conversions (number, id, tenant, root, type, method, currency, \
-             created_at, updated_at, revision, ruleset) VALUES (number_of(?1), ?1, 1, ?2, 'sale', 0, 'EUR', 0, 0, 1, 1)";
+             created_at, updated_at, revision, ruleset) \
+             VALUES (number_of(?1), ?1, 1, ?2, 'sale', 0, 'EUR', 0, 0, 1, 1)";
         db.execute(sql, params![[n; 16], ROOT]).unwrap();
     }
 
