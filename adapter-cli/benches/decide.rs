@@ -90,7 +90,7 @@ impl Engine {
             },
             created_at: receipt.at,
         };
-        let facts = Facts { root: Some(root), ..Facts::default() };
+        let facts = Facts { root: Some(root.into()), ..Facts::default() };
         Ok(Self { ruleset, facts, receipt })
     }
 

@@ -46,10 +46,8 @@ pub(crate) struct App {
 /// One request while it is answered.
 pub(crate) struct Call<'a> {
     pub(crate) app: &'a App,
-    /// The sender's address, behind the proxies that are trusted.
-    pub(crate) peer: IpAddr,
-    /// Whether the sender spoke TLS.
-    pub(crate) is_encrypted: bool,
+    /// The sender, behind the proxies that are trusted.
+    pub(crate) peer: Peer,
     pub(crate) head: &'a Parts,
     /// Who asks; on the public listener, and where anyone may, nobody knows.
     asker: Option<Asker>,
@@ -85,7 +83,7 @@ impl App {
     pub(crate) async fn answer(
         &self,
         listener: Listener,
-        peer: Peer,
+        peer: &Peer,
         request: hyper::Request<Incoming>,
     ) -> Answer {
         let began = Instant::now();
@@ -111,7 +109,7 @@ impl App {
     async fn run(
         &self,
         listener: Listener,
-        peer: Peer,
+        peer: &Peer,
         head: &Parts,
         body: Incoming,
     ) -> Result<Answer, Problem> {
@@ -124,10 +122,9 @@ impl App {
             Listener::Admin => &self.admin,
         };
         let (operation, params) = table.find(&head.method, head.uri.path())?;
-        let Peer { address: peer, is_encrypted } =
-            sender(peer, &head.headers, &self.trusted_proxies);
-        let asker = self.asker(operation, peer, head, &params).await?;
-        let call = Call { app: self, peer, is_encrypted, head, asker, params };
+        let peer = sender(peer, &head.headers, &self.trusted_proxies);
+        let asker = self.asker(operation, peer.address, head, &params).await?;
+        let call = Call { app: self, peer, head, asker, params };
         call.run(operation.endpoint, body).await
     }
 
@@ -306,7 +303,7 @@ impl Call<'_> {
         let Request::Unreadable(refusal) = &arrival.request else {
             return None;
         };
-        if sender == Sender::Known || self.app.row_budget.take(self.peer) {
+        if sender == Sender::Known || self.app.row_budget.take(self.peer.address) {
             return None;
         }
         let request_id = fresh_id();

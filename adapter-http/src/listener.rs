@@ -135,11 +135,11 @@ async fn drive(
     match begun {
         None => {}
         Some(Stream::Plain(stream)) => {
-            let peer = Peer { address, is_encrypted: false };
+            let peer = Peer::new(address, false);
             serve(stream, peer, face.listener, app, http, stop).await;
         }
         Some(Stream::Tls(stream)) => {
-            let peer = Peer { address, is_encrypted: true };
+            let peer = Peer::new(address, true);
             serve(stream, peer, face.listener, app, http, stop).await;
         }
     }
@@ -159,6 +159,7 @@ async fn serve(
     http: &http1::Builder,
     mut stop: watch::Receiver<bool>,
 ) {
+    let peer = &peer;
     let answer = service_fn(|request| async move {
         Ok::<_, Infallible>(app.answer(listener, peer, request).await)
     });

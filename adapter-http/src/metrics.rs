@@ -1,5 +1,7 @@
 //! What is counted. Labels are closed lists: never an id, a parameter or a secret.
 
+mod placed;
+
 use std::{
     fmt,
     sync::{
@@ -19,6 +21,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use self::placed::Placed;
 use crate::{
     dispatch::DispatchMetrics,
     store::{Backlog, Distribution, Health},
@@ -26,6 +29,9 @@ use crate::{
 };
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
+
+/// Statuses of answers are below.
+const STATUSES: usize = 600;
 
 /// Upper bounds of the histogram of decisions, in seconds.
 const SECONDS: [f64; 12] =
@@ -37,10 +43,10 @@ const SKEW_SECONDS: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0];
 /// All metrics of a server.
 pub(crate) struct Metrics {
     registry: Registry,
-    requests: Family<Decided, Counter>,
+    requests: Placed<Decided>,
     unlogged: Family<Labels<1>, Counter>,
     skew: Family<Labels<2>, Histogram, fn() -> Histogram>,
-    answers: Family<[(&'static str, u64); 1], Counter>,
+    answers: Placed<[(&'static str, u64); 1]>,
     decisions: Histogram,
     connections: Family<Labels<1>, Gauge>,
     connections_refused: Family<Labels<1>, Counter>,
@@ -69,10 +75,10 @@ impl Metrics {
     pub(crate) fn new(dispatch: Option<DispatchMetrics>) -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("counterfoil"),
-            requests: Family::default(),
+            requests: Placed::new(Decided::PLACES),
             unlogged: Family::default(),
             skew: Family::new_with_constructor(|| Histogram::new(SKEW_SECONDS)),
-            answers: Family::default(),
+            answers: Placed::new(STATUSES),
             decisions: Histogram::new(SECONDS),
             connections: Family::default(),
             connections_refused: Family::default(),
@@ -93,12 +99,12 @@ impl Metrics {
     fn register(&mut self) {
         let registry = &mut self.registry;
         let all = "Decided requests by method, outcome and reason, with a log row or without";
-        registry.register("requests", all, self.requests.clone());
+        registry.register("requests", all, self.requests.family());
         let unlogged = "Those of the requests that left no log row, by reason";
         registry.register("requests_unlogged", unlogged, self.unlogged.clone());
         let skew = "How far a signature was made before its arrival, or after it";
         registry.register_with_unit("sender_skew", skew, Unit::Seconds, self.skew.clone());
-        registry.register("answers", "Answers by status", self.answers.clone());
+        registry.register("answers", "Answers by status", self.answers.family());
         let seconds = "From arrival to the commit of its decision";
         registry.register_with_unit("decision", seconds, Unit::Seconds, self.decisions.clone());
         let open = "Open connections";
@@ -130,7 +136,7 @@ impl Metrics {
     fn count(&self, method: Method, decision: &Decision) {
         let reason = decision.refusal.as_ref().map(|refusal| refusal.reason);
         let decided = Decided { method, outcome: decision.outcome, reason };
-        self.requests.get_or_create(&decided).inc();
+        self.requests.count(decided.place(), &decided);
     }
 
     /// A refusal that leaves no row: one of all requests, which no commit has kept waiting.
@@ -152,8 +158,8 @@ impl Metrics {
     }
 
     pub(crate) fn answered(&self, status: StatusCode) {
-        let labels = [("status", u64::from(status.as_u16()))];
-        self.answers.get_or_create(&labels).inc();
+        let status = status.as_u16();
+        self.answers.count(usize::from(status), &[("status", u64::from(status))]);
     }
 
     /// One more open connection, for as long as the value lives.
@@ -187,13 +193,24 @@ impl Metrics {
     }
 }
 
-/// What became of a request: found by its words' places and not by the words, for every request
-/// asks.
+/// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Decided {
     method: Method,
     outcome: Outcome,
     reason: Option<Reason>,
+}
+
+impl Decided {
+    const REASONS: usize = Reason::ALL.len() + 1;
+    const OUTCOMES: usize = Outcome::ALL.len();
+    const PLACES: usize = Method::ALL.len() * Self::OUTCOMES * Self::REASONS;
+
+    fn place(self) -> usize {
+        let reason = self.reason.map_or(0, |reason| reason as usize + 1);
+        let outcome = self.method as usize * Self::OUTCOMES + self.outcome as usize;
+        outcome * Self::REASONS + reason
+    }
 }
 
 impl EncodeLabelSet for Decided {
@@ -267,4 +284,27 @@ impl Drop for OpenConnection {
 
 fn of(listener: Listener) -> Labels<1> {
     [("listener", listener.name())]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_outcome_has_a_place_of_its_own() {
+        let reasons = || Reason::ALL.into_iter().map(Some).chain([None]);
+        let outcomes = || Outcome::ALL.into_iter();
+        let mut places = BTreeSet::new();
+        for method in Method::ALL {
+            for (outcome, reason) in outcomes().flat_map(|o| reasons().map(move |r| (o, r))) {
+                assert!(places.insert(Decided { method, outcome, reason }.place()));
+            }
+        }
+        assert_eq!(
+            (places.len(), places.last().copied()),
+            (Decided::PLACES, Some(Decided::PLACES - 1))
+        );
+    }
 }

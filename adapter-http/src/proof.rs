@@ -34,12 +34,12 @@ pub(crate) fn check(
     if !asked.is_required() {
         return Ok(Ok(Sender::Stranger));
     }
-    call.app.guard.refuse_too_many(call.peer)?;
+    call.app.guard.refuse_too_many(call.peer.address)?;
     let headers = &call.head.headers;
     let is_post = call.head.method == Method::POST;
     let proof = Proof {
-        is_encrypted: call.is_encrypted,
-        address: call.peer,
+        is_encrypted: call.peer.is_encrypted,
+        address: call.peer.address,
         bearer: bearer(headers),
         pairs,
         query: incoming.query,
@@ -57,7 +57,7 @@ pub(crate) fn check(
         guard.count_request(|| Holder::Senders(tenant(), definition.id.clone()))?;
         return Ok(Ok(sender(asked)));
     };
-    guard.count_failure(call.peer);
+    guard.count_failure(call.peer.address);
     Ok(Err(failure.refusal()))
 }
 

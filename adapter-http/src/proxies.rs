@@ -5,25 +5,36 @@
 //! `Forwarded` is not read: a proxy that writes one of both hands the other on as the client
 //! made it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use hyper::HeaderMap;
 use ipnet::IpNet;
 
 /// The other end of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Peer {
     pub(crate) address: IpAddr,
+    /// The address as the log keeps it: written once for all requests of a connection.
+    pub(crate) text: Arc<str>,
     /// Whether it came over TLS.
     pub(crate) is_encrypted: bool,
 }
 
+impl Peer {
+    pub(crate) fn new(address: IpAddr, is_encrypted: bool) -> Self {
+        Self { address, text: address.to_string().into(), is_encrypted }
+    }
+}
+
 /// The sender as trusted proxies tell it: the rightmost address that is none of theirs. Where a
 /// proxy tells no address, it counts as the sender itself.
-pub(crate) fn sender(peer: Peer, headers: &HeaderMap, trusted: &[IpNet]) -> Peer {
+pub(crate) fn sender(peer: &Peer, headers: &HeaderMap, trusted: &[IpNet]) -> Peer {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     if !is_trusted(&peer.address) {
-        return peer;
+        return peer.clone();
     }
     let mut sender = peer.address;
     for text in entries(headers, "x-forwarded-for").rev() {
@@ -40,7 +51,7 @@ pub(crate) fn sender(peer: Peer, headers: &HeaderMap, trusted: &[IpNet]) -> Peer
         Some(_) => schemes.all(|scheme| scheme.is_some_and(|s| s.eq_ignore_ascii_case("https"))),
         None => peer.is_encrypted,
     };
-    Peer { address: sender, is_encrypted }
+    Peer::new(sender, is_encrypted)
 }
 
 /// The entries of a header that may come several times, in order; none for what is no text.
@@ -76,8 +87,9 @@ mod tests {
             map.append(*name, value.parse().unwrap());
         }
         let trusted = ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().unwrap());
-        let peer = Peer { address: peer.parse().unwrap(), is_encrypted: false };
-        let Peer { address, is_encrypted } = sender(peer, &map, &trusted);
+        let peer = Peer::new(peer.parse().unwrap(), false);
+        let Peer { address, text, is_encrypted } = sender(&peer, &map, &trusted);
+        assert_eq!(*text, address.to_string());
         (address.to_string(), is_encrypted)
     }
 

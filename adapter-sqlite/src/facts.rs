@@ -1,7 +1,10 @@
 //! Facts: fetches exactly what a [`FactQuery`] names. Every step is a bounded number of seeks,
 //! however many conversions there are.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
 
 use counterfoil_core::{
     AdvertiserId, CommissionId, Conversion, ConversionId, ConversionType, DedupKey, FactQuery,
@@ -61,11 +64,11 @@ pub(crate) fn root_of(
     db: &Connection,
     tenant: i64,
     pcid: &ConversionId,
-) -> Result<Option<Root>, Fault> {
+) -> Result<Option<Arc<Root>>, Fault> {
     let fetch = Fetch { db, tenant, counters: &[], tells: false };
     match rows::named(db, tenant, pcid)? {
         None => Ok(None),
-        Some(Named::Root(root)) => Ok(Some(root)),
+        Some(Named::Root(root)) => Ok(Some(Arc::new(root))),
         Some(Named::Under(root)) => fetch.root(&root).map(Some),
     }
 }
@@ -153,7 +156,7 @@ impl Fetch<'_> {
         let Some(asked) = &query.pair else {
             return Ok(PairFound::NotAsked);
         };
-        let Some(advertiser) = advertiser_of(asked, facts.root.as_ref()) else {
+        let Some(advertiser) = advertiser_of(asked, facts.root.as_deref()) else {
             return Ok(PairFound::NotAsked);
         };
         if query.pcid.is_some() && facts.root.is_none() {
@@ -233,7 +236,11 @@ impl Fetch<'_> {
     }
 
     /// Who holds a repeat key (R20, R47).
-    fn holder(&self, key: &DedupKey, known: Option<&Root>) -> Result<Option<Box<Found>>, Fault> {
+    fn holder(
+        &self,
+        key: &DedupKey,
+        known: Option<&Arc<Root>>,
+    ) -> Result<Option<Box<Found>>, Fault> {
         let sql = "SELECT conversion FROM repeat_keys WHERE tenant = ?1 AND key = ?2";
         let holder = value(self.db, sql, params![self.tenant, key.as_bytes()])?;
         self.found(holder.map(ConversionId::from_bytes), known)
@@ -243,17 +250,20 @@ impl Fetch<'_> {
     fn found(
         &self,
         id: Option<ConversionId>,
-        known: Option<&Root>,
+        known: Option<&Arc<Root>>,
     ) -> Result<Option<Box<Found>>, Fault> {
         let Some(id) = id else {
             return Ok(None);
         };
         let conversion = self.conversion(&id)?;
-        let root = match (conversion.as_root(), known) {
-            (Some(root), _) => root,
-            (None, Some(known)) if known.id == conversion.root_id => known.clone(),
-            (None, _) => self.root(&conversion.root_id)?,
+        let root = match known.filter(|known| known.id == conversion.root_id) {
+            Some(known) => Arc::clone(known),
+            None => match conversion.as_root() {
+                Some(root) => Arc::new(root),
+                None => self.root(&conversion.root_id)?,
+            },
         };
+        let conversion = Arc::new(conversion);
         let transactions = rows::transactions(self.db, &id)?;
         let counters = self.counters(&root)?;
         let told = messages::told(self.db, &id, self.tells)?;
@@ -272,9 +282,9 @@ impl Fetch<'_> {
     }
 
     /// A root that a row names.
-    fn root(&self, id: &ConversionId) -> Result<Root, Fault> {
+    fn root(&self, id: &ConversionId) -> Result<Arc<Root>, Fault> {
         match rows::named(self.db, self.tenant, id)? {
-            Some(Named::Root(root)) => Ok(root),
+            Some(Named::Root(root)) => Ok(Arc::new(root)),
             _ => Err(bad("root", id)),
         }
     }

@@ -3,7 +3,7 @@
 //!
 //! Ids carry the time of arrival or a later one, so `since` is also a bound on ids.
 
-use std::fmt::Display;
+use std::{fmt::Display, sync::Arc};
 
 use counterfoil_core::{
     Conversion, ConversionId, Currency, ExternalId, PairKey, Root, TenantName, Timestamp,
@@ -340,7 +340,7 @@ impl List<'_> {
             return Ok(None);
         }
         let root = match conversion.as_root() {
-            Some(root) => root,
+            Some(root) => Arc::new(root),
             None => self.root(&conversion.root_id)?,
         };
         if !is_of_root(filter, &root) {
@@ -366,7 +366,7 @@ impl List<'_> {
     }
 
     /// The root of a conversion that a row names.
-    fn root(&self, id: &ConversionId) -> Result<Root, Fault> {
+    fn root(&self, id: &ConversionId) -> Result<Arc<Root>, Fault> {
         facts::root_of(self.db, self.tenant, id)?.ok_or_else(|| bad("root", id))
     }
 

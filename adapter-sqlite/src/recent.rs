@@ -169,7 +169,7 @@ fn weight(query: &FactQuery, found: &Found) -> usize {
     let origin = &found.root.origin;
     let affs = origin.affs.iter().map(|(_, aff)| aff.len() + PIECE);
     let click_id = origin.affiliate_click_id.iter().map(|id| id.len());
-    // The root stands there twice: as what was paired with, and as that of what was found.
+    // There may be two of them: what was paired with, and the root of what was found.
     let roots = 2 * (affs.sum::<usize>() + click_id.sum::<usize>());
     let counters = query.counters.len() + found.counters.len() + conversion.exhausted.len();
     PLAIN
@@ -191,14 +191,14 @@ mod tests {
         let mut id = [0; 16];
         id[5] = number;
         let (_, _, decision) = sample::click(RequestId::from_bytes(id), "A");
-        let mut conversion = *decision.conversion.unwrap();
+        let mut conversion = Arc::unwrap_or_clone(decision.conversion.unwrap());
         let param = |n| (format!("p{n}").into_boxed_str(), "x".repeat(100).into_boxed_str());
         conversion.params = (0..params).map(param).collect::<Params>();
-        let root = conversion.as_root().unwrap();
+        let root = Arc::new(conversion.as_root().unwrap());
         let query = FactQuery { pcid: Some(conversion.id), ..FactQuery::default() };
         let first = Found {
             root: root.clone(),
-            conversion,
+            conversion: Arc::new(conversion),
             transactions: Vec::new(),
             counters: std::collections::BTreeMap::new(),
             told: Told::default(),

@@ -270,7 +270,7 @@ impl Replay<'_> {
             method: logged.method,
             dialect: logged.dialect,
             query: logged.query,
-            remote_addr: logged.remote_addr,
+            remote_addr: logged.remote_addr.map(Into::into),
         };
         let decided = decide::finish(self.again, rules, &arrival, receipt, decision)?;
         log::write(self.again, iter::once((&arrival, &decided)))

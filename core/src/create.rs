@@ -1,7 +1,7 @@
 //! Creating (rungs 10 to 12): a conversion under a root, a root itself (R51), and the transaction
 //! that a repeat adds (R20).
 
-use alloc::{collections::BTreeMap, vec, vec::Vec};
+use alloc::{sync::Arc, vec, vec::Vec};
 
 use crate::{
     amount::{Amounts, RawAmounts, convert, currency_of},
@@ -11,7 +11,7 @@ use crate::{
     decision::{Decision, Effect, Event, Outcome, Receipt},
     dedup::{Holds, PairKey},
     draft::{Birth, Draft, Journal},
-    facts::{FactQuery, Facts, Found, Told},
+    facts::{FactQuery, Facts, Found},
     limits::amounts_allowed,
     reason::{Note, Refusal},
     root::RootRequest,
@@ -23,7 +23,7 @@ use crate::{
 /// Creates a conversion under its root.
 pub(crate) fn create(
     case: Case<'_>,
-    root: &Root,
+    root: &Arc<Root>,
     journal: &mut Journal,
 ) -> Result<Decision, Refusal> {
     let postback = case.postback;
@@ -39,10 +39,8 @@ pub(crate) fn create(
         params: postback.params.clone(),
         ..Conversion::new(id, root.id, own_type, postback.method, currency, case.receipt.at)
     };
-    let counters = case.facts.counters.clone();
-    let told = Told::default();
-    let found = Found { root: root.clone(), conversion, transactions: Vec::new(), counters, told };
-    let mut draft = Draft::new(case.ruleset, case.receipt, found, journal);
+    let mut draft = Draft::of_new(case.ruleset, case.receipt, root.clone(), conversion, journal);
+    draft.made_before.clone_from(&case.facts.counters);
     draft.holds =
         Holds::of(case.definition.dedup.key, root, postback.external_id.as_ref(), conversion_type);
     let birth = Birth { method: postback.method, result: postback.result, by_update: false };
@@ -110,10 +108,10 @@ pub(crate) fn add_transaction(
     commission_id: &CommissionId,
     journal: &mut Journal,
 ) -> Result<Decision, Refusal> {
-    let mut draft = Draft::new(case.ruleset, case.receipt, first.clone(), journal);
+    let mut draft = Draft::of_stored(case.ruleset, case.receipt, first, journal);
     let chosen = draft.select(Some(commission_id))?;
     let Some(chosen) = chosen else {
-        return Ok(duplicate(first.clone(), journal));
+        return Ok(duplicate(first, journal));
     };
     let raw = raw_amounts(case);
     let amounts = convert(case.ruleset, raw, &mut draft.conversion, &mut draft.journal.steps)?;
@@ -134,7 +132,7 @@ pub(crate) fn add_transaction(
     let events = vec![Event::TransactionCreated(made.transaction.id)];
     // A rate that was used for the first time is frozen on the conversion (R34).
     let books =
-        (draft.conversion != first.conversion).then_some(Effect::UpdateConversion as fn(_) -> _);
+        (draft.conversion != *first.conversion).then_some(Effect::UpdateConversion as fn(_) -> _);
     Ok(draft.into_decision(Outcome::Updated, books, events))
 }
 
@@ -182,7 +180,7 @@ fn make_root(
         let id = first.map(|found| found.conversion.id);
         journal.steps.push(Step::Key { kind: KeyKind::External, first: id });
         if let Some(first) = first {
-            return Ok(duplicate(first.clone(), journal));
+            return Ok(duplicate(first, journal));
         }
     }
     let own_type = request.conversion_type.clone();
@@ -195,11 +193,7 @@ fn make_root(
     };
     let kind = KeyKind::External;
     let holds = Holds::of(kind, &root, request.external_id.as_ref(), &request.conversion_type);
-    // Under a new root every counter stands at zero, and nothing was told of it.
-    let counters = BTreeMap::new();
-    let told = Told::default();
-    let found = Found { root, conversion, transactions: Vec::new(), counters, told };
-    let mut draft = Draft::new(ruleset, receipt, found, journal);
+    let mut draft = Draft::of_new(ruleset, receipt, Arc::new(root), conversion, journal);
     draft.holds = holds;
     let making = Making {
         commission_id: None,

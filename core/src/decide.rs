@@ -4,7 +4,7 @@
 //! climbs rungs 6 to 9, which settle what the request pairs with and whether it is a repeat; rungs
 //! 10 to 12 are `create` and `update`. What is told of it is `announce`.
 
-use alloc::{format, vec::Vec};
+use alloc::{format, sync::Arc, vec::Vec};
 
 use crate::{
     announce::{Announcing, announce},
@@ -137,7 +137,7 @@ fn climb(case: Case<'_>, journal: &mut Journal) -> Result<Decision, Refusal> {
 }
 
 /// Rung 6: the root (R15 to R17).
-fn paired<'a>(case: Case<'a>, journal: &mut Journal) -> Result<&'a Root, Refusal> {
+fn paired<'a>(case: Case<'a>, journal: &mut Journal) -> Result<&'a Arc<Root>, Refusal> {
     let Some(root) = &case.facts.root else {
         return Err(pairing_failed(case.postback));
     };
@@ -255,7 +255,7 @@ fn refuse_repeat(
         !has && !first.conversion.exhausted.contains(id) && first.root.id == root.id
     });
     let Some(commission_id) = adds else {
-        return Ok(duplicate(first.clone(), journal));
+        return Ok(duplicate(first, journal));
     };
     journal.steps.push(Step::AddsTransaction(commission_id.clone()));
     window_is_open(case, root)?;
@@ -263,8 +263,8 @@ fn refuse_repeat(
 }
 
 /// The answer to a repeat: the first conversion, unchanged (R20).
-pub(crate) fn duplicate(first: Found, journal: &mut Journal) -> Decision {
-    let refusal = duplicate_of(&first);
+pub(crate) fn duplicate(first: &Found, journal: &mut Journal) -> Decision {
+    let refusal = duplicate_of(first);
     journal.found(Outcome::Duplicate, Some(refusal), first)
 }
 

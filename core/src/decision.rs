@@ -1,6 +1,6 @@
 //! What a decision is: an outcome, effects that leave no choice, and a trace.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -103,7 +103,7 @@ pub enum Effect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// The conversion in its new state.
-    pub conversion: Box<Conversion>,
+    pub conversion: Arc<Conversion>,
     /// A repeat key that it holds from now on, beside those that it holds already. Unique within
     /// the tenant.
     pub key: Option<DedupKey>,
@@ -159,9 +159,9 @@ pub struct Decision {
     /// What is worth knowing, each code once, in the order of the codes.
     pub notes: Vec<Note>,
     /// The conversion that it is about, in its state at the end; absent where it was refused.
-    pub conversion: Option<Box<Conversion>>,
+    pub conversion: Option<Arc<Conversion>>,
     /// The root of that conversion.
-    pub root: Option<Box<Root>>,
+    pub root: Option<Arc<Root>>,
     /// All transactions of that conversion in their state at the end, oldest first.
     pub transactions: Vec<Transaction>,
     /// How it came about.

@@ -29,6 +29,8 @@ pub const NAME_LEN_MAX: usize = 64;
 pub const VALUE_LEN_MAX: usize = 2048;
 /// The most parameters in all, known ones counted as often as they come.
 pub(crate) const PAIRS_MAX: usize = 2 * PARAMS_MAX;
+/// As many parameters as most requests have.
+const PAIRS_USUAL: usize = 12;
 /// What a log row shows in place of a secret.
 pub(crate) const MASK: &str = "***";
 /// The most bytes of an undecodable request that a log row keeps.
@@ -78,7 +80,7 @@ pub type Pairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 /// assert_eq!(decode(&incoming).unwrap(), [("a".into(), "1 2".into())]);
 /// ```
 pub fn decode<'a>(incoming: &Incoming<'a>) -> Result<Pairs<'a>, Refusal> {
-    let mut pairs = Pairs::new();
+    let mut pairs = Pairs::with_capacity(PAIRS_USUAL);
     decode_form(incoming.query, NAME_LEN_MAX, &mut pairs)?;
     match incoming.body {
         None => {}
@@ -90,12 +92,20 @@ pub fn decode<'a>(incoming: &Incoming<'a>) -> Result<Pairs<'a>, Refusal> {
         }
         Some(Body::Json(bytes)) => decode_json(bytes, &mut pairs)?,
     }
-    let unknown = pairs.iter().filter(|(name, _)| Parameter::named(name).is_none()).count();
-    if unknown > PARAMS_MAX {
-        return Err(malformed(format!("{unknown} parameters beside the known ones"))
-            .hint(format!("send at most {PARAMS_MAX}")));
+    // Most requests have too few of any kind: their names need not be looked up for this.
+    if pairs.len() > PARAMS_MAX {
+        few_are_unknown(&pairs)?;
     }
     Ok(pairs)
+}
+
+fn few_are_unknown(pairs: &Pairs<'_>) -> Result<(), Refusal> {
+    let unknown = pairs.iter().filter(|(name, _)| Parameter::named(name).is_none()).count();
+    if unknown <= PARAMS_MAX {
+        return Ok(());
+    }
+    Err(malformed(format!("{unknown} parameters beside the known ones"))
+        .hint(format!("send at most {PARAMS_MAX}")))
 }
 
 /// Decodes the text that a log row kept of a root, whose names may bear a prefix.
@@ -160,7 +170,7 @@ impl Undecodable {
 
 /// Percent-decodes once; `+` is a space (R3).
 pub(crate) fn decode_piece(piece: &str) -> Result<Cow<'_, str>, Undecodable> {
-    if !piece.bytes().any(|b| matches!(b, b'%' | b'+' | 0)) {
+    if is_plain(piece) {
         return Ok(Cow::Borrowed(piece));
     }
     if has_bad_escape(piece) {
@@ -173,6 +183,12 @@ pub(crate) fn decode_piece(piece: &str) -> Result<Cow<'_, str>, Undecodable> {
         Ok(_) => Err(Undecodable::Nul),
         Err(_) => Err(Undecodable::Utf8),
     }
+}
+
+/// Whether a piece stands for itself. All of it is looked at, many bytes at a time: to stop at the
+/// first that does not would take longer.
+fn is_plain(piece: &str) -> bool {
+    !piece.bytes().fold(false, |found, b| found | matches!(b, b'%' | b'+' | 0))
 }
 
 /// Whether two hexadecimal digits do not follow some percent sign.
@@ -199,7 +215,7 @@ fn push<'a>(
             malformed("a value has no name").hint("write name=value; a `&` in a value is %26")
         );
     }
-    if name.contains('\0') {
+    if name.as_bytes().contains(&0) {
         return Err(malformed("the name of a parameter has a NUL character").hint("send text"));
     }
     if name.len() > name_len_max {
@@ -221,10 +237,9 @@ fn push<'a>(
 
 /// Trims ASCII white space (R4).
 fn trim(value: Cow<'_, str>) -> Cow<'_, str> {
-    let is_space = |c: char| c.is_ascii_whitespace();
     match value {
-        Cow::Borrowed(text) => Cow::Borrowed(text.trim_matches(is_space)),
-        Cow::Owned(text) => Cow::Owned(text.trim_matches(is_space).to_string()),
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim_ascii()),
+        Cow::Owned(text) => Cow::Owned(text.trim_ascii().to_string()),
     }
 }
 
@@ -294,8 +309,12 @@ impl<'de> Visitor<'de> for Members {
     }
 }
 
-/// What stays as it is in a form-encoded text.
-const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'*');
+/// What stays as it is in a form-encoded text, beside letters and digits.
+const STAYING: [u8; 4] = *b"-._*";
+const FORM: &AsciiSet = {
+    let [a, b, c, d] = STAYING;
+    &NON_ALPHANUMERIC.remove(a).remove(b).remove(c).remove(d)
+};
 
 /// The parameters as one form-encoded text with the secrets masked: what a log row keeps.
 /// Decoding it gives the same parameters again, but for the secrets; different values of one
@@ -308,16 +327,26 @@ pub fn masked_text(pairs: &Pairs<'_>) -> String {
         if at > 0 {
             text.push('&');
         }
-        text.extend(utf8_percent_encode(name, FORM));
+        push_encoded(&mut text, name);
         text.push('=');
         if let Some(secret) = Parameter::secret_named(name) {
             let values = secrets.entry(secret).or_default();
             text.push_str(&mask(values, value));
         } else {
-            text.extend(utf8_percent_encode(value, FORM));
+            push_encoded(&mut text, value);
         }
     }
     text
+}
+
+/// Adds a name or a value, form-encoded. Most stay as they are, and are copied as a whole.
+fn push_encoded(text: &mut String, piece: &str) {
+    let stays = |byte: u8| byte.is_ascii_alphanumeric() | STAYING.contains(&byte);
+    if piece.bytes().fold(true, |all, byte| all & stays(byte)) {
+        text.push_str(piece);
+    } else {
+        text.extend(utf8_percent_encode(piece, FORM));
+    }
 }
 
 /// The mask of a secret: its first value has one, each further value one of its own, under

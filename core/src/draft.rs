@@ -2,8 +2,8 @@
 //! do to them is a function here; [`Draft::into_decision`] turns the difference into effects.
 
 use alloc::{
-    boxed::Box,
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     vec::Vec,
 };
 
@@ -51,7 +51,7 @@ impl Journal {
         &mut self,
         outcome: Outcome,
         refusal: Option<Refusal>,
-        found: Found,
+        found: &Found,
     ) -> Decision {
         Decision {
             outcome,
@@ -59,12 +59,13 @@ impl Journal {
             effects: Vec::new(),
             events: Vec::new(),
             notes: self.take_notes(),
-            conversion: Some(Box::new(found.conversion)),
-            root: Some(Box::new(found.root)),
-            transactions: found.transactions,
+            conversion: Some(Arc::clone(&found.conversion)),
+            root: Some(Arc::clone(&found.root)),
+            transactions: found.transactions.clone(),
             trace: self.take_trace(),
         }
     }
+
     fn take_notes(&mut self) -> Vec<Note> {
         core::mem::take(&mut self.notes).into_iter().collect()
     }
@@ -106,35 +107,54 @@ pub(crate) struct Birth {
 pub(crate) struct Draft<'a> {
     pub(crate) ruleset: &'a Ruleset,
     pub(crate) receipt: Receipt,
-    pub(crate) root: Root,
+    pub(crate) root: Arc<Root>,
     pub(crate) conversion: Conversion,
     pub(crate) lines: Vec<Line>,
     pub(crate) journal: &'a mut Journal,
     /// What the conversion is found by from now on, beside what it held before.
     pub(crate) holds: Holds,
     /// Transactions that each commission with a limit has made under the root before.
-    made_before: BTreeMap<CommissionId, u32>,
+    pub(crate) made_before: BTreeMap<CommissionId, u32>,
     counted: Vec<CommissionId>,
 }
 
 impl<'a> Draft<'a> {
-    /// A draft of what is stored, or is about to be.
-    pub(crate) fn new(
+    /// A draft of what is stored.
+    pub(crate) fn of_stored(
         ruleset: &'a Ruleset,
         receipt: Receipt,
-        found: Found,
+        found: &Found,
         journal: &'a mut Journal,
     ) -> Self {
-        let keep = |transaction| Line { transaction, touch: Touch::Kept };
+        let keep = |transaction: &Transaction| Line {
+            transaction: transaction.clone(),
+            touch: Touch::Kept,
+        };
+        let conversion = Conversion::clone(&found.conversion);
+        Self {
+            lines: found.transactions.iter().map(keep).collect(),
+            made_before: found.counters.clone(),
+            ..Self::of_new(ruleset, receipt, Arc::clone(&found.root), conversion, journal)
+        }
+    }
+
+    /// A draft of a conversion that is about to be stored.
+    pub(crate) fn of_new(
+        ruleset: &'a Ruleset,
+        receipt: Receipt,
+        root: Arc<Root>,
+        conversion: Conversion,
+        journal: &'a mut Journal,
+    ) -> Self {
         Self {
             ruleset,
             receipt,
-            root: found.root,
-            conversion: found.conversion,
-            lines: found.transactions.into_iter().map(keep).collect(),
+            root,
+            conversion,
+            lines: Vec::new(),
             journal,
             holds: Holds::default(),
-            made_before: found.counters,
+            made_before: BTreeMap::new(),
             counted: Vec::new(),
         }
     }
@@ -303,8 +323,9 @@ impl<'a> Draft<'a> {
         events: Vec<Event>,
     ) -> Decision {
         let mut effects = Vec::with_capacity(1 + self.lines.len());
+        let own = Arc::new(self.conversion);
         if let Some(effect) = conversion {
-            let conversion = Box::new(self.conversion.clone());
+            let conversion = Arc::clone(&own);
             effects.push(effect(Stored { conversion, key: self.holds.key, pair: self.holds.pair }));
         }
         for line in &self.lines {
@@ -324,8 +345,8 @@ impl<'a> Draft<'a> {
             events,
             notes: self.journal.take_notes(),
             trace: self.journal.take_trace(),
-            conversion: Some(Box::new(self.conversion)),
-            root: Some(Box::new(self.root)),
+            conversion: Some(own),
+            root: Some(self.root),
             transactions: self.lines.into_iter().map(|line| line.transaction).collect(),
         }
     }

@@ -8,7 +8,7 @@ use crate::{
     decision::{Decision, Event, Outcome, Receipt},
     decode::{Pairs, masked_text},
     draft::{Draft, Journal, Touch},
-    facts::{FactQuery, Facts, Found},
+    facts::{FactQuery, Facts},
     ids::TransactionId,
     money::Amount,
     reason::{Reason, Refusal, shown},
@@ -202,7 +202,7 @@ fn changed(
         );
     };
     journal.steps.push(Step::Paired { root: found.root.id, by: PairedBy::Transaction });
-    let mut draft = Draft::new(ruleset, receipt, Found::clone(found), &mut journal);
+    let mut draft = Draft::of_stored(ruleset, receipt, found, &mut journal);
     if let Err(refusal) = change(&mut draft, place) {
         return journal.refused(refusal);
     }

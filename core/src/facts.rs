@@ -2,7 +2,7 @@
 //! data ([`Facts`]). A store fetches exactly what the query names, inside the transaction that
 //! applies the decision.
 
-use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, sync::Arc, vec::Vec};
 
 use crate::{
     conversion::{Conversion, ConversionType, ExternalId, Root},
@@ -86,13 +86,14 @@ pub struct TargetQuery {
     pub conversion_type: Option<ConversionType>,
 }
 
-/// A conversion with its root and all its transactions, oldest first.
+/// A conversion with its root and all its transactions, oldest first. Decisions that change neither
+/// root nor conversion share them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// The conversion's root. Mostly, but not always, the root that the request pairs with.
-    pub root: Root,
+    pub root: Arc<Root>,
     /// The conversion.
-    pub conversion: Conversion,
+    pub conversion: Arc<Conversion>,
     /// Its transactions, by id.
     pub transactions: Vec<Transaction>,
     /// Transactions that each asked commission has made under its root.
@@ -145,7 +146,7 @@ impl Told {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// The root that the request pairs with.
-    pub root: Option<Root>,
+    pub root: Option<Arc<Root>>,
     /// The oldest root under which a conversion carries the pair (R16).
     pub pair_root: Option<ConversionId>,
     /// The conversion that the pcid names, where a `target` was asked for and it is no root.

@@ -5,7 +5,7 @@ use alloc::{boxed::Box, format, vec::Vec};
 use crate::{
     conversion::ConversionType,
     decode::{PARAM_PREFIX, Pairs},
-    dialects::{Dialect, Meaning},
+    dialects::{Dialect, Meaning, secret_names},
     ids::ConversionId,
     money::Amount,
     nearest::edit_distance,
@@ -74,8 +74,7 @@ impl Parameter {
     /// proves nothing (R2), and is masked all the same (P10). So is a param of a root.
     pub(crate) fn secret_named(name: &str) -> Option<Self> {
         let bare = name.strip_prefix(PARAM_PREFIX).unwrap_or(name);
-        let mut secrets = Dialect::native().known_names().filter(|(_, known)| known.is_secret());
-        let meant = secrets.find(|(known, _)| known.eq_ignore_ascii_case(bare));
+        let meant = secret_names().find(|(known, _)| known.eq_ignore_ascii_case(bare));
         meant.map(|(_, secret)| secret)
     }
 

@@ -177,7 +177,9 @@ impl Privacy {
     ) -> Option<Treatment> {
         let listed = self.listed(name);
         let bare = name.strip_prefix(PARAM_PREFIX).unwrap_or(name);
-        let (is_email, is_phone) = (has_email(value), has_phone(value));
+        // All of a value is looked at, many bytes at a time: nearly none has any of these.
+        let has_sign = value.bytes().fold(false, |has, b| has | matches!(b, b'@' | b'%' | b'+'));
+        let (is_email, is_phone) = (has_sign && has_email(value), has_sign && has_phone(value));
         let may_be_phone = !is_phone && is_local_number(value) && names_phone(bare);
         if listed.is_none() && !is_email && !is_phone && !may_be_phone {
             return None;
@@ -252,9 +254,6 @@ fn normal(value: &str) -> Cow<'_, str> {
 /// Whether an address stands in the value: a word, an at sign (perhaps encoded once more), and a
 /// domain with a dot.
 fn has_email(value: &str) -> bool {
-    if !value.bytes().any(|b| matches!(b, b'@' | b'%')) {
-        return false;
-    }
     let encoded = value.match_indices("%40").map(|(at, sign)| (at, sign.len()));
     let plain = value.match_indices('@').map(|(at, sign)| (at, sign.len()));
     plain.chain(encoded).any(|(at, len)| {

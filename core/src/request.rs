@@ -1,6 +1,6 @@
 //! A request: one arrival, whatever came of it. What a store takes in, and what a log row holds.
 
-use alloc::{boxed::Box, string::String};
+use alloc::{boxed::Box, string::String, sync::Arc};
 
 use crate::{
     conversion::Method,
@@ -44,7 +44,7 @@ pub struct Arrival {
     /// The parameters as one form-encoded text, secrets masked.
     pub query: String,
     /// The address it came from.
-    pub remote_addr: Option<Box<str>>,
+    pub remote_addr: Option<Arc<str>>,
 }
 
 impl Request {

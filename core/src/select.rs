@@ -4,7 +4,7 @@ use alloc::{format, string::String, vec::Vec};
 
 use crate::{
     decode::{Incoming, Pairs, path_name},
-    dialects::{DIALECTS, Dialect},
+    dialects::{DIALECTS, Dialect, ID},
     nearest::nearest,
     parameter::{Given, Parameter, Parameters},
     reason::{Reason, Refusal, shown},
@@ -46,9 +46,8 @@ fn selected<'r>(
     if let (Some(name), None) = (incoming.dialect, path) {
         return Err(unknown_dialect(ruleset, name));
     }
-    // All dialects have this name. Another value of it is told by whoever gathers them all.
-    let is_id = |name: &str| Parameter::named(name) == Some(Parameter::Id);
-    match pairs.iter_mut().find(|(name, _)| is_id(name)) {
+    // Another value of it is told by whoever gathers them all.
+    match pairs.iter_mut().find(|(name, _)| *name == ID) {
         Some((name, value)) => {
             ruleset.privacy().mask_known(name, value);
             by_id(ruleset, Given { name, value }, path)

@@ -55,7 +55,7 @@ pub(crate) fn update(
     }
     commission_fits(case, manner, target)?;
     let add = matches!(manner, Manner::Repeat { add: true, .. });
-    let draft = Draft::new(case.ruleset, case.receipt, target.clone(), journal);
+    let draft = Draft::of_stored(case.ruleset, case.receipt, target, journal);
     let mut change =
         Change { case, draft, add, changed: false, direct: None, selected: Vec::new() };
     if brings_id {
@@ -419,7 +419,7 @@ impl<'a> Change<'a> {
         let touched = self.draft.lines.iter().any(|line| line.touch != Touch::Kept);
         if !self.changed && !touched {
             // A frozen rate or a remembered limit is bookkeeping and no change.
-            let books = (self.draft.conversion != target.conversion)
+            let books = (self.draft.conversion != *target.conversion)
                 .then_some(Effect::UpdateConversion as fn(_) -> _);
             return self.draft.into_decision(Outcome::Unchanged, books, Vec::new());
         }

@@ -24,10 +24,8 @@ pub(crate) async fn transaction(call: &Call<'_>, body: body::Incoming) -> Result
     let id: TransactionId =
         call.param("id").parse().map_err(|_| Problem::not_found("nothing has this id"))?;
     let fields: Fields = call.json(body).await?;
-    let arrival = Arrival {
-        remote_addr: Some(call.peer.to_string().into()),
-        ..Arrival::edit(&pairs(id, fields)?)
-    };
+    let arrival =
+        Arrival { remote_addr: Some(call.peer.text.clone()), ..Arrival::edit(&pairs(id, fields)?) };
     let decided = call.submit(rules, arrival, Sender::Known).await?;
     match Told::of(&decided.decision, decided.request_id) {
         Told::Refused(refused) => Err(Problem::refused(refused)),

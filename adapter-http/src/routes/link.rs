@@ -20,7 +20,7 @@ pub(crate) async fn follow(call: &Call<'_>) -> Result<Answer, Problem> {
     let deeplink = deeplink(&pairs).map(str::to_owned);
     let (offer, affiliate) = (call.param("offer"), call.param("affiliate"));
     let click = Arrival::click(&ruleset, offer, affiliate, pairs);
-    let arrival = Arrival { remote_addr: Some(call.peer.to_string().into()), ..click };
+    let arrival = Arrival { remote_addr: Some(call.peer.text.clone()), ..click };
     let decided = call.submit(rules, arrival, Sender::Stranger).await?;
     let (Some(offer), Some(click)) = (ruleset.offer(offer), &decided.decision.conversion) else {
         return Err(match Told::of(&decided.decision, decided.request_id) {

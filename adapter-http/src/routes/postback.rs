@@ -79,7 +79,7 @@ async fn decide(
     let sent = Sent { call, incoming, body, received_at };
     let read = read(&ruleset, &sent)?;
     let arrival = Arrival {
-        remote_addr: Some(call.peer.to_string().into()),
+        remote_addr: Some(call.peer.text.clone()),
         ..Arrival::of(incoming, read.request, read.query)
     };
     let decided = call.submit_at(rules, arrival, read.sender, received_at).await?;

@@ -27,13 +27,13 @@ pub(crate) async fn make(call: &Call<'_>, body: body::Incoming) -> Result<Answer
     const ACCEPTED: &str = "application/json";
     let rules = call.rules()?;
     let guard = &call.app.guard;
-    guard.tenant(call.peer, &call.head.headers, &rules.ruleset)?;
+    guard.tenant(call.peer.address, &call.head.headers, &rules.ruleset)?;
     if Form::of(&call.head.headers, ACCEPTED)? != Some(Form::Json) {
         return Err(Problem::unsupported_media_type(ACCEPTED));
     }
     let bytes = call.body(body).await?;
     let arrival = Arrival {
-        remote_addr: Some(call.peer.to_string().into()),
+        remote_addr: Some(call.peer.text.clone()),
         ..Arrival::root(&rules.ruleset, &bytes)
     };
     let Decided { request_id, decision } = call.submit(rules, arrival, Sender::Known).await?;

@@ -472,7 +472,7 @@ fn logged(arrival: &Arrival, id: RequestId, at: Timestamp, decision: &Decision) 
         id,
         received_at: at,
         method: arrival.method,
-        remote_addr: arrival.remote_addr.clone(),
+        remote_addr: arrival.remote_addr.as_deref().map(Into::into),
         query: arrival.query.clone(),
         postback_id: None,
         outcome: decision.outcome,

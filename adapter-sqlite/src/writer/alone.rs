@@ -85,6 +85,8 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use counterfoil_core::{
         Amount, Arrival, Conversion, Incoming, Method, Outcome, Request, RootRequest, Timestamp,
         read,
@@ -99,15 +101,15 @@ mod tests {
          affiliate = [{ id = 'bo', name = 'Bo' }]\n\
          offer = [{ id = 'o', name = 'O', advertiser = 'shop', url = 'https://shop.example/' }]\n";
 
-    fn take(store: &Store, method: Method, request: Request) -> (Outcome, Conversion) {
+    fn take(store: &Store, method: Method, request: Request) -> (Outcome, Arc<Conversion>) {
         let ruleset = store.rules("acme").unwrap().ruleset().clone();
         let (query, received_at) = (String::new(), Timestamp::from_ms(1));
         let arrival = Arrival { request, method, dialect: None, query, remote_addr: None };
         let decided = store.submit_wait(Submission { ruleset, arrival, received_at }).unwrap();
-        (decided.decision.outcome, *decided.decision.conversion.unwrap())
+        (decided.decision.outcome, decided.decision.conversion.unwrap())
     }
 
-    fn send(store: &Store, query: &str) -> (Outcome, Conversion) {
+    fn send(store: &Store, query: &str) -> (Outcome, Arc<Conversion>) {
         let rules = store.rules("acme").unwrap();
         let (method, dialect) = (Method::S2s, None);
         let (request, _) = read(rules.ruleset(), &Incoming { method, dialect, query, body: None });

@@ -51,7 +51,7 @@ fn masked_values_never_reach_the_file_and_replay_decides_the_same() {
         "params":{"first_name":"canary","tel":"777 000 111","kept":"k"}}"#;
     let lead = db.take(root(&db.ruleset(), json), at(2)).decision;
     assert_eq!(lead.notes.iter().filter(|note| note.code() == "personal_value").count(), 1);
-    let params = lead.conversion.unwrap().params;
+    let params = lead.conversion.unwrap().params.clone();
     assert_eq!(params.keys().map(|name| &**name).collect::<Vec<_>>(), ["kept", "tel"]);
 
     let report = db.reader().replay().unwrap();

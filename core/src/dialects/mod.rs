@@ -48,7 +48,7 @@ pub static DIALECTS: [&Dialect; 10] = [
 /// What every dialect knows beside its own names: which definition, and authentication. The last
 /// three are the names that Everflow, TUNE and Affise have for a shared secret.
 static COMMON: [Row; 7] = [
-    row("id", Parameter::Id, "", Source::Own),
+    row(ID, Parameter::Id, "", Source::Own),
     row("token", Parameter::Token, "", Source::Own),
     row("ts", Parameter::Ts, "", Source::Own),
     row("sig", Parameter::Sig, "", Source::Own),
@@ -62,6 +62,9 @@ const REVERSALS: [&str; 3] = ["reversed", "refund", "chargeback"];
 
 /// What stands for a whole number at the end of a row's name.
 pub(crate) const NUMBER: char = '#';
+const LAST_OF_NUMBERED: u8 = b'#';
+/// What every dialect calls the parameter that names the definition.
+pub(crate) const ID: &str = "id";
 
 /// The text of a table: built in, or of the rules.
 pub type Text = Cow<'static, str>;
@@ -241,6 +244,14 @@ fn meaning_in(words: &[Word], word: &str) -> Option<StatusMeaning> {
     known.map(|known| known.meaning.clone())
 }
 
+/// The names of secrets, which are the same in every dialect.
+pub(crate) fn secret_names() -> impl Iterator<Item = (&'static str, Parameter)> {
+    COMMON.iter().filter_map(|row| match row.means {
+        Meaning::Known(parameter) if parameter.is_secret() => Some((&*row.name, parameter)),
+        _ => None,
+    })
+}
+
 /// Whether every dialect knows a name.
 pub(crate) fn is_common(name: &str) -> bool {
     COMMON.iter().any(|row| row.name == name)
@@ -285,10 +296,16 @@ impl PostbackDefinition {
 }
 
 impl Row {
+    /// Every name of every request is held against many rows: most are told apart by their lengths.
     fn is(&self, name: &str) -> bool {
-        let Some(stem) = self.name.strip_suffix(NUMBER) else {
-            return *self.name == *name;
-        };
+        match self.name.as_bytes().last() {
+            Some(&LAST_OF_NUMBERED) => self.is_numbered(name),
+            _ => *self.name == *name,
+        }
+    }
+
+    fn is_numbered(&self, name: &str) -> bool {
+        let stem = self.name.strip_suffix(NUMBER).unwrap_or_default();
         let number = name.strip_prefix(stem).unwrap_or_default();
         !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
     }
@@ -354,6 +371,10 @@ mod tests {
             let name = &*dialect.name;
             assert_eq!(Dialect::named(name), Some(dialect));
             assert!(dialect.name_of(Parameter::Pcid).is_some(), "{name}");
+            for row in dialect.rows.iter() {
+                let secret = matches!(row.means, Meaning::Known(known) if known.is_secret());
+                assert!(!secret, "{name}: a secret of its own");
+            }
             let rows = dialect.rows.iter().chain(&COMMON);
             let names: BTreeSet<&str> = rows.map(|row| &*row.name).collect();
             assert_eq!(names.len(), dialect.rows.len() + COMMON.len(), "{name}: a name twice");

@@ -177,7 +177,7 @@ fn the_target_of_an_answer_is_the_conversion_of_its_message() {
     let refused = answer(&mut world, &older, r#"{"e": "taken"}"#);
     assert_eq!(refused.refusal.unwrap().reason, Reason::ExternalIdTaken);
     let free = answer(&mut world, &older, r#"{"e": "free"}"#);
-    assert_eq!(free.conversion.unwrap().external_id.unwrap().as_str(), "free");
+    assert_eq!(free.conversion.unwrap().external_id.as_ref().unwrap().as_str(), "free");
 }
 
 #[test]

@@ -183,8 +183,8 @@ impl World {
             match effect {
                 Effect::InsertConversion(stored) => {
                     self.rows.push(Found {
-                        root: *decision.root.clone().unwrap(),
-                        conversion: *stored.conversion.clone(),
+                        root: decision.root.clone().unwrap(),
+                        conversion: stored.conversion.clone(),
                         transactions: Vec::new(),
                         counters: BTreeMap::new(),
                         told: Told::default(),
@@ -192,7 +192,7 @@ impl World {
                     self.hold(stored);
                 }
                 Effect::UpdateConversion(stored) => {
-                    self.row_mut(stored.conversion.id).conversion = *stored.conversion.clone();
+                    self.row_mut(stored.conversion.id).conversion = stored.conversion.clone();
                     self.hold(stored);
                 }
                 Effect::InsertTransaction(new) => {
