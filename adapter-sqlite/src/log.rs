@@ -190,6 +190,7 @@ impl LogRow {
             parameter: text.parameter.clone(),
             message: text.message.clone(),
             hint: text.hint.clone(),
+            steps: Vec::new(),
         })
     }
 }

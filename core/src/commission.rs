@@ -58,18 +58,18 @@ pub(crate) fn select_commission<'r>(
         }
     }
     let chosen = match (named, asked) {
-        (None, _) => first,
-        (Some(id), None) => return Err(unknown_commission(ruleset, id)),
-        (Some(_), Some((chosen, Verdict::Candidate))) => Some(chosen),
-        (Some(id), Some((_, verdict))) => return Err(no_candidate(id, verdict)),
+        (None, _) => Ok(first),
+        (Some(id), None) => Err(unknown_commission(ruleset, id)),
+        (Some(_), Some((chosen, Verdict::Candidate))) => Ok(Some(chosen)),
+        (Some(id), Some((_, verdict))) => Err(no_candidate(id, verdict)),
     };
     steps.push(Step::Candidates {
         conversion_type: subject.conversion_type.clone(),
         verdicts,
-        chosen: chosen.map(|chosen| chosen.place),
+        chosen: chosen.iter().flatten().next().map(|chosen| chosen.place),
         named: named.is_some(),
     });
-    Ok(chosen)
+    chosen
 }
 
 /// Whether a commission is a candidate, and if not, the first condition that fails (R24).

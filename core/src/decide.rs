@@ -102,8 +102,9 @@ pub fn decide(ruleset: &Ruleset, postback: &Postback, facts: &Facts, receipt: Re
 }
 
 /// What could not be read is a decision too: logged, answered, replayed.
-pub fn refuse(refusal: Refusal, _receipt: Receipt) -> Decision {
-    Journal::default().refused(refusal)
+pub fn refuse(mut refusal: Refusal, _receipt: Receipt) -> Decision {
+    let steps = core::mem::take(&mut refusal.steps);
+    Journal { steps, ..Journal::default() }.refused(refusal)
 }
 
 fn definition_of<'r>(ruleset: &'r Ruleset, postback: &Postback) -> &'r PostbackDefinition {
@@ -195,7 +196,7 @@ fn conditions_hold(case: Case<'_>, root: &Root, journal: &mut Journal) -> Result
             journal.steps.push(Step::ConditionsHold);
             Ok(())
         }
-        Some((condition, _)) => Err(condition_failed(case.definition, condition, journal)),
+        Some((condition, _)) => Err(condition_failed(condition, journal)),
     }
 }
 
@@ -203,15 +204,9 @@ fn allows<T: Ord>(set: &Option<alloc::collections::BTreeSet<T>>, value: &T) -> b
     set.as_ref().is_none_or(|set| set.contains(value))
 }
 
-fn condition_failed(
-    definition: &PostbackDefinition,
-    condition: Condition,
-    journal: &mut Journal,
-) -> Refusal {
+fn condition_failed(condition: Condition, journal: &mut Journal) -> Refusal {
     journal.steps.push(Step::ConditionFailed(condition));
-    let id = &definition.id;
-    let message =
-        format!("the condition `{}` of the postback `{id}` does not hold", condition.name());
+    let message = format!("the condition `{}` of this postback does not hold", condition.name());
     Refusal::new(Reason::ConditionsNotMet, message)
         .hint("another postback definition may accept it: name one with `id`")
 }
@@ -224,7 +219,7 @@ pub(crate) fn type_is_accepted(
     journal: &mut Journal,
 ) -> Result<(), Refusal> {
     if !allows(&case.definition.conditions.types, conversion_type) {
-        return Err(condition_failed(case.definition, Condition::Type, journal));
+        return Err(condition_failed(Condition::Type, journal));
     }
     crate::read::allowed_type(&case.definition.limits, conversion_type)
 }

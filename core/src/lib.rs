@@ -119,7 +119,7 @@ pub use parameter::Parameter;
 pub use pieces::{Part, Piece, Pieces, Place, complete, shown_parts};
 pub use postback::{Action, Postback};
 pub use privacy::{Masked, Privacy, Sent, Treatment};
-pub use read::{logged_text, parse, read};
+pub use read::{logged_text, parse, read, refused_by};
 pub use reason::{Note, Reason, Refusal};
 pub use request::{Arrival, Request};
 pub use root::{RootRequest, root_pairs};

@@ -1,7 +1,14 @@
 //! What a definition lets a request claim in amounts (end of rung 11, R50): in the tenant's
 //! currency, after conversion, and under `add` on the sum.
 
-use crate::{conversion::Received, read::not_allowed, reason::Refusal, ruleset::Limits};
+use alloc::format;
+
+use crate::{
+    conversion::Received,
+    read::LIMITS_SAY,
+    reason::{Reason, Refusal},
+    ruleset::Limits,
+};
 
 /// Tests the amounts that a request claims.
 ///
@@ -18,8 +25,15 @@ pub(crate) fn amounts_allowed(
         if let (Some(claimed), Some(most)) = (claimed, most)
             && claimed.amount > most
         {
-            return Err(not_allowed(parameter, claimed.amount));
+            return Err(too_much(parameter));
         }
     }
     Ok(())
+}
+
+/// `not_allowed` about an amount. How much it is after conversion, or with what was there, is told
+/// by the trace alone: the sender may be anyone.
+fn too_much(parameter: &str) -> Refusal {
+    let message = format!("the {parameter} is more than this postback may claim");
+    Refusal::new(Reason::NotAllowed, message).about(parameter).hint(LIMITS_SAY)
 }

@@ -5,13 +5,12 @@
 //! the rest. Whoever authenticates requests does so between `select` and `parse`; whoever does not
 //! calls [`read`].
 
-use alloc::{boxed::Box, format, string::String, vec::Vec};
+use alloc::{boxed::Box, format, string::String, vec, vec::Vec};
 
 use crate::{
     conversion::{ConversionType, ExternalId, Method, Params, RAW_RESULT_PARAM},
     decode::{Incoming, Pairs, decode, masked_raw, masked_text},
     dialects::{Dialect, Meaning},
-    ids::ConversionId,
     nearest::nearest,
     parameter::{Given, Parameter, Parameters, similar_name},
     postback::{Action, Postback},
@@ -20,7 +19,7 @@ use crate::{
     request::Request,
     ruleset::{Limits, PostbackDefinition, Ruleset, StatusMeaning},
     select::select,
-    token::TrackingApiId,
+    token::{AdvertiserId, CommissionId, TrackingApiId},
     trace::Step,
     tracking_api::Cause,
     transaction::TransactionResult,
@@ -66,80 +65,101 @@ pub fn parse(
     pairs: &Pairs<'_>,
 ) -> Result<Postback, Refusal> {
     let parameters = Parameters::gather(&definition.dialect, pairs)?;
-    let mut postback = values(definition, method, &parameters)?;
-    postback.definition = ruleset.place_of(definition);
-    let place = postback.definition.and_then(|place| u32::try_from(place).ok());
-    postback.steps.insert(0, Step::Definition(place));
-    identify(&definition.dialect, &postback)?;
-    action_and_type(ruleset, definition, &parameters, &mut postback)?;
-    not_ignored(&definition.dialect, &parameters)?;
-    claims(&definition.limits, &postback)?;
-    Ok(postback)
+    let mut postback = unread(ruleset, definition, method);
+    match rungs(ruleset, definition, &parameters, &mut postback) {
+        Ok(()) => Ok(postback),
+        Err(refusal) => Err(Refusal { steps: postback.steps, ..refusal }),
+    }
+}
+
+/// The trace of a request that its definition has let no further, for whoever authenticates it.
+pub fn refused_by(ruleset: &Ruleset, definition: &PostbackDefinition, refusal: Refusal) -> Refusal {
+    Refusal { steps: vec![names(ruleset.place_of(definition))], ..refusal }
+}
+
+/// A postback of which nothing is read but who decides.
+fn unread(ruleset: &Ruleset, definition: &PostbackDefinition, method: Method) -> Postback {
+    let place = ruleset.place_of(definition);
+    Postback {
+        method,
+        definition: place,
+        names_definition: false,
+        cause: None,
+        target: None,
+        action: Action::Update,
+        pcid: None,
+        advertiser: None,
+        external_id: None,
+        commission_id: None,
+        conversion_type: None,
+        has_default_type: false,
+        value: None,
+        commission: None,
+        price: None,
+        result: None,
+        currency: None,
+        params: Params::new(),
+        notes: Vec::new(),
+        steps: vec![names(place)],
+    }
+}
+
+/// The step that names the definition.
+fn names(place: Option<usize>) -> Step {
+    Step::Definition(place.and_then(|place| u32::try_from(place).ok()))
+}
+
+/// Rungs 3 to 5; what the trace of a refusal tells stands in the postback.
+fn rungs(
+    ruleset: &Ruleset,
+    definition: &PostbackDefinition,
+    parameters: &Parameters<'_>,
+    postback: &mut Postback,
+) -> Result<(), Refusal> {
+    values(definition, parameters, postback)?;
+    identify(&definition.dialect, postback)?;
+    action_and_type(ruleset, definition, parameters, postback)?;
+    not_ignored(&definition.dialect, parameters)?;
+    claims(&definition.limits, postback)
 }
 
 /// Rung 3: `unresolved_macro`, `invalid_identifier`, `invalid_amount`, `invalid_result`,
 /// `invalid_action`, `invalid_parameter`, each over all parameters before the next.
 fn values(
     definition: &PostbackDefinition,
-    method: Method,
     parameters: &Parameters<'_>,
-) -> Result<Postback, Refusal> {
+    postback: &mut Postback,
+) -> Result<(), Refusal> {
     const IDENTIFIERS: [Parameter; 4] =
         [Parameter::Pcid, Parameter::AdvertiserId, Parameter::ExternalId, Parameter::CommissionId];
+    // First, for it refuses nothing: a name that was misspelt explains many a refusal.
+    others(&definition.dialect, parameters, postback);
     for identifier in IDENTIFIERS {
         if let Some(given) = parameters.get(identifier) {
             given.refuse_macro(&definition.dialect, identifier)?;
         }
     }
-    let mut postback = Postback {
-        method,
-        definition: None,
-        names_definition: parameters.get(Parameter::Id).is_some(),
-        cause: None,
-        target: None,
-        action: Action::Update,
-        pcid: read_as(parameters, Parameter::Pcid, Reason::InvalidIdentifier, |text| {
-            text.parse::<ConversionId>()
-        })?,
-        advertiser: read_as(
-            parameters,
-            Parameter::AdvertiserId,
-            Reason::InvalidIdentifier,
-            crate::token::AdvertiserId::new,
-        )?,
-        external_id: read_as(
-            parameters,
-            Parameter::ExternalId,
-            Reason::InvalidIdentifier,
-            ExternalId::new,
-        )?,
-        commission_id: read_as(
-            parameters,
-            Parameter::CommissionId,
-            Reason::InvalidIdentifier,
-            crate::token::CommissionId::new,
-        )?,
-        conversion_type: None,
-        has_default_type: false,
-        value: read_as(parameters, Parameter::Value, Reason::InvalidAmount, str::parse)?,
-        commission: read_as(parameters, Parameter::Commission, Reason::InvalidAmount, str::parse)?,
-        price: read_as(parameters, Parameter::Price, Reason::InvalidAmount, str::parse)?,
-        result: None,
-        currency: parameters.get(Parameter::Currency).map(|given| given.value.into()),
-        params: Params::new(),
-        notes: Vec::new(),
-        steps: Vec::new(),
-    };
-    others(&definition.dialect, parameters, &mut postback);
+    let identifier = Reason::InvalidIdentifier;
+    let amount = Reason::InvalidAmount;
+    postback.names_definition = parameters.get(Parameter::Id).is_some();
+    postback.pcid = read_as(parameters, Parameter::Pcid, identifier, str::parse)?;
+    postback.advertiser =
+        read_as(parameters, Parameter::AdvertiserId, identifier, AdvertiserId::new)?;
+    postback.external_id = read_as(parameters, Parameter::ExternalId, identifier, ExternalId::new)?;
+    postback.commission_id =
+        read_as(parameters, Parameter::CommissionId, identifier, CommissionId::new)?;
+    postback.value = read_as(parameters, Parameter::Value, amount, str::parse)?;
+    postback.commission = read_as(parameters, Parameter::Commission, amount, str::parse)?;
+    postback.price = read_as(parameters, Parameter::Price, amount, str::parse)?;
+    postback.currency = parameters.get(Parameter::Currency).map(|given| given.value.into());
     if let Some(given) = parameters.get(Parameter::Result) {
-        status(definition, parameters, given, &mut postback)?;
+        status(definition, parameters, given, postback)?;
     }
-    event(&definition.dialect, parameters, &mut postback);
+    event(&definition.dialect, parameters, postback);
     if let Some(given) = parameters.get(Parameter::Action) {
         named_action(given)?;
     }
-    numbers(&definition.dialect, parameters)?;
-    Ok(postback)
+    numbers(&definition.dialect, parameters)
 }
 
 fn read_as<T, E: core::fmt::Display>(
@@ -464,7 +484,8 @@ pub(crate) fn allowed_type(
 pub(crate) fn not_allowed(parameter: &str, value: impl core::fmt::Display) -> Refusal {
     let value = format!("{value}");
     let message = format!("this postback may not claim the {parameter} `{}`", shown(&value));
-    Refusal::new(Reason::NotAllowed, message)
-        .about(parameter)
-        .hint("its `limits` in the rules say what it may claim")
+    Refusal::new(Reason::NotAllowed, message).about(parameter).hint(LIMITS_SAY)
 }
+
+/// Where it is said what a definition lets be claimed.
+pub(crate) const LIMITS_SAY: &str = "its `limits` in the rules say what it may claim";

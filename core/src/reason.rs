@@ -5,10 +5,13 @@ use alloc::{
     boxed::Box,
     format,
     string::{String, ToString},
+    vec::Vec,
 };
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use crate::trace::Step;
 
 /// Why a request was refused, or is a repeat. Declared in the order of the ladder (semantics 5):
 /// where several hold, the first is the answer.
@@ -255,6 +258,10 @@ pub struct Refusal {
     pub message: Box<str>,
     /// What to try.
     pub hint: Option<Box<str>>,
+    /// How far the reading of the request had come (rungs 2 to 5); what a decision refuses has its
+    /// steps in the decision's own trace.
+    #[serde(skip)]
+    pub steps: Vec<Step>,
 }
 
 /// The most bytes of a client's input that a message repeats.
@@ -263,7 +270,8 @@ const SHOWN_LEN_MAX: usize = 80;
 impl Refusal {
     /// A refusal without a parameter.
     pub fn new(reason: Reason, message: impl fmt::Display) -> Self {
-        Self { reason, parameter: None, message: message.to_string().into(), hint: None }
+        let message = message.to_string().into();
+        Self { reason, parameter: None, message, hint: None, steps: Vec::new() }
     }
 
     /// The parameter that it is about.

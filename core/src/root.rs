@@ -8,9 +8,10 @@ use crate::{
         NAME_LEN_MAX, PAIRS_MAX, PARAM_PREFIX, PARAMS_MAX, Pairs, VALUE_LEN_MAX, json_members,
         json_scalar,
     },
+    dialects::Dialect,
     money::Amount,
     nearest::nearest,
-    parameter::Parameter,
+    parameter::{Given, Parameter},
     privacy::{Masked, masked},
     reason::{Reason, Refusal, shown},
     ruleset::Ruleset,
@@ -107,14 +108,15 @@ impl RootRequest {
     /// Reads a root from the parameters of [`root_pairs`], or from what a log row kept of them.
     ///
     /// # Errors
-    /// `malformed`, `conflicting_parameters`, `invalid_parameter`, `invalid_identifier`,
-    /// `invalid_amount`, `type_required`, `unknown_type`, `unknown_offer`, `unknown_affiliate`,
+    /// `malformed`, `conflicting_parameters`, `unresolved_macro`, `invalid_parameter`,
+    /// `invalid_identifier`, `invalid_amount`, `type_required`, `unknown_type`, `unknown_offer`, `unknown_affiliate`,
     /// `type_not_root`.
     pub fn read(ruleset: &Ruleset, method: Method, pairs: &Pairs<'_>) -> Result<Self, Refusal> {
         let OpenFields { affs, params, masked } = open_fields(pairs)?;
         let field = |name: &'static str| {
             pairs.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
         };
+        refuse_macro(field("external_id"))?;
         let needed = |name: &'static str| {
             field(name).ok_or_else(|| {
                 Refusal::new(Reason::InvalidParameter, format!("a root needs `{name}`"))
@@ -391,6 +393,14 @@ fn token<T>(
         let message = format!("`{name}` cannot be `{}`", shown(text));
         Refusal::new(Reason::InvalidIdentifier, message).about(name).hint(error)
     })
+}
+
+/// R6: else all roots of that advertiser would be repeats of the first.
+fn refuse_macro(external_id: Option<&str>) -> Result<(), Refusal> {
+    let Some(value) = external_id else {
+        return Ok(());
+    };
+    Given { name: "external_id", value }.refuse_macro(Dialect::native(), Parameter::ExternalId)
 }
 
 fn external_id(text: &str) -> Result<ExternalId, Refusal> {

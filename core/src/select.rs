@@ -62,14 +62,14 @@ fn by_id<'r>(
     path: Option<&Dialect>,
 ) -> Result<&'r PostbackDefinition, Refusal> {
     id.refuse_macro(path.unwrap_or(Dialect::native()), Parameter::Id)?;
-    let active = || ruleset.postbacks().iter().filter(|definition| definition.active);
-    let Some(definition) = active().find(|definition| definition.id.as_str() == id.value) else {
+    let mut active = ruleset.postbacks().iter().filter(|definition| definition.active);
+    let Some(definition) = active.find(|definition| definition.id.as_str() == id.value) else {
+        // No id that is close is told: it may be another partner's, who is nobody's business.
         let message = format!("no active postback has the id `{}`", shown(id.value));
         let refusal = Refusal::new(Reason::UnknownPostback, message).about(id.name);
-        let known = active().map(|definition| definition.id.as_str());
-        return Err(match nearest(id.value, known) {
-            Some(close) => refusal.hint(format!("did you mean `{close}`?")),
-            None => refusal.hint("leave `id` out to use the global postback"),
+        return Err(match by_default(ruleset, path) {
+            Ok(_) => refusal.hint("correct it, or leave it out to use the global postback"),
+            Err(_) => refusal.hint("ask for the id of your postback; there is none without"),
         });
     };
     if path.is_some_and(|path| path.name != definition.dialect.name) {

@@ -1,15 +1,16 @@
 //! Updating (rungs 10 to 12): the target (R21), what changes (R22), the transactions that follow
 //! (R23), and repeats that are applied as updates (R47).
 
-use alloc::{format, vec::Vec};
+use alloc::{boxed::Box, format, vec::Vec};
 
 use crate::{
     amount::{Amounts, convert, out_of_range},
     commission::{Chosen, unknown_commission},
-    conversion::{ConversionType, Received, Root},
+    conversion::{ConversionType, RAW_RESULT_PARAM, Received, Root},
     create::raw_amounts,
     decide::{Case, type_is_accepted},
     decision::{Decision, Effect, Event, Outcome},
+    decode::PARAMS_MAX,
     dedup::Holds,
     draft::{Birth, Draft, Journal, Touch},
     facts::Found,
@@ -53,6 +54,7 @@ pub(crate) fn update(
     if case.postback.conversion_type.is_none() {
         type_is_accepted(case, &target.conversion.conversion_type, journal)?;
     }
+    params_fit(case, target)?;
     commission_fits(case, manner, target)?;
     let add = matches!(manner, Manner::Repeat { add: true, .. });
     let draft = Draft::of_stored(case.ruleset, case.receipt, target, journal);
@@ -156,6 +158,25 @@ fn brings_external_id(case: Case<'_>, target: &Found) -> Result<bool, Refusal> {
         }
         _ => Ok(true),
     }
+}
+
+/// Params merge by name (R22), and a conversion has no more of them than a request may bring: else
+/// it would grow, and each update of it take longer, for ever. The raw word of a status does not
+/// count: no reversal is refused for it.
+fn params_fit(case: Case<'_>, target: &Found) -> Result<(), Refusal> {
+    let kept = &target.conversion.params;
+    let is_new = |name: &&Box<str>| ***name != *RAW_RESULT_PARAM && !kept.contains_key(*name);
+    let mut new = case.postback.params.keys().filter(is_new);
+    let Some(first) = new.next() else {
+        return Ok(());
+    };
+    if kept.len() + 1 + new.count() <= PARAMS_MAX {
+        return Ok(());
+    }
+    let message = format!("the conversion would have more than {PARAMS_MAX} params");
+    Err(Refusal::new(Reason::NotAllowed, message)
+        .about(first)
+        .hint("leave out what is new, or send it under names that the conversion has"))
 }
 
 /// `commission_id` on an update (R23): known, and with a transaction here where there are any. A

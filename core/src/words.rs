@@ -303,7 +303,10 @@ fn candidates(
     named: bool,
 ) -> fmt::Result {
     let Some(chosen) = chosen else {
-        return write!(f, "no commission pays this {conversion_type} (R26)");
+        return match named {
+            true => write!(f, "the commission named does not pay this {conversion_type} (R25)"),
+            false => write!(f, "no commission pays this {conversion_type} (R26)"),
+        };
     };
     let id = commission_name(ruleset, chosen);
     let why = if named { "named by the request (R25)" } else { "the first candidate (R26)" };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use counterfoil_core::{
     AnswerStyle, Arrival, Dialect, Incoming, Method, Outcome, Pairs, PostbackDefinition, Refusal,
-    Request, Ruleset, Timestamp, decode, logged_text, masked_text, parse, select, view,
+    Request, Ruleset, Timestamp, decode, logged_text, masked_text, parse, refused_by, select, view,
 };
 use hyper::{StatusCode, body};
 
@@ -157,7 +157,10 @@ fn read<'r>(ruleset: &'r Ruleset, sent: &Sent<'_>) -> Result<Read<'r>, Problem> 
     let Sent { call, body, received_at, .. } = *sent;
     let checked = proof::check(call, (ruleset, definition), incoming, &pairs, body, received_at)?;
     let (request, query, sender) = match checked {
-        Err(refusal) => (Request::Unreadable(refusal.into()), proof::kept(query), Sender::Stranger),
+        Err(refusal) => {
+            let refusal = refused_by(ruleset, definition, refusal);
+            (Request::Unreadable(refusal.into()), proof::kept(query), Sender::Stranger)
+        }
         Ok(sender) => match parse(ruleset, definition, incoming.method, &pairs) {
             Ok(postback) => (Request::Postback(postback.into()), query, sender),
             Err(refusal) => (Request::Unreadable(refusal.into()), query, sender),

@@ -16,3 +16,4 @@ mod outbound;
 mod privacy;
 mod reading;
 mod rules;
+mod traces;
