@@ -81,6 +81,11 @@ impl<'a> RequestMore<'a> {
         }
     }
 
+    /// The same, on its own.
+    pub(crate) fn into_owned(self) -> RequestMore<'static> {
+        RequestMore { trace: Cow::Owned(self.trace.into_owned()), ..self }
+    }
+
     /// The notes; codes that this version does not know are left out.
     pub(crate) fn notes(&self) -> Vec<Note> {
         self.notes.iter().filter_map(|code| Note::of_stored(i64::from(*code))).collect()

@@ -14,6 +14,7 @@ mod audit;
 mod backup;
 mod blobs;
 mod claim;
+mod click;
 mod codes;
 mod compact;
 mod condition;

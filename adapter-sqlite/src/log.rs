@@ -12,6 +12,7 @@ use rusqlite::{Connection, Row, params};
 use crate::{
     ReadError, Reader,
     blobs::{self, RequestMore},
+    click,
     codes::Coded,
     fault::Fault,
     gaps::ERASED,
@@ -89,12 +90,12 @@ impl Reader {
                     return Ok(None);
                 };
                 let id = RequestId::from_bytes(row.get(0)?);
-                Ok(Some((id, self.request_view(list, row, filter)?)))
+                Ok(Some((id, self.request_view(list, read_request(row)?, filter)?)))
             })
         })
     }
 
-    /// One log row.
+    /// One log row. A click of an affiliate link has none: what it would tell is decided again.
     ///
     /// # Errors
     /// Where the database cannot be read.
@@ -104,16 +105,37 @@ impl Reader {
         id: RequestId,
     ) -> Result<Option<RequestView>, ReadError> {
         let filter = Filter { id: Some(id.to_string()), ..Filter::default() };
-        Ok(self.requests(tenant, &filter)?.items.into_iter().next())
+        let logged = self.requests(tenant, &filter)?.items.into_iter().next();
+        if logged.is_some() {
+            return Ok(logged);
+        }
+        let of_click = self.list(tenant, true, |list| {
+            let items = self.request_of_click(list, &id)?.into_iter().collect();
+            Ok(Page { items, next_cursor: None })
+        })?;
+        Ok(of_click.items.into_iter().next())
+    }
+
+    fn request_of_click(
+        &self,
+        list: &List<'_>,
+        id: &RequestId,
+    ) -> Result<Option<RequestView>, Fault> {
+        let Some(click) = click::made_by(list.db, list.tenant, id)? else {
+            return Ok(None);
+        };
+        let Some(rules) = self.rules_of(list.db, list.tenant, click.ruleset)? else {
+            return Ok(None);
+        };
+        self.request_view(list, click.logged(&rules.ruleset), &Filter::default())
     }
 
     fn request_view(
         &self,
         list: &List<'_>,
-        row: &Row<'_>,
+        logged: LogRow,
         filter: &Filter,
     ) -> Result<Option<RequestView>, Fault> {
-        let logged = read_request(row)?;
         let fits = logged.tenant == list.tenant
             && filter.outcome.is_none_or(|outcome| outcome == logged.outcome)
             && filter.reason.is_none_or(|reason| Some(reason) == logged.reason)

@@ -15,23 +15,21 @@
 use std::{collections::BTreeMap, iter};
 
 use counterfoil_core::{
-    Amount, Arrival, ConversionId, MessageId, Method, Outcome, Receipt, Request, RequestId,
-    RootRequest, Timestamp,
+    Amount, Arrival, ConversionId, MessageId, Method, Outcome, Receipt, RequestId, Timestamp,
 };
 use rusqlite::{Connection, Row, Rows, params, types::Value};
 
 use crate::{
     ReadError, Reader,
     again::{self, Logged},
-    blobs::{self, RequestMore},
+    blobs::RequestMore,
+    click::{CLICK, Click, read_click},
     codes::Coded,
     decide,
     fault::{Fault, bad},
     gaps::Gaps,
-    ids,
     log::{self, LogRow, REQUEST},
     numbers, prune,
-    rows::{self, CONVERSION},
     rules::{self, Rules},
     schema, under_root,
 };
@@ -149,23 +147,14 @@ struct Replay<'a> {
     report: ReplayReport,
 }
 
-/// A click as it was made.
-struct Click {
-    id: RequestId,
-    tenant: i64,
-    ruleset: u32,
-    arrival: Arrival,
-    at: Timestamp,
-}
-
 impl Replay<'_> {
     fn decide_all(&mut self) -> Result<(), Fault> {
         let mut requests =
             self.stored.prepare(&format!("SELECT {REQUEST} FROM requests ORDER BY number"))?;
         let mut requests = requests.query([])?;
         let mut clicks = self.stored.prepare(&format!(
-            "SELECT {CONVERSION}, tenant, ruleset, first_more FROM conversions \
-             WHERE method = {} ORDER BY number",
+            "SELECT {} FROM conversions WHERE method = {} ORDER BY number",
+            *CLICK,
             Method::Link.stored()
         ))?;
         let mut clicks = clicks.query([])?;
@@ -396,30 +385,6 @@ fn next_settled(rows: &mut Rows<'_>) -> Result<Option<(MessageId, RequestId)>, F
 
 fn next_click(rows: &mut Rows<'_>) -> Result<Option<Click>, Fault> {
     rows.next()?.map(read_click).transpose()
-}
-
-/// A click from its row: what made it is in the row, or, where it was changed since, beside it.
-fn read_click(row: &Row<'_>) -> Result<Click, Fault> {
-    let mut click = rows::read_conversion(row)?;
-    let first_more: Option<Vec<u8>> = row.get(20)?;
-    if let Some(first) = first_more {
-        let first = Some(first.as_slice()).filter(|blob| !blob.is_empty());
-        click.params = blobs::decode_conversion(first)?.params.into_owned();
-    }
-    let root = RootRequest::of_click(&click).ok_or_else(|| bad("root", click.id))?;
-    Ok(Click {
-        id: ids::maker_of(&click.id),
-        tenant: row.get(18)?,
-        ruleset: row.get(19)?,
-        arrival: Arrival {
-            request: Request::Root(Box::new(root)),
-            method: Method::Link,
-            dialect: None,
-            query: String::new(),
-            remote_addr: None,
-        },
-        at: click.created_at,
-    })
 }
 
 /// The key of a row as text whose order is the order of the rows.

@@ -6,7 +6,7 @@ use crate::{
     conversion::{Conversion, ConversionType, ExternalId, Method, Origin, Params, Source},
     decode::{
         NAME_LEN_MAX, PAIRS_MAX, PARAM_PREFIX, PARAMS_MAX, Pairs, VALUE_LEN_MAX, json_members,
-        json_scalar,
+        json_scalar, masked_text,
     },
     dialects::Dialect,
     money::Amount,
@@ -249,6 +249,23 @@ impl RootRequest {
             params: click.params.clone(),
             masked: Vec::new(),
         })
+    }
+
+    /// What an affiliate link told of a click, as one form-encoded text: what a log row would keep.
+    pub fn text(&self) -> String {
+        let fields = [
+            ("offer_id", Some(self.offer.as_str())),
+            ("affiliate_id", Some(self.affiliate.as_str())),
+            ("channel", self.channel.as_ref().map(Channel::as_str)),
+            ("integration", self.integration.as_ref().map(Integration::as_str)),
+            ("affiliate_click_id", self.affiliate_click_id.as_deref()),
+        ];
+        let known =
+            fields.into_iter().filter_map(|(name, value)| Some((name.into(), value?.into())));
+        let affs =
+            self.affs.iter().map(|(n, value)| (format!("affs{n}").into(), (&**value).into()));
+        let params = self.params.iter().map(|(name, value)| ((&**name).into(), (&**value).into()));
+        masked_text(&known.chain(affs).chain(params).collect())
     }
 
     /// Where the visitor comes from, by the rules of now.

@@ -202,3 +202,35 @@ fn tenants_never_see_each_others_rows() {
     assert_eq!(row, Some::<ConversionId>(ours));
     assert_eq!(db.reader().replay().unwrap().differences, []);
 }
+
+#[test]
+fn a_click_tells_what_its_log_row_would_by_the_rules_of_then() {
+    let db = Db::new();
+    let paying = format!(
+        "{RULES}\n[[commission]]\nid = \"click-1\"\ntype = \"click\"\nrevenue = {{ fixed = \"1\" }}\n"
+    );
+    db.store().install_rules(None, &paying, RulesFormat::Toml, at(0)).unwrap();
+    let query = "affs2=z&affs1=a%26b&affiliate_click_id=x&channel=no+token";
+    let made = db.take(click(&db.ruleset(), "shoply-cz", "bo", query), at(1));
+    let paid = made.decision.transactions.first().unwrap().id;
+    let id = made.decision.conversion.as_ref().unwrap().id;
+    db.store().install_rules(None, RULES, RulesFormat::Toml, at(2)).unwrap();
+    db.send(&format!("pcid={id}&action=update&type=click&note=later"), at(3));
+
+    let told = db.reader().request(&acme(), made.receipt.id).unwrap().unwrap();
+    assert_eq!((told.outcome, told.conversion_id), (Outcome::Created, Some(id)));
+    assert_eq!((told.received_at, told.method), (at(1), counterfoil_core::Method::Link));
+    assert_eq!(told.transaction_ids, [paid]);
+    let of_path = "offer_id=shoply-cz&affiliate_id=bo&";
+    let of_query = "affiliate_click_id=x&affs1=a%26b&affs2=z&channel=no%20token";
+    assert_eq!(told.query, format!("{of_path}{of_query}"));
+    assert_eq!(told.trace, made.decision.trace.lines(made.rules.ruleset(), Outcome::Created));
+    assert!(told.trace.iter().any(|line| line.contains("`click-1` pays this click")));
+    let (_, timeline) = db.reader().timeline(&acme(), made.receipt.id).unwrap().unwrap();
+    assert!(timeline.items.len() > 1, "{timeline:?}");
+
+    let rival = RULES.replace("\"acme\"", "\"rival\"");
+    db.store().install_rules(None, &rival, RulesFormat::Toml, at(4)).unwrap();
+    let rival = db.store().rules("rival").unwrap();
+    assert_eq!(db.reader().request(rival.ruleset().tenant(), made.receipt.id).unwrap(), None);
+}
