@@ -251,7 +251,7 @@ fn next(rows: &mut Rows<'_>) -> Result<Option<(i64, Transaction)>, Fault> {
     let Some(row) = rows.next()? else {
         return Ok(None);
     };
-    Ok(Some((row.get(17)?, rows::read_transaction(row)?)))
+    Ok(Some((row.get(19)?, rows::read_transaction(row)?)))
 }
 
 /// The next transaction that was made together with its conversion.

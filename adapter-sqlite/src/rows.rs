@@ -27,7 +27,7 @@ pub(crate) const CONVERSION: &str = "id, root, type, method, source, offer, adve
 /// The columns of a transaction, in the order in which [`read_transaction`] takes them.
 pub(crate) const TRANSACTION: &str = "conversion, id, commission, type, result, revenue, payout, \
      currency, terms, direct_amount, revenue_edited, payout_edited, auto_set_at, \
-     auto_set_result, created_at, updated_at, revision";
+     auto_set_result, created_at, updated_at, revision, direct_original, direct_currency";
 
 static INSERT_CONVERSION: LazyLock<Insert> = LazyLock::new(|| {
     Insert::new("conversions", &format!("number, {CONVERSION}, tenant, ruleset, pair"), "")
@@ -127,7 +127,8 @@ pub(crate) fn update_transaction(
     let sql = "UPDATE transactions SET commission = ?3, type = ?4, result = ?5, revenue = ?6, \
          payout = ?7, currency = ?8, terms = ?9, direct_amount = ?10, revenue_edited = ?11, \
          payout_edited = ?12, auto_set_at = ?13, auto_set_result = ?14, created_at = ?15, \
-         updated_at = ?16, revision = ?17 WHERE conversion = ?1 AND id = ?2 AND tenant = ?18";
+         updated_at = ?16, revision = ?17, direct_original = ?18, direct_currency = ?19 \
+         WHERE conversion = ?1 AND id = ?2 AND tenant = ?20";
     let mut statement = db.prepare_cached(sql)?;
     give_transaction(tenant, transaction, &mut Values::of(&mut statement))?;
     let rows = statement.raw_execute()?;
@@ -141,6 +142,7 @@ fn give_transaction(
     values: &mut Values<'_, '_>,
 ) -> Result<(), Fault> {
     let due = transaction.auto_set;
+    let original = transaction.direct_amount.and_then(|direct| direct.original);
     values.row(&[
         transaction.conversion_id.as_bytes(),
         transaction.id.as_bytes(),
@@ -151,7 +153,7 @@ fn give_transaction(
         &transaction.payout.as_micros(),
         &transaction.currency.code(),
         &blobs::encode_terms(&transaction.terms)?,
-        &transaction.direct_amount.map(|amount| amount.as_micros()),
+        &micros(transaction.direct_amount),
         &transaction.revenue_is_edited,
         &transaction.payout_is_edited,
         &due.map(|due| due.at.as_ms()),
@@ -159,6 +161,8 @@ fn give_transaction(
         &transaction.created_at.as_ms(),
         &transaction.updated_at.as_ms(),
         &transaction.revision,
+        &original.map(|(amount, _)| amount.as_micros()),
+        &original.as_ref().map(|(_, currency)| currency.code()),
         &tenant,
     ])
 }
@@ -312,7 +316,6 @@ pub(crate) fn read_transaction(row: &Row<'_>) -> Result<Transaction, Fault> {
         }),
         None => None,
     };
-    let direct: Option<i64> = row.get(9)?;
     Ok(Transaction {
         id: TransactionId::from_bytes(row.get(1)?),
         conversion_id: ConversionId::from_bytes(row.get(0)?),
@@ -324,7 +327,7 @@ pub(crate) fn read_transaction(row: &Row<'_>) -> Result<Transaction, Fault> {
         payout: amount(row.get(6)?)?,
         currency: read_currency(row, 7)?,
         terms: blobs::decode_terms(row.get_ref(8)?.as_blob().map_err(sql_error)?)?,
-        direct_amount: direct.map(amount).transpose()?,
+        direct_amount: read_direct(row)?,
         revenue_is_edited: row.get(10)?,
         payout_is_edited: row.get(11)?,
         auto_set,
@@ -332,6 +335,18 @@ pub(crate) fn read_transaction(row: &Row<'_>) -> Result<Transaction, Fault> {
         updated_at: time(row, 15)?,
         revision: row.get(16)?,
     })
+}
+
+/// The direct amount of a transaction; how it came, where that was in another currency.
+fn read_direct(row: &Row<'_>) -> Result<Option<Received>, Fault> {
+    let Some(direct) = row.get::<_, Option<i64>>(9)? else {
+        return Ok(None);
+    };
+    let original = match row.get::<_, Option<i64>>(17)? {
+        Some(original) => Some((amount(original)?, read_currency(row, 18)?)),
+        None => None,
+    };
+    Ok(Some(Received { amount: amount(direct)?, original }))
 }
 
 /// A word that is stored as a code.

@@ -52,7 +52,7 @@ fn revenue(
         return Ok((transaction.revenue, Formula::Edited));
     }
     if let Some(direct) = transaction.direct_amount {
-        return Ok((direct.rounded(currency)?, Formula::Direct(direct)));
+        return Ok((direct.amount.rounded(currency)?, Formula::Direct(direct.amount)));
     }
     match transaction.terms.revenue {
         RevenueTerm::Fixed(fixed) => Ok((fixed.rounded(currency)?, Formula::Fixed(fixed))),

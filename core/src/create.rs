@@ -85,8 +85,7 @@ fn born(draft: &mut Draft<'_>, making: &Making<'_>) -> Result<Amounts, Refusal> 
         return Ok(amounts);
     };
     let value = amounts.value.map(|received| received.amount);
-    let direct = amounts.commission.map(|received| received.amount);
-    let made = draft.make_transaction(chosen, value, direct, &making.birth)?;
+    let made = draft.make_transaction(chosen, value, amounts.commission, &making.birth)?;
     if made.is_none() {
         draft.conversion.untaken_commission = amounts.commission;
     }
@@ -116,10 +115,9 @@ pub(crate) fn add_transaction(
     let raw = raw_amounts(case);
     let amounts = convert(case.ruleset, raw, &mut draft.conversion, &mut draft.journal.steps)?;
     let value = amounts.value.or(first.conversion.value).map(|received| received.amount);
-    let direct = amounts.commission.map(|received| received.amount);
     let birth =
         Birth { method: case.postback.method, result: case.postback.result, by_update: false };
-    let made = draft.make_transaction(chosen, value, direct, &birth)?;
+    let made = draft.make_transaction(chosen, value, amounts.commission, &birth)?;
     amounts_allowed(&case.definition.limits, amounts.value, amounts.commission)?;
     let Some(made) = made.and_then(|place| draft.lines.get(place)) else {
         // The limit stopped it: a repeat like any other, but it is remembered that it failed, so

@@ -10,7 +10,7 @@ use alloc::{
 use crate::{
     amount::{legs, out_of_range},
     commission::{Chosen, Subject, select_commission},
-    conversion::{Conversion, Method, Root},
+    conversion::{Conversion, Method, Received, Root},
     decision::{Decision, Effect, Event, Outcome, Receipt, Stored},
     dedup::Holds,
     facts::Found,
@@ -189,7 +189,7 @@ impl<'a> Draft<'a> {
         &mut self,
         chosen: Chosen<'_>,
         value: Option<Amount>,
-        direct: Option<Amount>,
+        direct: Option<Received>,
         birth: &Birth,
     ) -> Result<Option<usize>, Refusal> {
         if !self.within_recurrence(chosen) {
@@ -261,7 +261,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Gives a transaction a direct amount, if its terms accept one (R30).
-    pub(crate) fn take_direct(&mut self, place: usize, direct: Option<Amount>) {
+    pub(crate) fn take_direct(&mut self, place: usize, direct: Option<Received>) {
         let Some(line) = self.lines.get_mut(place).filter(|_| direct.is_some()) else {
             return;
         };

@@ -5,7 +5,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    conversion::ConversionType,
+    conversion::{ConversionType, Received},
     currency::Currency,
     ids::{ConversionId, TransactionId},
     money::{Amount, Percent},
@@ -122,8 +122,8 @@ pub struct Transaction {
     pub currency: Currency,
     /// The terms it was made with (R28).
     pub terms: Terms,
-    /// The explicit `commission` that stands (R28), in the tenant's currency.
-    pub direct_amount: Option<Amount>,
+    /// The explicit `commission` that stands (R28), and how it came (R34).
+    pub direct_amount: Option<Received>,
     /// An administrator set the revenue: it stands until the next edit.
     pub revenue_is_edited: bool,
     /// An administrator set the payout: it stands until the next edit.

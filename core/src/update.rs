@@ -361,9 +361,8 @@ impl<'a> Change<'a> {
             self.draft.journal.notes.insert(Note::DirectAmountFirstOnly);
         }
         let standing = self.draft.lines.get(oldest).and_then(|line| line.transaction.direct_amount);
-        let before = standing.map(|amount| Received { amount, original: None });
-        let sum = self.sum(AmountParameter::Commission, before, Some(came))?;
-        self.draft.take_direct(oldest, sum.map(|received| received.amount));
+        let sum = self.sum(AmountParameter::Commission, standing, Some(came))?;
+        self.draft.take_direct(oldest, sum);
         Ok(sum)
     }
 
@@ -391,8 +390,7 @@ impl<'a> Change<'a> {
             by_update: true,
         };
         let value = self.draft.conversion.value.map(|received| received.amount);
-        let amount = direct.map(|received| received.amount);
-        let made = self.draft.make_transaction(chosen, value, amount, &birth)?;
+        let made = self.draft.make_transaction(chosen, value, direct, &birth)?;
         if made.is_some() && waiting.is_some() {
             self.draft.conversion.untaken_commission = None;
         }

@@ -16,7 +16,7 @@ use alloc::{
 use serde::Serialize;
 
 use crate::{
-    conversion::{Conversion, Method, Origin, Params, Root, Source},
+    conversion::{Conversion, Method, Origin, Params, Received, Root, Source},
     currency::Currency,
     decision::{Decision, Outcome},
     ids::{ConversionId, RequestId, TransactionId},
@@ -197,6 +197,7 @@ pub struct OriginalAmount {
     /// Its currency.
     pub currency: Currency,
     /// The rate that was frozen for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<String>,
 }
 
@@ -210,9 +211,8 @@ impl ConversionView {
     ) -> Self {
         let Origin { source, offer, advertiser, affiliate, channel, integration, .. } =
             &root.origin;
-        let amount = |received: &Option<crate::conversion::Received>| {
-            received.map(|received| received.amount.text(currency))
-        };
+        let amount =
+            |received: &Option<Received>| received.map(|received| received.amount.text(currency));
         Self {
             id: conversion.id,
             r#type: conversion.conversion_type.name().into(),
@@ -235,29 +235,31 @@ impl ConversionView {
             value: amount(&conversion.value),
             price: amount(&conversion.price),
             currency,
-            originals: originals(conversion),
+            originals: [("value", conversion.value), ("price", conversion.price)]
+                .into_iter()
+                .filter_map(|(name, received)| Some((name, original(received, Some(conversion))?)))
+                .collect(),
             params: conversion.params.clone(),
             created_at: conversion.created_at,
             updated_at: conversion.updated_at,
             revision: conversion.revision,
             transactions: transactions
                 .iter()
-                .map(|transaction| TransactionView::of(transaction, root))
+                .map(|transaction| TransactionView {
+                    original: original(transaction.direct_amount, Some(conversion)),
+                    ..TransactionView::of(transaction, root)
+                })
                 .collect(),
         }
     }
 }
 
-fn originals(conversion: &Conversion) -> BTreeMap<&'static str, OriginalAmount> {
-    let parameters = [("value", conversion.value), ("price", conversion.price)];
-    parameters
-        .into_iter()
-        .filter_map(|(name, received)| {
-            let (amount, currency) = received?.original?;
-            let rate = conversion.frozen_rate(currency).map(|rate| rate.to_string());
-            Some((name, OriginalAmount { amount: amount.text(currency), currency, rate }))
-        })
-        .collect()
+/// An amount as it came, where it came in another currency; the rate is the conversion's.
+fn original(received: Option<Received>, conversion: Option<&Conversion>) -> Option<OriginalAmount> {
+    let (amount, currency) = received?.original?;
+    let rate = conversion.and_then(|conversion| conversion.frozen_rate(currency));
+    let rate = rate.map(|rate| rate.to_string());
+    Some(OriginalAmount { amount: amount.text(currency), currency, rate })
 }
 
 /// A transaction as administrators see it.
@@ -285,6 +287,10 @@ pub struct TransactionView {
     pub payout: String,
     /// The tenant's currency.
     pub currency: Currency,
+    /// The direct amount as it came, where it came in another currency (R34); its rate where the
+    /// transaction is shown with its conversion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub original: Option<OriginalAmount>,
     /// When an auto-set is due, where the commission has one (R35).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auto_set_at: Option<Timestamp>,
@@ -312,6 +318,7 @@ impl TransactionView {
             revenue: transaction.revenue.text(currency),
             payout: transaction.payout.text(currency),
             currency,
+            original: original(transaction.direct_amount, None),
             auto_set_at: transaction.auto_set.map(|due| due.at),
             created_at: transaction.created_at,
             updated_at: transaction.updated_at,

@@ -7,14 +7,15 @@ use counterfoil_sqlite::{OpenError, Options, Reader, Store};
 
 use crate::common::{Db, acme, at};
 
-const SCHEMA: &str = include_str!("../schemas/v5.sql");
+const SCHEMA: &str = include_str!("../schemas/v6.sql");
 /// Every released schema, by version.
-const RELEASED: [(i64, &str); 5] = [
+const RELEASED: [(i64, &str); 6] = [
     (1, include_str!("../schemas/v1.sql")),
     (2, include_str!("../schemas/v2.sql")),
     (3, include_str!("../schemas/v3.sql")),
     (4, include_str!("../schemas/v4.sql")),
-    (5, SCHEMA),
+    (5, include_str!("../schemas/v5.sql")),
+    (6, SCHEMA),
 ];
 
 #[test]
@@ -39,7 +40,7 @@ fn a_newer_database_is_refused_and_left_alone() {
     let mut db = Db::new();
     db.store = None;
     let raw = rusqlite::Connection::open(db.path()).unwrap();
-    raw.pragma_update(None, "user_version", 6).unwrap();
+    raw.pragma_update(None, "user_version", 7).unwrap();
     drop(raw);
     for error in [
         Store::open(&db.path(), Options::default()).map(drop).unwrap_err(),
@@ -48,9 +49,9 @@ fn a_newer_database_is_refused_and_left_alone() {
         let OpenError::Newer { found, known, .. } = error else {
             panic!("{error}");
         };
-        assert_eq!((found, known), (6, 5));
+        assert_eq!((found, known), (7, 6));
     }
-    assert_eq!(db.number("PRAGMA user_version"), 6);
+    assert_eq!(db.number("PRAGMA user_version"), 7);
 }
 
 #[test]
