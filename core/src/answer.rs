@@ -10,7 +10,8 @@ use serde_json::value::RawValue;
 
 use crate::{
     conversion::{Conversion, ConversionType},
-    decode::{Pairs, VALUE_LEN_MAX, json_members, masked_text},
+    decode::{Pairs, VALUE_LEN_MAX, json_members},
+    logged_text::masked_text,
     message::Message,
     read::{CAUSE_PARAM, DEPTH_PARAM, TARGET_PARAM},
     tracking_api::{Call, Mapping, Pointer},

@@ -55,6 +55,7 @@ mod facts;
 mod ids;
 mod limits;
 mod link;
+mod logged_text;
 mod macros;
 mod message;
 mod money;
@@ -93,9 +94,7 @@ pub use create::{create_root, query_root};
 pub use currency::{Currency, CurrencyError};
 pub use decide::{decide, query, refuse};
 pub use decision::{Decision, Effect, Event, Outcome, Receipt, Stored};
-pub use decode::{
-    Body, Incoming, NAME_LEN_MAX, PARAMS_MAX, Pairs, VALUE_LEN_MAX, decode, masked_text,
-};
+pub use decode::{Body, Incoming, NAME_LEN_MAX, PARAMS_MAX, Pairs, VALUE_LEN_MAX, decode};
 pub use dedup::{DedupKey, PairKey};
 pub use delivery::{
     Attempt, AttemptOutcome, DeadReason, Draw, Next, Polling, RETRIES_MAX, RETRY_AFTER_MAX,
@@ -110,6 +109,7 @@ pub use due::{Due, due};
 pub use edit::{Edit, auto_set, auto_set_text, edit, query_transaction};
 pub use facts::{Delayed, FactQuery, Facts, Found, KeyQuery, PairQuery, TargetQuery, Told};
 pub use ids::{ConversionId, IdError, MessageId, RequestId, TransactionId};
+pub use logged_text::{logged_text, masked_text};
 pub use macros::{MACROS, Macro, PARAM_MACRO, SECRET_MACRO};
 pub use message::{Message, MessageOf, MessageState, Rendered};
 pub use money::{Amount, AmountError, OutOfRange, Percent, PercentError, Rate, RateError};
@@ -119,7 +119,7 @@ pub use parameter::Parameter;
 pub use pieces::{Part, Piece, Pieces, Place, complete, shown_parts};
 pub use postback::{Action, Postback};
 pub use privacy::{Masked, Privacy, Sent, Treatment};
-pub use read::{logged_text, parse, read, refused_by};
+pub use read::{parse, read, refused_by};
 pub use reason::{Note, Reason, Refusal};
 pub use request::{Arrival, Request};
 pub use root::{RootRequest, root_pairs};

@@ -23,8 +23,9 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     conversion::Method,
-    decode::{MASK, PARAM_PREFIX, Pairs},
+    decode::{PARAM_PREFIX, Pairs},
     dialects::{Dialect, Meaning},
+    logged_text::MASK,
     parameter::Parameter,
     read::{CAUSE_PARAM, DEPTH_PARAM, TARGET_PARAM},
     root::is_root_field,

@@ -9,8 +9,9 @@ use alloc::{boxed::Box, format, string::String, vec, vec::Vec};
 
 use crate::{
     conversion::{ConversionType, ExternalId, Method, Params, RAW_RESULT_PARAM},
-    decode::{Incoming, Pairs, decode, masked_raw, masked_text},
+    decode::{Incoming, Pairs, decode},
     dialects::{Dialect, Meaning},
+    logged_text::{masked_raw, masked_text},
     nearest::nearest,
     parameter::{Given, Parameter, Parameters, similar_name},
     postback::{Action, Postback},
@@ -39,19 +40,6 @@ pub fn read(ruleset: &Ruleset, incoming: &Incoming<'_>) -> (Request, String) {
         Err(refusal) => unreadable(refusal),
     };
     (request, masked_text(&pairs))
-}
-
-/// The text that a log row keeps of a request that no definition reads, whether it can be decoded
-/// or not.
-pub fn logged_text(ruleset: &Ruleset, incoming: &Incoming<'_>) -> String {
-    let privacy = ruleset.privacy();
-    match decode(incoming) {
-        Ok(mut pairs) => {
-            privacy.mask_postback(incoming.method, Dialect::native(), &mut pairs);
-            masked_text(&pairs)
-        }
-        Err(_) => masked_raw(privacy, incoming),
-    }
 }
 
 /// Reads the parameters through the definition's dialect (rungs 3 to 5).

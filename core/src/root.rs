@@ -6,9 +6,10 @@ use crate::{
     conversion::{Conversion, ConversionType, ExternalId, Method, Origin, Params, Source},
     decode::{
         NAME_LEN_MAX, PAIRS_MAX, PARAM_PREFIX, PARAMS_MAX, Pairs, VALUE_LEN_MAX, json_members,
-        json_scalar, masked_text,
+        json_scalar,
     },
     dialects::Dialect,
+    logged_text::masked_text,
     money::Amount,
     nearest::nearest,
     parameter::{Given, Parameter},
@@ -109,8 +110,8 @@ impl RootRequest {
     ///
     /// # Errors
     /// `malformed`, `conflicting_parameters`, `unresolved_macro`, `invalid_parameter`,
-    /// `invalid_identifier`, `invalid_amount`, `type_required`, `unknown_type`, `unknown_offer`, `unknown_affiliate`,
-    /// `type_not_root`.
+    /// `invalid_identifier`, `invalid_amount`, `type_required`, `unknown_type`, `unknown_offer`,
+    /// `unknown_affiliate`, `type_not_root`.
     pub fn read(ruleset: &Ruleset, method: Method, pairs: &Pairs<'_>) -> Result<Self, Refusal> {
         let OpenFields { affs, params, masked } = open_fields(pairs)?;
         let field = |name: &'static str| {

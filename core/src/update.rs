@@ -1,7 +1,7 @@
 //! Updating (rungs 10 to 12): the target (R21), what changes (R22), the transactions that follow
 //! (R23), and repeats that are applied as updates (R47).
 
-use alloc::{boxed::Box, format, vec::Vec};
+use alloc::{format, vec::Vec};
 
 use crate::{
     amount::{Amounts, convert, out_of_range},
@@ -165,8 +165,8 @@ fn brings_external_id(case: Case<'_>, target: &Found) -> Result<bool, Refusal> {
 /// count: no reversal is refused for it.
 fn params_fit(case: Case<'_>, target: &Found) -> Result<(), Refusal> {
     let kept = &target.conversion.params;
-    let is_new = |name: &&Box<str>| ***name != *RAW_RESULT_PARAM && !kept.contains_key(*name);
-    let mut new = case.postback.params.keys().filter(is_new);
+    let is_new = |name: &&str| *name != RAW_RESULT_PARAM && !kept.contains_key(*name);
+    let mut new = case.postback.params.keys().map(|name| &**name).filter(is_new);
     let Some(first) = new.next() else {
         return Ok(());
     };

@@ -206,9 +206,8 @@ fn tenants_never_see_each_others_rows() {
 #[test]
 fn a_click_tells_what_its_log_row_would_by_the_rules_of_then() {
     let db = Db::new();
-    let paying = format!(
-        "{RULES}\n[[commission]]\nid = \"click-1\"\ntype = \"click\"\nrevenue = {{ fixed = \"1\" }}\n"
-    );
+    let of_clicks = "[[commission]]\nid = 'click-1'\ntype = 'click'\nrevenue.fixed = '1'\n";
+    let paying = format!("{RULES}\n{of_clicks}");
     db.store().install_rules(None, &paying, RulesFormat::Toml, at(0)).unwrap();
     let query = "affs2=z&affs1=a%26b&affiliate_click_id=x&channel=no+token";
     let made = db.take(click(&db.ruleset(), "shoply-cz", "bo", query), at(1));

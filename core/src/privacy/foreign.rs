@@ -17,7 +17,7 @@ use super::{
     names_phone,
     units::{Unit, text_of, units},
 };
-use crate::{decode::MASK, message::Rendered, pieces::shown_parts};
+use crate::{logged_text::MASK, message::Rendered, pieces::shown_parts};
 
 /// The fewest characters of a value that is looked for without its name.
 const SENT_LEN_MIN: usize = 3;
