@@ -293,6 +293,46 @@ fn what_is_no_database_is_told_so() {
         .stderr_has("not a Counterfoil database");
 }
 
+/// Takes a database as another program may, alone.
+fn hold_alone(path: &Path) -> rusqlite::Connection {
+    let db = rusqlite::Connection::open(path).expect("the database");
+    // In WAL mode an exclusive transaction alone leaves readers be.
+    db.execute_batch("PRAGMA locking_mode = exclusive; BEGIN EXCLUSIVE").expect("a free database");
+    db
+}
+
+#[test]
+fn a_database_that_another_process_holds_is_told_as_that() {
+    let sandbox = Sandbox::with_rules();
+    let held = ["acme.db", "served.db"].map(|db| {
+        sandbox.run(&format!("click --db {db} --rules rules.toml shoply-cz/bo")).code(0);
+        hold_alone(&sandbox.path(db))
+    });
+    let serve = "serve --rules rules.toml --db served.db --listen 127.0.0.1:0 \
+                 --admin-listen 127.0.0.1:0";
+    let commands = [
+        ("conversions --db acme.db", 1),
+        ("send --db acme.db type=sale", 1),
+        ("doctor --rules rules.toml --db acme.db", 3),
+        (serve, 1),
+    ];
+    // Each waits a few seconds for the other process, so they do it together.
+    std::thread::scope(|scope| {
+        for (command, code) in commands {
+            let sandbox = &sandbox;
+            scope.spawn(move || {
+                let ran = sandbox.run(command).code(code);
+                let told = format!("{}{}", ran.stdout, ran.stderr);
+                assert!(told.contains(".db` is held by another process"), "{ran:#?}");
+                assert!(told.contains("wait until it is done, or end it"), "{ran:#?}");
+                assert!(!told.contains("permissions"), "{ran:#?}");
+            });
+        }
+    });
+    drop(held);
+    sandbox.run("send --db acme.db type=sale").code(3).stdout_has("missing_identifier");
+}
+
 #[test]
 fn a_place_for_no_database_is_told_in_plain_words() {
     let sandbox = Sandbox::with_rules();
