@@ -151,10 +151,11 @@ pub(crate) fn names_scheme(text: &str) -> bool {
 }
 
 /// Reads the click on an affiliate link: `offer/affiliate`, with a query where there is more to
-/// say, or the whole URL of the link.
+/// say, or the whole URL of the link. One that the rules do not know is a request that is refused.
 ///
 /// # Errors
-/// Where the rules have no such offer or affiliate.
+/// Where it is no link. A query that cannot be decoded is none either: a server passes over what
+/// it cannot read rather than turn a visitor away, and here is somebody who can write it anew.
 pub(crate) fn click(ruleset: &Ruleset, link: &str) -> Result<Arrival, Failure> {
     let path = match link.split_once("/c/") {
         Some((_, path)) => path.split_once('/').map_or(path, |(_, path)| path),
@@ -166,18 +167,26 @@ pub(crate) fn click(ruleset: &Ruleset, link: &str) -> Result<Arrival, Failure> {
             .hint("write both ids with a slash between them, as in shoply-cz/bo"));
     };
     let incoming = Incoming { method: Method::Link, dialect: None, query, body: None };
-    let refused = |refusal: &Refusal| {
-        let failure = Failure::could_not(&refusal.message);
-        match &refusal.hint {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
-    };
-    let pairs = decode(&incoming).map_err(|refusal| refused(&refusal))?;
-    let arrival = Arrival::click(ruleset, offer, affiliate, pairs);
-    match &arrival.request {
-        Request::Unreadable(refusal) => Err(refused(refusal)),
-        _ => Ok(arrival),
+    let pairs =
+        decode(&incoming).map_err(|refusal| hinted(Failure::usage(&refusal.message), &refusal))?;
+    Ok(Arrival::click(ruleset, offer, affiliate, pairs))
+}
+
+/// Reads a click that is assumed, as [`click`] does.
+///
+/// # Errors
+/// As [`click`], and where the rules have no such offer or affiliate: nothing can be assumed then.
+pub(crate) fn assumed_click(ruleset: &Ruleset, link: &str) -> Result<Request, Failure> {
+    match click(ruleset, link)?.request {
+        Request::Unreadable(refusal) => Err(hinted(Failure::could_not(&refusal.message), &refusal)),
+        click => Ok(click),
+    }
+}
+
+fn hinted(failure: Failure, refusal: &Refusal) -> Failure {
+    match &refusal.hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
     }
 }
 

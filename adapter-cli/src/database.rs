@@ -227,11 +227,18 @@ pub(crate) fn read_failure(error: ReadError) -> Failure {
             let hint = format!("name one with --advertiser: {}", advertisers.join(", "));
             Failure::usage(error).hint(hint)
         }
+        ReadError::Open(error) => open_failure(error),
+        ReadError::Held(_) => Failure::could_not(error).hint(HELD_HINT),
         other => Failure::could_not(other)
             .hint("look at the disk; a backup restores by being put in the file's place"),
     }
 }
 
+/// What to try where a program that is no server of ours holds a database.
+const HELD_HINT: &str = "wait until it is done, or end it: it is a program that opened the file \
+                         with SQLite, such as a shell (`sqlite3`), a viewer or a copy";
+
+/// What is told where a database could not be opened.
 pub(crate) fn open_failure(error: OpenError) -> Failure {
     let hint = match &error {
         OpenError::Missing { .. } => "`counterfoil serve --rules PATH --db FILE` makes one",
@@ -246,6 +253,7 @@ pub(crate) fn open_failure(error: OpenError) -> Failure {
             "stop it first, or leave the work to it: a server takes requests over HTTP, and new \
              rules at a hangup (SIGHUP); commands that only read work beside it"
         }
+        OpenError::Held { .. } => HELD_HINT,
         OpenError::Read { .. } => {
             "end what reads it, such as a list or a backup, then `counterfoil privacy compact`"
         }

@@ -235,18 +235,17 @@ impl Call<'_> {
         body::read(body, limits.body_len_max, limits.body).await
     }
 
-    /// The body as JSON of one shape.
+    /// The body, a JSON object of one shape.
     ///
     /// # Errors
-    /// 415 where it is no JSON, 400 where it has another shape, and those of [`Call::body`].
+    /// 415 where it is no JSON, 400 where it is no object or has another shape, and those of
+    /// [`Call::body`].
     pub(crate) async fn json<T: DeserializeOwned>(&self, body: Incoming) -> Result<T, Problem> {
         const ACCEPTED: &str = "application/json";
         if Form::of(&self.head.headers, ACCEPTED)? != Some(Form::Json) {
             return Err(Problem::unsupported_media_type(ACCEPTED));
         }
-        let bytes = self.body(body).await?;
-        serde_json::from_slice(&bytes)
-            .map_err(|error| Problem::bad_request("bad_body", error.to_string()))
+        body::object(&self.body(body).await?)
     }
 
     /// Has an arrival decided and stored; answers when the commit is on stable storage (P1).

@@ -10,6 +10,7 @@ use hyper::{
     body::{Body as _, Incoming},
     header::CONTENT_TYPE,
 };
+use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use crate::problem::Problem;
@@ -53,6 +54,19 @@ async fn collect(mut body: Incoming, len_max: usize) -> Result<Bytes, Problem> {
         return Err(Problem::body_too_long(len_max));
     }
     Ok(all.into())
+}
+
+/// What a JSON object says.
+///
+/// # Errors
+/// 400 where it is no object, or one of another shape.
+pub(crate) fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let bad = |detail: String| Problem::bad_request("bad_body", detail);
+    // An array would be taken for the values of the members in the order that the code has them.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(bad("the body must be a JSON object".to_owned()));
+    }
+    serde_json::from_slice(bytes).map_err(|error| bad(error.to_string()))
 }
 
 /// What a media type says of a body.

@@ -14,7 +14,11 @@ use std::{
     time::Duration,
 };
 
-use hyper::{server::conn::http1, service::service_fn};
+use hyper::{
+    header::{CONNECTION, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -25,11 +29,17 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 
 use crate::{
-    app::App, config::Limits, proxies::Peer, stall::StallLimit, table::Listener, tls::Tls,
+    app::App, config::Limits, proxies::Peer, server::BACKLOG, stall::StallLimit, table::Listener,
+    tls::Tls,
 };
 
 /// How long accepting pauses where the system has no more file descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// How long connections are looked at once more before a stop ends the idle ones. The runtime
+/// hears of bytes only when it asks the system, which it does before it ends a timer: what had
+/// come by the time of the stop is known to it by then.
+const LAST_LOOK: Duration = Duration::from_millis(10);
 
 /// hyper's lower bound of a connection's buffer.
 const BUFFER_LEN_MIN: usize = 8 * 1024;
@@ -42,35 +52,73 @@ pub(crate) struct Face {
     pub(crate) tls: Option<Tls>,
 }
 
-/// Accepts connections until `stop` says so. Each connection holds a clone of `stop`, so whoever
-/// holds the sender sees when all have ended.
+/// Accepts connections until `stop` says so, and then those that wait already (P11). Each
+/// connection holds a clone of `stop`, so whoever holds the sender sees when all have ended.
 pub(crate) async fn accept(
     listener: TcpListener,
     face: Face,
     app: Arc<App>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let counts = Arc::new(Counts::new(&app.limits));
-    let http = Arc::new(protocol(&app.limits));
+    let door = Door {
+        face,
+        counts: Arc::new(Counts::new(&app.limits)),
+        http: Arc::new(protocol(&app.limits)),
+        app,
+        stop: stop.clone(),
+    };
     loop {
         let accepted = tokio::select! {
             biased;
-            () = stopped(&mut stop) => return,
+            () = stopped(&mut stop) => break,
             accepted = listener.accept() => accepted,
         };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                pause_after(&error).await;
-                continue;
+        match accepted {
+            Ok((stream, peer)) => door.let_in(stream, peer),
+            Err(error) => pause_after(&error).await,
+        }
+    }
+    if let Err(error) = accept_waiting(listener, &door).await {
+        tracing::warn!(%error, "failed to accept the connections that waited at the stop");
+    }
+}
+
+/// Accepts what waits at the stop: whoever it is may have sent a whole request.
+async fn accept_waiting(listener: TcpListener, door: &Door) -> io::Result<()> {
+    // The runtime may not have heard of them yet: the system itself is asked.
+    let listener = listener.into_std()?;
+    // No more than could wait: others that come meanwhile do not hold up the stop.
+    for _ in 0..=BACKLOG {
+        match listener.accept() {
+            Ok((stream, peer)) => {
+                stream.set_nonblocking(true)?;
+                door.let_in(TcpStream::from_std(stream)?, peer);
             }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => pause_after(&error).await,
+        }
+    }
+    Ok(())
+}
+
+/// What every connection of a listener is given.
+struct Door {
+    face: Face,
+    counts: Arc<Counts>,
+    http: Arc<http1::Builder>,
+    app: Arc<App>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Door {
+    /// Serves a connection in a task of its own, where there is room for one more.
+    fn let_in(&self, stream: TcpStream, peer: SocketAddr) {
+        let Some(held) = Counts::hold(&self.counts, peer.ip()) else {
+            self.app.metrics.connection_refused(self.face.listener);
+            return;
         };
-        let Some(held) = Counts::hold(&counts, peer.ip()) else {
-            app.metrics.connection_refused(face.listener);
-            continue;
-        };
-        let (app, http, stop) = (app.clone(), http.clone(), stop.clone());
-        let face = face.clone();
+        let (app, http, stop) = (self.app.clone(), self.http.clone(), self.stop.clone());
+        let face = self.face.clone();
         tokio::spawn(async move {
             let _counted = (held, app.metrics.connection_opened(face.listener));
             drive(stream, peer, face, &app, &http, stop).await;
@@ -103,8 +151,8 @@ fn protocol(limits: &Limits) -> http1::Builder {
     http
 }
 
-/// Serves one connection to its end. Once `stop` says so, an idle one ends at once and one with a
-/// request ends after its answer.
+/// Serves one connection to its end. Once `stop` says so, an idle one ends after a last look, and
+/// one with a request after its answer.
 async fn drive(
     stream: TcpStream,
     peer: SocketAddr,
@@ -129,7 +177,7 @@ async fn drive(
     let begun = tokio::select! {
         biased;
         begun = timeout(app.limits.first_byte, begin) => begun.ok().flatten(),
-        () = stopped(&mut stop) => None,
+        () = looked_at_after(&mut stop) => None,
     };
     let address = peer.ip().to_canonical();
     match begun {
@@ -159,15 +207,21 @@ async fn serve(
     http: &http1::Builder,
     mut stop: watch::Receiver<bool>,
 ) {
-    let peer = &peer;
+    let (peer, stopping) = (&peer, stop.clone());
+    let stopping = &stopping;
     let answer = service_fn(|request| async move {
-        Ok::<_, Infallible>(app.answer(listener, peer, request).await)
+        let mut answer = app.answer(listener, peer, request).await;
+        if *stopping.borrow() {
+            // So that the client asks for nothing more on this connection.
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok::<_, Infallible>(answer)
     });
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), answer));
     let ended = tokio::select! {
         biased;
         ended = connection.as_mut() => ended,
-        () = stopped(&mut stop) => {
+        () = looked_at_after(&mut stop) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -175,6 +229,12 @@ async fn serve(
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke");
     }
+}
+
+/// Ends when `stop` has said so and what had come by then is known to the runtime.
+async fn looked_at_after(stop: &mut watch::Receiver<bool>) {
+    stopped(stop).await;
+    sleep(LAST_LOOK).await;
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {

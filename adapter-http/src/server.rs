@@ -29,7 +29,7 @@ const READS_MAX: usize = 16;
 const CUT_WITHIN: Duration = Duration::from_secs(1);
 
 /// Connections that may wait to be accepted; the system may hold it lower.
-const BACKLOG: i32 = 1024;
+pub(crate) const BACKLOG: i32 = 1024;
 
 /// Below all limits that are usual.
 const NEAR: Duration = Duration::from_secs(1);
@@ -101,9 +101,9 @@ impl Server {
     }
 
     /// Serves on this thread (and on more, where [`Config::workers`] says so) until `shutdown`
-    /// ends or a handle stops it. Then it accepts no more, closes idle connections and finishes
-    /// what runs (P11), within [`crate::Limits::stop`]. When it returns, nothing more is
-    /// submitted: the store may be flushed and closed.
+    /// ends or a handle stops it. Then it accepts what waits already and no more, closes idle
+    /// connections and finishes what runs or was sent (P11), within [`crate::Limits::stop`]. When
+    /// it returns, nothing more is submitted: the store may be flushed and closed.
     ///
     /// `shutdown` runs on the server's runtime, so it may wait for signals.
     ///

@@ -75,7 +75,9 @@ impl Reader {
         let original = self.with(|db| copy_pages(db, to).map_err(Fault::Sqlite))?;
         fs::File::open(to)?.sync_all()?;
         let copy = open::for_reading(to).map_err(|error| match error {
-            OpenError::Sqlite { source, .. } => BackupError::Sqlite(source),
+            OpenError::Sqlite { source, .. } | OpenError::Held { source, .. } => {
+                BackupError::Sqlite(source)
+            }
             other => BackupError::Damaged(other.to_string()),
         })?;
         let problem: String = copy.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;

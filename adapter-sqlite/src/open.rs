@@ -131,6 +131,16 @@ pub enum OpenError {
         /// What the lock file says of the owner: its role and its process id.
         owner: String,
     },
+    /// Another process holds it in SQLite, and went on doing so for as long as is waited; an owner
+    /// would be [`OpenError::Locked`].
+    #[error("`{path}` is held by another process")]
+    Held {
+        /// The path.
+        path: PathBuf,
+        /// What SQLite said.
+        #[source]
+        source: rusqlite::Error,
+    },
     /// Another process reads it, so that old pages of it are still there.
     #[error("`{path}` was written anew, but is being read: what was deleted may still be in it")]
     Read {
@@ -174,9 +184,16 @@ impl OpenError {
         |source| match source.sqlite_error_code() {
             Some(ErrorCode::NotADatabase) => Self::NotADatabase { path },
             Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { path },
+            _ if is_held(&source) => Self::Held { path, source },
             _ => Self::Sqlite { path, source },
         }
     }
+}
+
+/// Whether another connection's lock is why SQLite failed.
+pub(crate) fn is_held(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    matches!(code, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
 /// The lock of a database's one owner, held until it is dropped.

@@ -14,7 +14,7 @@ use crate::{
     decide, effects,
     fault::{Fault, bad},
     ids::Ids,
-    open::{self, OpenError},
+    open::{self, OpenError, is_held},
     rows::{self, value},
     rules::{self, InstallError, Rules, RulesVersion, Versions},
     store::SubmitError,
@@ -38,6 +38,9 @@ pub enum ReadError {
     /// The database cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// Another process holds it in SQLite, and went on doing so for as long as is waited.
+    #[error("the database is held by another process")]
+    Held(#[source] rusqlite::Error),
     /// SQLite failed.
     #[error("the database cannot be read: {0}")]
     Sqlite(#[from] rusqlite::Error),
@@ -63,6 +66,7 @@ pub enum ReadError {
 impl From<Fault> for ReadError {
     fn from(fault: Fault) -> Self {
         match fault {
+            Fault::Sqlite(error) if is_held(&error) => Self::Held(error),
             Fault::Sqlite(error) => Self::Sqlite(error),
             Fault::Open(error) => Self::Open(error),
             Fault::SeveralAdvertisers { external_id, advertisers } => {

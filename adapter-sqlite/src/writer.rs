@@ -403,7 +403,7 @@ fn connected<'a>(
 /// the system may believe pages of it to be on the disk that are not.
 fn reopen(path: &Path, options: &Options) -> Result<Connection, Fault> {
     let db = open::for_writing(path, options).map_err(|error| match error {
-        OpenError::Sqlite { source, .. } => Fault::Sqlite(source),
+        OpenError::Sqlite { source, .. } | OpenError::Held { source, .. } => Fault::Sqlite(source),
         other => Fault::Open(other),
     })?;
     let is_busy: bool = db.query_row("PRAGMA wal_checkpoint(truncate)", [], |row| row.get(0))?;

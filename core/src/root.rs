@@ -74,7 +74,8 @@ fn aff_number(name: &str) -> Option<u8> {
     digits.parse().ok().filter(|number| (1..=10).contains(number))
 }
 
-/// The parameters of a root from a JSON object; `params` and `affs` may be objects of their own.
+/// The parameters of a root from a JSON object; `params` and `affs` may be objects of their own,
+/// or null.
 ///
 /// # Errors
 /// `malformed`.
@@ -90,6 +91,10 @@ pub fn root_pairs(json: &[u8]) -> Result<Pairs<'static>, Refusal> {
                 continue;
             }
         };
+        // Null is absent (R8).
+        if raw.get() == "null" {
+            continue;
+        }
         for (inner, raw) in json_members(raw.get().as_bytes()).map_err(|r| r.about(&name))? {
             let value = json_scalar(&inner, raw)?;
             let full = format!("{prefix}{inner}");

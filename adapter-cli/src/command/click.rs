@@ -38,12 +38,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let opened = write::open(&arguments.write, "counterfoil click")?;
     let arrival = address::click(opened.rules.ruleset(), &arguments.link)?;
     let decided = opened.submit(arrival)?;
-    if let (Some(conversion), AnswerFormat::Text) = (&decided.decision.conversion, arguments.format)
-    {
-        output::say(conversion.id)?;
-        return Ok(ExitCode::Done);
+    let explanation = Explanation::of(&decided.decision, decided.rules.ruleset());
+    match (&decided.decision.conversion, arguments.format) {
+        (_, AnswerFormat::Json) => explained::say(&explanation, arguments.format),
+        (Some(click), AnswerFormat::Text) => {
+            output::say(click.id)?;
+            Ok(ExitCode::Done)
+        }
+        // Whoever reads a pcid from stdout reads none.
+        (None, AnswerFormat::Text) => {
+            output::tell(explained::lines(&explanation).join("\n"));
+            Ok(ExitCode::Negative)
+        }
     }
-    let ruleset = decided.rules.ruleset();
-    let explanation = Explanation::of(&decided.decision, ruleset);
-    explained::say(&explanation, arguments.format)
 }

@@ -77,7 +77,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 /// Decides as if nothing were stored but one click, made just now. The request is about it,
 /// whatever `pcid` was pasted with it.
 fn after_click(ruleset: &Ruleset, link: &str, address: &mut Address) -> Result<Decision, Failure> {
-    let click = address::click(ruleset, link)?.request;
+    let click = address::assumed_click(ruleset, link)?;
     let now = clock::now();
     let mut world = World::new(ruleset.clone());
     let click = world.take(&click, now).map_err(Failure::could_not)?;

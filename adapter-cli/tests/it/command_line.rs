@@ -199,8 +199,37 @@ fn a_click_and_a_request_straight_into_a_database() {
         .run("send --db acme.db type=sale&external_id=A-2")
         .code(3)
         .stdout_has("advertiser_id_required");
-    sandbox.run("click --db acme.db shoply-cz/nobody").code(1).stderr_has("no affiliate `nobody`");
     lists_show_what_was_stored(&sandbox, &pcid);
+}
+
+#[test]
+fn a_click_that_the_rules_do_not_know_is_refused_and_logged() {
+    let sandbox = Sandbox::with_rules();
+    let click = "click --db acme.db --rules rules.toml";
+    let table = [
+        ("shoply-cs/bo", "unknown_offer", "no offer `shoply-cs`", "did you mean `shoply-cz`?"),
+        ("shoply-cz/ann", "unknown_affiliate", "no affiliate `ann`", "add it to the rules"),
+    ];
+    for (link, reason, message, hint) in table {
+        let ran = sandbox.run(&format!("{click} {link}?affs1=mail")).code(3).no_stdout();
+        ran.stderr_has(reason).stderr_has(message).stderr_has(hint);
+        let told = sandbox.run(&format!("{click} {link} --format json")).code(3).json();
+        assert_eq!((&told["outcome"], &told["reason"]), (&"refused".into(), &reason.into()));
+    }
+    let rows = sandbox.run("requests --db acme.db --outcome refused --format json").code(0).json();
+    let rows = rows["items"].as_array().expect("rows");
+    assert_eq!(rows.len(), 4);
+    assert_eq!(rows[3]["method"], "link");
+    assert_eq!(rows[3]["query"], "offer_id=shoply-cs&affiliate_id=bo&affs1=mail");
+    assert_eq!(rows[3]["reason"], "unknown_offer");
+
+    sandbox.run(&format!("{click} shoply-cz")).code(2).stderr_has("no offer/affiliate");
+    sandbox
+        .run(&format!("{click} shoply-cz/bo?affs1=%"))
+        .code(2)
+        .stderr_has("percent sign without two");
+    let explain = "explain --rules rules.toml --root shoply-cs/bo type=sale";
+    sandbox.run(explain).code(1).no_stdout().stderr_has("`shoply-cs`").stderr_has("did you mean");
 }
 
 fn lists_show_what_was_stored(sandbox: &Sandbox, pcid: &str) {
@@ -262,6 +291,46 @@ fn what_is_no_database_is_told_so() {
         .run("click --db text.db --rules rules.toml shoply-cz/bo")
         .code(1)
         .stderr_has("not a Counterfoil database");
+}
+
+/// Takes a database as another program may, alone.
+fn hold_alone(path: &Path) -> rusqlite::Connection {
+    let db = rusqlite::Connection::open(path).expect("the database");
+    // In WAL mode an exclusive transaction alone leaves readers be.
+    db.execute_batch("PRAGMA locking_mode = exclusive; BEGIN EXCLUSIVE").expect("a free database");
+    db
+}
+
+#[test]
+fn a_database_that_another_process_holds_is_told_as_that() {
+    let sandbox = Sandbox::with_rules();
+    let held = ["acme.db", "served.db"].map(|db| {
+        sandbox.run(&format!("click --db {db} --rules rules.toml shoply-cz/bo")).code(0);
+        hold_alone(&sandbox.path(db))
+    });
+    let serve = "serve --rules rules.toml --db served.db --listen 127.0.0.1:0 \
+                 --admin-listen 127.0.0.1:0";
+    let commands = [
+        ("conversions --db acme.db", 1),
+        ("send --db acme.db type=sale", 1),
+        ("doctor --rules rules.toml --db acme.db", 3),
+        (serve, 1),
+    ];
+    // Each waits a few seconds for the other process, so they do it together.
+    std::thread::scope(|scope| {
+        for (command, code) in commands {
+            let sandbox = &sandbox;
+            scope.spawn(move || {
+                let ran = sandbox.run(command).code(code);
+                let told = format!("{}{}", ran.stdout, ran.stderr);
+                assert!(told.contains(".db` is held by another process"), "{ran:#?}");
+                assert!(told.contains("wait until it is done, or end it"), "{ran:#?}");
+                assert!(!told.contains("permissions"), "{ran:#?}");
+            });
+        }
+    });
+    drop(held);
+    sandbox.run("send --db acme.db type=sale").code(3).stdout_has("missing_identifier");
 }
 
 #[test]

@@ -56,10 +56,20 @@ fn a_question_of_another_shape_is_400() {
         json!({ "query": "", "unknown": 1 }),
         json!({ "query": "", "method": "telepathy" }),
         json!({ "query": "", "at": "yesterday" }),
-        json!([]),
     ] {
         explain(&running, &question).assert_problem(400, "bad_body");
     }
+    let positional = json!(["pcid=zz", null, null, null]);
+    for question in [json!([]), positional, json!("pcid=zz"), json!(null), json!(1)] {
+        let problem = explain(&running, &question).assert_problem(400, "bad_body");
+        assert_eq!(problem["detail"], "the body must be a JSON object");
+    }
+    for body in ["", " ", "\u{feff}{}", "query=pcid"] {
+        let reply = running.admin("POST", "/api/acme/explain", JSON, body.as_bytes());
+        reply.assert_problem(400, "bad_body");
+    }
+    let reply = running.admin("POST", "/api/acme/explain", JSON, b"\r\n\t {\"query\":\"\"}");
+    assert_eq!(reply.status, 200);
     let reply = running.admin("POST", "/api/acme/explain", None, b"{}");
     reply.assert_problem(415, "unsupported_media_type");
     let reply = running.admin("POST", "/api/other/explain", JSON, br#"{"query":""}"#);
@@ -174,6 +184,7 @@ fn an_edit_goes_through_the_writer_and_is_logged() {
     let rows = running.store.log().len();
     for (body, status, code) in [
         (json!({ "result": "approved" }), 400, "bad_body"),
+        (json!(["approved", null, null, "x"]), 400, "bad_body"),
         (json!({ "result": "approved", "reason": "x", "colour": "red" }), 400, "bad_body"),
         (json!({ "result": "approved", "reason": "x".repeat(2049) }), 400, "bad_body"),
         (json!({ "result": "maybe", "reason": "x" }), 422, "invalid_result"),
@@ -276,6 +287,7 @@ fn a_visitor_is_erased_by_one_of_its_ids() {
         (json!({ "external_id": "shared" }), 409, "ambiguous_external_id"),
         (json!({ "external_id": "shared", "advertiser_id": "shoply" }), 404, "not_found"),
         (json!({}), 400, "bad_body"),
+        (json!([id, null, null]), 400, "bad_body"),
         (json!({ "pcid": "x" }), 400, "bad_body"),
         (json!({ "pcid": pcid, "external_id": "A" }), 400, "bad_body"),
         (json!({ "advertiser_id": "shoply" }), 400, "bad_body"),

@@ -35,6 +35,23 @@ fn a_lead_is_created_once_for_its_external_id() {
 }
 
 #[test]
+fn params_and_affs_that_are_null_are_absent() {
+    let running = Running::start();
+    let body = LEAD.replace('}', r#","params":null,"affs":null,"channel":null}"#);
+    let made = running.hand_in(&body);
+    assert_eq!(made.status, 201, "{made:?}");
+    let id = made.json()["pcid"].as_str().unwrap().to_owned();
+    let stored = running.admin_get(&format!("/api/acme/conversions/{id}")).json();
+    assert_eq!(stored["params"], json!({}));
+    assert_eq!(stored["affs"], json!({}));
+    for other in ["[]", "\"\"", "1", "false"] {
+        let body = LEAD.replace('}', &format!(r#","params":{other}}}"#));
+        let problem = running.hand_in(&body).assert_problem(422, "malformed");
+        assert_eq!(problem["parameter"], "params");
+    }
+}
+
+#[test]
 fn the_answer_can_be_paired_with() {
     let running = Running::start();
     let pcid = running.hand_in(LEAD).json()["pcid"].as_str().unwrap().to_owned();

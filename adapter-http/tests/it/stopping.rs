@@ -4,12 +4,15 @@ use std::{
     collections::BTreeSet,
     io::{Read, Write},
     net::TcpStream,
-    time::Duration,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
+use counterfoil_http::{Config, Secret, Server};
+
 use crate::{
-    harness::{Reply, Running, connect},
-    memory::Mood,
+    harness::{ADMIN_TOKEN, PATIENCE, RULES, Reply, Running, connect},
+    memory::{Memory, Mood},
 };
 
 #[test]
@@ -76,6 +79,74 @@ fn a_request_that_runs_is_finished_and_its_connection_closed() {
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
 }
 
+/// A server that is bound and not run yet: the system takes connections for it.
+fn bound() -> (Server, Memory) {
+    let store = Memory::new(RULES);
+    let mut config = Config::new(Secret::new(ADMIN_TOKEN));
+    config.listen.set_port(0);
+    config.admin_listen.set_port(0);
+    (Server::bind(config, Arc::new(store.clone())).unwrap(), store)
+}
+
+fn click(stream: &mut TcpStream) {
+    stream.write_all(b"GET /c/acme/plain/bo HTTP/1.1\r\nhost: t\r\n\r\n").unwrap();
+}
+
+/// Checks that a click was led on and that the connection ended behind its answer.
+#[track_caller]
+fn assert_led_on_and_closed(stream: &mut TcpStream) {
+    let reply = Reply::read(stream).expect("an answer");
+    assert_eq!(reply.status, 302, "{reply:?}");
+    assert_eq!(reply.header("connection"), Some("close"));
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
+fn what_waits_to_be_accepted_is_answered_before_the_end() {
+    const CLIENTS: usize = 50;
+    let (server, store) = bound();
+    let address = server.public_addr().unwrap();
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| connect(address)).collect();
+    clients.iter_mut().for_each(click);
+    let mut silent = connect(address);
+    let mut admin = connect(server.admin_addr().unwrap());
+    admin.write_all(b"GET /healthz HTTP/1.1\r\nhost: t\r\n\r\n").unwrap();
+    server.handle().stop();
+    let began = Instant::now();
+    let stopped = server.run(std::future::pending()).unwrap();
+    assert!(!stopped.cut);
+    assert!(began.elapsed() < Duration::from_secs(2), "the silent one is not waited for");
+    clients.iter_mut().for_each(assert_led_on_and_closed);
+    assert_eq!(Reply::read(&mut admin).unwrap().status, 200);
+    assert_eq!(store.log().len(), CLIENTS);
+    assert!(matches!(silent.read(&mut [0]), Ok(0) | Err(_)));
+}
+
+#[test]
+fn what_was_sent_while_the_server_was_busy_is_answered_before_the_end() {
+    let (server, store) = bound();
+    let address = server.public_addr().unwrap();
+    let (send, sent) = tokio::sync::oneshot::channel::<TcpStream>();
+    let (hand_back, handed_back) = std::sync::mpsc::channel();
+    // It runs on the server's one thread, which does nothing else meanwhile.
+    let shutdown = async move {
+        let mut kept = sent.await.unwrap();
+        let mut fresh = connect(address);
+        click(&mut kept);
+        click(&mut fresh);
+        hand_back.send([kept, fresh]).unwrap();
+    };
+    let thread = std::thread::spawn(|| server.run(shutdown).unwrap());
+    let mut kept = connect(address);
+    click(&mut kept);
+    assert_eq!(Reply::read(&mut kept).unwrap().status, 302);
+    send.send(kept).unwrap();
+    let mut streams = handed_back.recv_timeout(PATIENCE).unwrap();
+    streams.iter_mut().for_each(assert_led_on_and_closed);
+    assert!(!thread.join().unwrap().cut);
+    assert_eq!(store.log().len(), 3);
+}
+
 #[test]
 fn silent_and_idle_connections_do_not_hold_up_a_stop() {
     let running = Running::start();
@@ -112,10 +183,6 @@ fn what_does_not_end_in_time_is_cut() {
 
 #[test]
 fn a_taken_address_is_said_at_once() {
-    use std::sync::Arc;
-
-    use counterfoil_http::{Config, Secret, Server};
-
     let running = Running::start();
     let mut config = Config::new(Secret::new("token"));
     config.listen = running.public;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use counterfoil_core::{ConversionId, Outcome, view::Filter};
-use counterfoil_sqlite::{OpenError, Options, Reader, Store};
+use counterfoil_sqlite::{OpenError, Options, ReadError, Reader, Store};
 
 use crate::common::{Db, acme, at};
 
@@ -33,6 +33,34 @@ fn a_second_owner_is_told_who_the_first_is() {
     // Readers are welcome, and when the owner goes the next one may come.
     assert_eq!(Reader::open(&db.path()).unwrap().tenants().unwrap(), [acme()]);
     db.reopen();
+}
+
+#[test]
+fn a_database_that_a_foreign_program_holds_is_told_as_held() {
+    let mut db = Db::new();
+    db.store = None;
+    let raw = rusqlite::Connection::open(db.path()).unwrap();
+    let hold = |how: &str| raw.execute_batch(how).unwrap();
+    hold("BEGIN EXCLUSIVE");
+    // In WAL mode that leaves readers be.
+    let reader = Reader::open(&db.path()).unwrap();
+    let error = Store::open(&db.path(), Options::default()).map(drop).unwrap_err();
+    assert!(matches!(error, OpenError::Held { .. }), "{error}");
+    hold("COMMIT");
+    drop(reader);
+
+    hold("PRAGMA journal_mode = delete; BEGIN EXCLUSIVE");
+    let error = Reader::open(&db.path()).map(drop).unwrap_err();
+    assert!(matches!(error, OpenError::Held { .. }), "{error}");
+    assert!(error.to_string().ends_with("test.db` is held by another process"), "{error}");
+    hold("COMMIT");
+
+    // It may be taken from a reader that has it open, too.
+    let reader = Reader::open(&db.path()).unwrap();
+    hold("BEGIN EXCLUSIVE");
+    let error = reader.tenants().unwrap_err();
+    assert!(matches!(error, ReadError::Held(_)), "{error}");
+    assert_eq!(error.to_string(), "the database is held by another process");
 }
 
 #[test]

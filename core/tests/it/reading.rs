@@ -148,6 +148,18 @@ fn what_a_log_row_keeps_reads_the_same_again() {
 }
 
 #[test]
+fn what_is_null_in_a_root_is_absent() {
+    let read = |json: &str| counterfoil_core::root_pairs(json.as_bytes());
+    assert_eq!(read(r#"{"params":null,"affs": null ,"channel":null}"#), Ok(Vec::new()));
+    assert_eq!(read(r#"{"params":{"a":null},"affs":{"affs1":null}}"#), Ok(Vec::new()));
+    for other in ["[]", "\"\"", "0", "true", "\"null\""] {
+        let refusal = read(&format!(r#"{{"affs":{other}}}"#)).unwrap_err();
+        assert_eq!(refusal.reason, Reason::Malformed, "{other}");
+        assert_eq!(refusal.parameter.as_deref(), Some("affs"), "{other}");
+    }
+}
+
+#[test]
 fn a_root_reads_the_same_again_at_the_edge_of_its_limits() {
     let rules = r#"
 tenant = "acme"
