@@ -1,6 +1,6 @@
 //! Every check: the table in `mistakes.txt`, and what does not fit in it.
 
-use counterfoil_core::{Ruleset, RulesetSpec, Severity};
+use counterfoil_core::{Issue, Ruleset, RulesetSpec, Severity};
 
 use super::{
     check, compare,
@@ -58,7 +58,7 @@ fn each_mistake_is_told() {
     check(RIGHT).unwrap();
     let sections = sections(include_str!("mistakes.txt"));
     let rows = sections.iter().map(|section| section.rows.len());
-    assert_eq!(rows.sum::<usize>(), 378);
+    assert_eq!(rows.sum::<usize>(), 560);
     for Section { kind, path, text, rows } in &sections {
         match *kind {
             "at" => {
@@ -69,6 +69,65 @@ fn each_mistake_is_told() {
             "behind" => compare_text(RIGHT, text, rows),
             "alone" => compare_text("", text, rows),
             _ => panic!("no kind of section: {kind}"),
+        }
+    }
+}
+
+/// Whether the keys of two rows are one, or one lies within the other.
+fn overlap(one: &str, other: &str) -> bool {
+    let key = |row: &str| format!("{}.", row.split(" = ").next().unwrap());
+    let (one, other) = (key(one), key(other));
+    one.starts_with(&other) || other.starts_with(&one)
+}
+
+/// Rows in as few groups as they come to where no two of a group overlap.
+fn groups<'t>(rows: &[&'t str]) -> Vec<Vec<&'t str>> {
+    let mut groups: Vec<Vec<&str>> = Vec::new();
+    for row in rows {
+        let free = groups.iter_mut().find(|group| !group.iter().any(|known| overlap(known, row)));
+        match free {
+            Some(group) => group.push(row),
+            None => groups.push(vec![row]),
+        }
+    }
+    groups
+}
+
+/// Many mistakes in one definition, that of its id among them.
+fn compare_together(definition: &str, path: &str, rows: &[&str]) {
+    let wrong = definition.replacen("id = \"", "id = \"?", 1);
+    let lines = rows.iter().map(|row| format!("{}\n", cells(row)[0]));
+    let text = format!("{RIGHT}{wrong}{}", lines.collect::<String>());
+    let mut issues = check(&text).unwrap_err();
+    issues.retain(|issue| issue.severity == Severity::Error);
+    let id = (wrong != definition).then_some("x | .id | 0 | is no id | 1 to 64");
+    for row in id.iter().chain(rows) {
+        let [_, rest, _, message, hint] = cells(row)[..] else {
+            panic!("five cells: {row}");
+        };
+        let path = format!("{path}{rest}");
+        let found = issues.iter().position(|issue| {
+            let given = issue.hint.as_deref().unwrap_or_default();
+            issue.path == path && issue.message.contains(message) && given.contains(hint)
+        });
+        let Some(found) = found else {
+            panic!("{text}\nnot told: {row}\n{}", shown(&issues));
+        };
+        issues.remove(found);
+    }
+    assert!(issues.is_empty(), "{text}\ntold beside them: {}", shown(&issues));
+}
+
+fn shown(issues: &[Issue]) -> String {
+    issues.iter().map(|issue| format!("{issue}\n")).collect()
+}
+
+/// No reader stops at a mistake: each is told in the company of others as it is told alone.
+#[test]
+fn mistakes_of_one_definition_are_told_together() {
+    for Section { kind, path, text, rows } in &sections(include_str!("mistakes.txt")) {
+        if matches!(*kind, "at" | "into") {
+            groups(rows).iter().for_each(|rows| compare_together(text, path, rows));
         }
     }
 }
