@@ -58,7 +58,7 @@ fn each_mistake_is_told() {
     check(RIGHT).unwrap();
     let sections = sections(include_str!("mistakes.txt"));
     let rows = sections.iter().map(|section| section.rows.len());
-    assert_eq!(rows.sum::<usize>(), 560);
+    assert_eq!(rows.sum::<usize>(), 562);
     for Section { kind, path, text, rows } in &sections {
         match *kind {
             "at" => {
@@ -144,6 +144,16 @@ fn urls_are_bounded() {
 }
 
 #[test]
+fn where_many_are_known_a_hint_names_none() {
+    let one = |n| format!("[[advertiser]]\nid = \"shop-{n}\"\n");
+    let many: String = (0..30).map(one).collect();
+    let text = format!("{many}[[postback]]\nid = \"x\"\nadvertisers = [\"alza\"]\n");
+    let at = Some((next_line(RIGHT) + 62, 16));
+    let expected = [("postback[0].advertisers[0]", at, "no advertiser", "look it up")];
+    compare("", Severity::Error, &check(&format!("{RIGHT}{text}")).unwrap_err(), &expected);
+}
+
+#[test]
 fn what_an_answer_sets_is_bounded() {
     let head = "[[tracking_api]]\nid = \"x\"\nrequest.url = \"https://a/\"\n";
     let of = |count: usize| {
@@ -166,11 +176,56 @@ fn columns_count_characters() {
 }
 
 #[test]
+fn syntax_of_toml() {
+    for (text, column, message, hint) in [
+        ("a = acme", 5, "must be quoted", "in double quotes"),
+        ("a = [1 2]", 6, "must be quoted", "a comma between values"),
+        ("a = \"acme", 10, "invalid basic string", "a double quote on its line"),
+        ("a = 'acme", 10, "invalid literal string", "single quotes"),
+        ("a = \"\"\"x", 9, "invalid multi-line", "three quotes"),
+        ("a = \"\\q\"", 7, "missing escaped value", "single quotes"),
+        ("a = True", 5, "invalid boolean", "in small letters"),
+        ("a = null", 5, "invalid float", "in double quotes"),
+        ("a = 01", 5, "leading zero", "without a zero"),
+        ("a = 1,5", 6, "unexpected key or value", "text in double quotes"),
+        ("a = 2026-13-01", 5, "invalid date", "2026-01-31"),
+        ("a = [1, 2", 10, "unclosed array", "with ]"),
+        ("a = [1,,2]", 8, "extra comma", "remove"),
+        ("a = {b = 1", 11, "unclosed inline table", "with }"),
+        ("a = {b 1}", 8, "missing assignment", "key = value"),
+        ("a", 2, "key with no value", "key = value"),
+        ("a: 1", 2, "invalid unquoted key", "A-Z a-z 0-9 _ -"),
+        ("= 1", 1, "cannot be empty", "a key is missing"),
+        ("{\"a\": 1}", 1, "invalid key-value pair", "*.json"),
+        ("[a", 3, "unclosed table", "[privacy]"),
+        ("[[a]", 5, "unclosed array table", "[[offer]]"),
+        ("a = {b = 1, b = 2}", 13, "duplicate key `b`", "remove one of them"),
+        ("# \u{1}", 3, "invalid comment character", "key = value"),
+    ] {
+        let expected = [("", Some((1, column)), message, hint)];
+        compare(text, Severity::Error, &check(text).unwrap_err(), &expected);
+    }
+    let text = "a = [\"x\"\nb = 1";
+    let expected = [("", Some((2, 1)), "missing comma", "close the list")];
+    compare(text, Severity::Error, &check(text).unwrap_err(), &expected);
+}
+
+#[test]
 fn in_json() {
     let head = "\"tenant\": \"a\", \"currency\": \"EUR\"";
     for (text, expected) in [
-        ("{".to_owned(), ("", Some((1, 1)), "EOF while parsing an object", "")),
-        ("{}\nx".to_owned(), ("", Some((2, 1)), "trailing characters", "")),
+        ("{".to_owned(), ("", Some((1, 1)), "EOF while parsing an object", "with }")),
+        ("[".to_owned(), ("", Some((1, 1)), "EOF while parsing a list", "with ]")),
+        ("".to_owned(), ("", Some((1, 1)), "EOF while parsing a value", "write one")),
+        ("{}\nx".to_owned(), ("", Some((2, 1)), "trailing characters", "the last }")),
+        ("{\"a\" 1}".to_owned(), ("", Some((1, 6)), "expected `:`", "\"key\": value")),
+        ("[1 2]".to_owned(), ("", Some((1, 4)), "expected `,` or `]`", "a comma")),
+        ("[1,]".to_owned(), ("", Some((1, 4)), "trailing comma", "remove")),
+        ("{a: 1}".to_owned(), ("", Some((1, 2)), "key must be a string", "double quotes")),
+        ("{\"a\": x}".to_owned(), ("", Some((1, 7)), "expected value", "double quotes")),
+        ("[\"\\q\"]".to_owned(), ("", Some((1, 4)), "invalid escape", "\\\\")),
+        ("[\"a\nb\"]".to_owned(), ("", Some((2, 1)), "control character", "\\n")),
+        ("[01]".to_owned(), ("", Some((1, 3)), "invalid number", "without a zero")),
         ("[]".to_owned(), ("", None, "expected a table, found a list", "braces")),
         (
             format!("{{{head}, \"tenant\": \"b\"}}"),
