@@ -17,27 +17,31 @@ pub(crate) enum Kind {
     Scenarios,
 }
 
-/// The files of this kind in `paths`: files as they are, folders for what is in them, by name. What
-/// is left out of a folder is told.
-///
-/// # Errors
-/// Where a path leads nowhere, a folder cannot be read, or a single file is of the other kind.
-pub(crate) fn gather(paths: &[PathBuf], kind: Kind) -> Result<Vec<PathBuf>, Failure> {
-    let mut files = Vec::new();
-    for path in paths {
-        if path.is_dir() {
-            files.extend(of_folder(path, kind)?);
-            continue;
-        }
-        if matches!(path.try_exists(), Ok(false)) {
-            return Err(missing(path));
-        }
-        if is_of_the_other_kind(path, kind) {
-            return Err(wrong_kind(path, kind));
-        }
-        files.push(path.clone());
+/// A file or a folder that cannot be used, and why.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    pub(crate) path: PathBuf,
+    pub(crate) failure: Failure,
+}
+
+impl From<Unread> for Failure {
+    fn from(unread: Unread) -> Self {
+        unread.failure
     }
-    Ok(files)
+}
+
+/// The files of this kind in `paths`: files as they are, folders for what is in them, by name. What
+/// is left out of a folder is told. One that leads nowhere, a folder that cannot be read, or a
+/// single file of the other kind stands among them with the reason.
+pub(crate) fn gather(paths: &[PathBuf], kind: Kind) -> Vec<Result<PathBuf, Unread>> {
+    let mut found = Vec::new();
+    for path in paths {
+        match of_path(path, kind) {
+            Ok(files) => found.extend(files.into_iter().map(Ok)),
+            Err(failure) => found.push(Err(Unread { path: path.clone(), failure })),
+        }
+    }
+    found
 }
 
 /// Whether a file is JSON by its name; all others are TOML.
@@ -75,6 +79,19 @@ impl Kind {
             Self::Scenarios => "scenario",
         }
     }
+}
+
+fn of_path(path: &Path, kind: Kind) -> Result<Vec<PathBuf>, Failure> {
+    if path.is_dir() {
+        return of_folder(path, kind);
+    }
+    if matches!(path.try_exists(), Ok(false)) {
+        return Err(missing(path));
+    }
+    if is_of_the_other_kind(path, kind) {
+        return Err(wrong_kind(path, kind));
+    }
+    Ok(vec![path.to_owned()])
 }
 
 fn of_folder(folder: &Path, kind: Kind) -> Result<Vec<PathBuf>, Failure> {

@@ -1,6 +1,10 @@
 //! Rules files: one file for each tenant, given one by one or as folders of them.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use counterfoil_core::{Issue, Ruleset, RulesetSpec, Severity};
 use counterfoil_http::IpNet;
@@ -8,7 +12,7 @@ use counterfoil_http::IpNet;
 use crate::{
     destinations,
     failure::Failure,
-    named_files::{self, Kind, is_json},
+    named_files::{self, Kind, Unread, is_json},
     output::{self, HINT, MISTAKE, QUIET, STRONG, SUSPICIOUS},
     secrets::{SecretError, Secrets},
 };
@@ -31,16 +35,28 @@ pub(crate) struct RulesFile {
 /// # Errors
 /// Where a file cannot be read or there is none. Mistakes in rules are no error here.
 pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<RulesFile>, Failure> {
-    let mut files = Vec::new();
-    for path in named_files::gather(paths, Kind::Rules)? {
-        files.push(read_file(path)?);
+    let (files, unread) = read_each(paths)?;
+    unread.into_iter().next().map_or(Ok(files), |unread| Err(unread.failure))
+}
+
+/// The same, whatever cannot be read: that comes beside the files.
+///
+/// # Errors
+/// Where there is no file.
+pub(crate) fn read_each(paths: &[PathBuf]) -> Result<(Vec<RulesFile>, Vec<Unread>), Failure> {
+    let (mut files, mut unread) = (Vec::new(), Vec::new());
+    for found in named_files::gather(paths, Kind::Rules) {
+        match found.and_then(read_file) {
+            Ok(file) => files.push(file),
+            Err(one) => unread.push(one),
+        }
     }
-    if files.is_empty() {
+    if files.is_empty() && unread.is_empty() {
         return Err(Failure::usage("there is no rules file to read")
             .hint("name a file such as rules.toml, or a folder with .toml or .json files"));
     }
     refuse_shared_tenants(&mut files);
-    Ok(files)
+    Ok((files, unread))
 }
 
 /// Reads rules that a command is going to use: warnings are told, mistakes end it.
@@ -134,8 +150,14 @@ impl RulesFile {
     }
 }
 
-fn read_file(path: PathBuf) -> Result<RulesFile, Failure> {
-    let text = fs::read_to_string(&path).map_err(|error| Failure::file("read", &path, &error))?;
+fn read_file(path: PathBuf) -> Result<RulesFile, Unread> {
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) => {
+            let failure = unreadable(&path, &error);
+            return Err(Unread { path, failure });
+        }
+    };
     let spec =
         if is_json(&path) { RulesetSpec::from_json(&text) } else { RulesetSpec::from_toml(&text) };
     let (ruleset, issues) = match spec.and_then(Ruleset::check) {
@@ -143,6 +165,14 @@ fn read_file(path: PathBuf) -> Result<RulesFile, Failure> {
         Err(issues) => (None, issues),
     };
     Ok(RulesFile { path, text, ruleset, issues })
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    let failure = Failure::file("read", path, error);
+    match error.kind() {
+        io::ErrorKind::InvalidData => failure.hint("save the file as UTF-8"),
+        _ => failure,
+    }
 }
 
 /// One tenant, one file: a second one is a mistake, told at the second.

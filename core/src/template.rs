@@ -46,26 +46,46 @@ impl Template {
     /// # Errors
     /// Where braces do not match, or something between them is no name.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        let (template, errors) = Self::parse_in_spite(text);
+        errors.into_iter().next().map_or(Ok(template), Err)
+    }
+
+    /// Splits a text in spite of what is wrong with it; that comes beside it, each thing once.
+    pub(crate) fn parse_in_spite(text: &str) -> (Self, Vec<TemplateError>) {
         let mut parts = Vec::new();
+        let mut errors = Vec::new();
+        let mut note = |error| {
+            if errors.len() < ERRORS_MAX && !errors.contains(&error) {
+                errors.push(error);
+            }
+        };
         let mut rest = text;
         while let Some((literal, brace, after)) = split_at_brace(rest) {
-            if brace == '}' {
-                return Err(TemplateError::Unopened);
-            }
-            let (name, after) = after.split_once('}').ok_or(TemplateError::Unclosed)?;
-            if !is_macro_name(name) {
-                return Err(TemplateError::Name(shown(name).into()));
-            }
             if !literal.is_empty() {
                 parts.push(Part::Text(literal.into()));
             }
-            parts.push(Part::Macro(name.into()));
+            if brace == '}' {
+                note(TemplateError::Unopened);
+                rest = after;
+                continue;
+            }
+            let Some((name, after)) = after.split_once('}') else {
+                note(TemplateError::Unclosed);
+                rest = "";
+                break;
+            };
             rest = after;
+            if is_macro_name(name) {
+                parts.push(Part::Macro(name.into()));
+            } else {
+                note(TemplateError::Name(shown(name).into()));
+                rest = behind_closing(name, after);
+            }
         }
         if !rest.is_empty() {
             parts.push(Part::Text(rest.into()));
         }
-        Ok(Self { text: text.into(), parts })
+        (Self { text: text.into(), parts }, errors)
     }
 
     /// Splits a text in which braces stand for themselves too, as in JSON: a macro is only what has
@@ -145,6 +165,16 @@ fn split_at_brace(text: &str) -> Option<(&str, char, &str)> {
     Some((text.get(..at)?, brace, text.get(at + 1..)?))
 }
 
+/// What follows the braces that belong to those at the beginning of what is no name: of `{{a}}` the
+/// last one is no mistake of its own.
+fn behind_closing<'t>(name: &str, after: &'t str) -> &'t str {
+    let opened = name.bytes().take_while(|byte| *byte == b'{');
+    opened.fold(after, |after, _| after.strip_prefix('}').unwrap_or(after))
+}
+
+/// The most things that are told to be wrong with one text.
+const ERRORS_MAX: usize = 16;
+
 /// The most bytes of a macro's name: as long as a parameter's name behind a prefix.
 const MACRO_LEN_MAX: usize = 2 * TOKEN_LEN_MAX;
 
@@ -216,6 +246,12 @@ mod tests {
         ] {
             assert_eq!(Template::parse(text), Err(error), "{text}");
         }
+        let (template, errors) = Template::parse_in_spite("{{a}}{b}}x{{c}{d} {}{}{e");
+        assert_eq!(template.macros().collect::<Vec<_>>(), ["b", "d"]);
+        let name = |name: &str| TemplateError::Name(name.into());
+        let expected =
+            [name("{a"), TemplateError::Unopened, name("{c"), name(""), TemplateError::Unclosed];
+        assert_eq!(errors, expected);
         let template = Template::parse("{a}x{b}{a}").unwrap();
         assert_eq!(template.macros().collect::<Vec<_>>(), ["a", "b", "a"]);
     }

@@ -1,6 +1,6 @@
 //! `counterfoil check`: everything that is wrong with rules, at once.
 
-use std::path::PathBuf;
+use std::{borrow::Cow, path::PathBuf};
 
 use clap::Args;
 use counterfoil_core::{Issue, Severity};
@@ -12,6 +12,7 @@ use crate::{
     destinations,
     exit_code::ExitCode,
     failure::Failure,
+    named_files::Unread,
     output::{self, AnswerFormat, GOOD, MISTAKE, counted},
     rules_files::{self, RulesFile},
     secrets::Secrets,
@@ -56,12 +57,12 @@ struct ReportedIssue<'a> {
     line: Option<u32>,
     column: Option<u32>,
     path: &'a str,
-    message: &'a str,
+    message: Cow<'a, str>,
     hint: Option<&'a str>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let mut files = rules_files::read(&arguments.paths)?;
+    let (mut files, unread) = rules_files::read_each(&arguments.paths)?;
     let secrets = Secrets::new(arguments.secrets.clone())?;
     for file in &mut files {
         file.check_secrets(&secrets);
@@ -69,18 +70,27 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     let errors: usize = files.iter().map(RulesFile::errors).sum();
     match arguments.format {
-        AnswerFormat::Json => output::say_json(&report(&files, errors == 0))?,
+        AnswerFormat::Json => output::say_json(&report(&files, &unread))?,
         AnswerFormat::Text => {
             for line in files.iter().flat_map(RulesFile::lines) {
                 output::say(line)?;
             }
         }
     }
-    summarize(&files, errors);
-    Ok(if errors == 0 { ExitCode::Done } else { ExitCode::Negative })
+    if !files.is_empty() {
+        summarize(&files, errors, unread.is_empty());
+    }
+    let answer = if errors == 0 { ExitCode::Done } else { ExitCode::Negative };
+    Ok(tell_unread(&unread).unwrap_or(answer))
 }
 
-fn summarize(files: &[RulesFile], errors: usize) {
+/// Tells what could not be read; the code is that of the first.
+fn tell_unread(unread: &[Unread]) -> Option<ExitCode> {
+    let codes: Vec<ExitCode> = unread.iter().map(|one| one.failure.report()).collect();
+    codes.first().copied()
+}
+
+fn summarize(files: &[RulesFile], errors: usize, is_whole: bool) {
     let warnings: usize = files.iter().map(RulesFile::warnings).sum();
     let counts = format!(
         "{}, {}, {}",
@@ -88,20 +98,33 @@ fn summarize(files: &[RulesFile], errors: usize) {
         counted(errors, "mistake"),
         counted(warnings, "warning")
     );
-    if errors == 0 {
+    if !is_whole {
+        output::tell(format_args!("{MISTAKE}not all rules could be read{MISTAKE:#}: {counts}"));
+    } else if errors == 0 {
         output::tell(format_args!("{GOOD}the rules are valid{GOOD:#}: {counts}"));
     } else {
         output::tell(format_args!("{MISTAKE}the rules are invalid{MISTAKE:#}: {counts}"));
     }
 }
 
-fn report(files: &[RulesFile], valid: bool) -> Report<'_> {
+fn report<'a>(files: &'a [RulesFile], unread: &'a [Unread]) -> Report<'a> {
     let reported = |file: &RulesFile, issue| reported(file.path.display().to_string(), issue);
-    let issues = files
-        .iter()
-        .flat_map(|file| file.issues.iter().map(move |issue| reported(file, issue)))
-        .collect();
-    Report { valid, issues }
+    let issues =
+        files.iter().flat_map(|file| file.issues.iter().map(move |issue| reported(file, issue)));
+    let issues = unread.iter().map(reported_unread).chain(issues).collect();
+    Report { valid: unread.is_empty() && files.iter().all(|file| file.errors() == 0), issues }
+}
+
+fn reported_unread(unread: &Unread) -> ReportedIssue<'_> {
+    ReportedIssue {
+        file: unread.path.display().to_string(),
+        severity: "error",
+        line: None,
+        column: None,
+        path: "",
+        message: unread.failure.to_string().into(),
+        hint: unread.failure.to_try(),
+    }
 }
 
 fn reported(file: String, issue: &Issue) -> ReportedIssue<'_> {
@@ -114,7 +137,7 @@ fn reported(file: String, issue: &Issue) -> ReportedIssue<'_> {
         line: issue.position.map(|(line, _)| line),
         column: issue.position.map(|(_, column)| column),
         path: &issue.path,
-        message: &issue.message,
+        message: Cow::Borrowed(&issue.message),
         hint: issue.hint.as_deref(),
     }
 }

@@ -49,11 +49,12 @@ struct Tally {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let mut tally = Tally::default();
-    for path in &named_files::gather(&arguments.paths, Kind::Scenarios)? {
+    let found = named_files::gather(&arguments.paths, Kind::Scenarios).into_iter();
+    for path in found.collect::<Result<Vec<_>, _>>()? {
         if arguments.bless {
-            bless_all(path)?;
+            bless_all(&path)?;
         }
-        for file in load(path).map_err(Failure::could_not)? {
+        for file in load(&path).map_err(Failure::could_not)? {
             play_file(&file, &mut tally)?;
         }
     }

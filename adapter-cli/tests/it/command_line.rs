@@ -74,6 +74,27 @@ fn check_tells_all_mistakes_and_ends_with_3() {
 }
 
 #[test]
+fn check_tells_of_every_file_where_one_cannot_be_read() {
+    let bad = RULES.replace("percent_of_revenue", "percent");
+    let sandbox = Sandbox::with_rules().file("bad.toml", &bad).file("broken.json", "{");
+    fs::write(sandbox.path("latin.toml"), b"tenant = \"caf\xe9\"\n").expect("a file");
+    let ran = sandbox.run("check latin.toml nowhere.toml bad.toml broken.json").code(1);
+    let ran = ran.stdout_has("bad.toml:").stdout_has("commission[0].payout");
+    let ran = ran.stdout_has("broken.json:1:1").stderr_has("`latin.toml`").stderr_has("as UTF-8");
+    ran.stderr_has("`nowhere.toml`").stderr_has("not all rules could be read: 2 files, 2 mistakes");
+    let ran = sandbox.run("check latin.toml rules.toml").code(1);
+    assert!(!ran.stderr.contains("the rules are valid"), "{ran:#?}");
+    let report = sandbox.run("check latin.toml rules.toml --format json").code(1).json();
+    assert_eq!(report["valid"], false);
+    assert_eq!(report["issues"].as_array().expect("issues").len(), 1);
+    assert_eq!(report["issues"][0]["file"], "latin.toml");
+    assert_eq!(report["issues"][0]["severity"], "error");
+    let report = sandbox.run("check latin.toml --format json").code(1).json();
+    assert_eq!(report["issues"][0]["hint"], "save the file as UTF-8");
+    sandbox.run("check bad.toml broken.json").code(3);
+}
+
+#[test]
 fn check_reads_folders_and_refuses_one_tenant_twice() {
     let sandbox = Sandbox::with_rules().file("again.toml", RULES);
     sandbox.run("check .").code(3).stdout_has("the tenant `acme` is in");

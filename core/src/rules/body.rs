@@ -1,6 +1,6 @@
 //! The body of an outbound request: JSON as a structure, a form, or text of any kind.
 
-use alloc::{boxed::Box, format, string::String};
+use alloc::{boxed::Box, format, string::String, vec::Vec};
 
 use serde_json::value::RawValue;
 
@@ -23,42 +23,51 @@ const JSON_TYPE: &str = "application/json";
 /// Reads a body: its content type, and its pieces.
 pub(super) fn body(item: &Item<'_>, visibility: Visibility) -> Option<(Box<str>, Pieces)> {
     let table = item.table(&["json", "form", "raw", "content_type"], &[])?;
-    let kinds = [("json", JSON_TYPE), ("form", FORM_TYPE), ("raw", "")];
-    let mut given = kinds.into_iter().filter_map(|(key, default)| {
-        let content = table.get(key)?;
-        Some((key, default, content))
-    });
-    let Some((key, default, content)) = given.next() else {
-        if !table.has_unknown_keys() {
-            item.error("the body is missing", "as in { json = { click = \"{pcid}\" } }");
-        }
-        return None;
-    };
-    if given.next().is_some() {
+    let kinds = ["json", "form", "raw"].into_iter();
+    let given: Vec<(&str, Item<'_>)> =
+        kinds.filter_map(|key| Some((key, table.get(key)?))).collect();
+    let kind = content_type(&table, given.first().map(|(key, _)| *key));
+    let content = |(key, item): &(&str, Item<'_>)| content(key, item, kind.as_deref(), visibility);
+    let mut contents: Vec<Option<Pieces>> = given.iter().map(content).collect();
+    if contents.is_empty() && !table.has_unknown_keys() {
+        item.error("the body is missing", "as in { json = { click = \"{pcid}\" } }");
+    }
+    if contents.len() > 1 {
         item.error("`json`, `form` and `raw` exclude each other", "keep one of them");
         return None;
     }
-    let kind = content_type(&table, default);
-    let kind = kind.as_deref();
-    let mut built = Builder::default();
-    let right = match key {
-        "json" => json(&content, visibility, &mut built),
-        "form" => form(&content, visibility, &mut built),
-        _ => raw(&content, kind.unwrap_or_default(), visibility, &mut built),
-    };
-    right?;
-    Some((kind?.into(), built.finish()))
+    let content = contents.pop()?;
+    Some((kind?.into(), content?))
 }
 
-fn content_type(table: &Table<'_>, default: &str) -> Option<String> {
-    if default.is_empty() {
-        let item = table.required("content_type", "content_type = \"text/xml\"")?;
+/// The content type: that of `key`, the key of the content, where the rules do not say.
+fn content_type(table: &Table<'_>, key: Option<&str>) -> Option<String> {
+    if let Some(item) = table.get("content_type") {
         return media_type(&item);
     }
-    match table.get("content_type") {
-        Some(item) => media_type(&item),
-        None => Some(default.into()),
+    match key? {
+        "json" => Some(JSON_TYPE.into()),
+        "form" => Some(FORM_TYPE.into()),
+        _ => {
+            table.required("content_type", "content_type = \"text/xml\"");
+            None
+        }
     }
+}
+
+fn content(
+    key: &str,
+    item: &Item<'_>,
+    kind: Option<&str>,
+    visibility: Visibility,
+) -> Option<Pieces> {
+    let mut built = Builder::default();
+    let right = match key {
+        "json" => json(item, visibility, &mut built),
+        "form" => form(item, visibility, &mut built),
+        _ => raw(item, kind.unwrap_or_default(), visibility, &mut built),
+    };
+    right.map(|()| built.finish())
 }
 
 /// A media type, as it stands in a header: `type/subtype`, perhaps with parameters.
@@ -213,7 +222,7 @@ fn raw_json(
         Part::Macro(name) => {
             let message = format!("`{{{name}}}` stands outside of a string");
             item.error(message, format!("put it in quotes: \"{{{name}}}\""));
-            None
+            built.value(item, name, visibility, Place::Json).and(None)
         }
     })
 }

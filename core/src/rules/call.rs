@@ -75,7 +75,7 @@ pub(super) fn call(table: &Table<'_>, visibility: Visibility) -> Option<Call> {
     let request = item.and_then(|item| request(&item, visibility));
     let timeout = table.get("timeout");
     let timeout = timeout.and_then(|item| period(&item, WAIT_MIN, TIMEOUT_MAX));
-    let delivery = table.get("retry").and_then(|item| schedule(&item));
+    let delivery = table.get("retry").map(|item| schedule(&item));
     let own = |key: &str| {
         let item = table.get(key)?;
         if visibility == Visibility::PayoutOnly {
@@ -87,12 +87,15 @@ pub(super) fn call(table: &Table<'_>, visibility: Visibility) -> Option<Call> {
     let poll = own("poll").and_then(|item| poll(&item));
     let (pending, polling) = poll.unzip();
     let set = own("set").map(|item| set(&item));
-    let retry = RetryPolicy { delivery: delivery.unwrap_or_default(), polling };
-    check_retries(table, &retry);
+    let delivery = delivery.unwrap_or_else(|| Some(Schedule::default()));
+    let retry = delivery.map(|delivery| RetryPolicy { delivery, polling });
+    if let Some(retry) = &retry {
+        check_retries(table, retry);
+    }
     Some(Call {
         request: request?,
         timeout: timeout.unwrap_or(TIMEOUT_DEFAULT),
-        retry,
+        retry: retry?,
         pending,
         set: set.unwrap_or_default(),
     })
@@ -153,9 +156,9 @@ struct Target {
 /// path, after it values of the query.
 fn request_url(item: &Item<'_>, visibility: Visibility) -> Option<Target> {
     let url = url(item)?;
-    if url.template.as_str().contains('#') {
+    let has_fragment = url.template.as_str().contains('#');
+    if has_fragment {
         item.error("what follows a `#` is never sent", "remove it, or write %23");
-        return None;
     }
     let mut built = Builder::default();
     let mut place = Place::Path;
@@ -169,6 +172,9 @@ fn request_url(item: &Item<'_>, visibility: Visibility) -> Option<Target> {
         }
         Part::Macro(name) => built.value(item, name, visibility, place),
     })?;
+    if has_fragment || !url.is_right {
+        return None;
+    }
     let destination = destination(&url);
     let pieces = built.finish();
     warn_of_gaps(item, &pieces);
@@ -203,24 +209,26 @@ fn headers_of(item: &Item<'_>, visibility: Visibility) -> Option<Vec<(Box<str>, 
     let entries = item.entries("a table of headers", hint)?;
     if entries.len() > HEADERS_MAX {
         item.error(format!("there are more than {HEADERS_MAX} headers"), "remove some");
-        return None;
     }
-    let mut headers: Vec<(Box<str>, Pieces)> = Vec::new();
-    let mut right = true;
-    for (entry, item) in entries {
-        let name = header_name(&item, &entry.key);
-        let value = header_value(&item, visibility);
-        match (name, value) {
-            (Some(name), Some(_)) if headers.iter().any(|(known, _)| **known == *name) => {
-                let message = format!("the header `{name}` stands here twice");
-                item.key_error(message, "names of headers have no case: remove one of them");
-                right = false;
-            }
-            (Some(name), Some(value)) => headers.push((name.into(), value)),
-            _ => right = false,
+    let mut headers: Vec<(Box<str>, Option<Pieces>)> = Vec::new();
+    let mut right = entries.len() <= HEADERS_MAX;
+    for (entry, item) in entries.iter().take(HEADERS_MAX) {
+        let name = header_name(item, &entry.key);
+        let value = header_value(item, visibility);
+        let Some(name) = name else {
+            right = false;
+            continue;
+        };
+        if headers.iter().any(|(known, _)| **known == *name) {
+            let message = format!("the header `{name}` stands here twice");
+            item.key_error(message, "names of headers have no case: remove one of them");
+            right = false;
         }
+        // One whose value is wrong counts as one, so that its repetition is told as well.
+        headers.push((name.into(), value));
     }
-    right.then_some(headers)
+    let whole = |(name, value): (Box<str>, Option<Pieces>)| Some((name, value?));
+    headers.into_iter().map(whole).collect::<Option<_>>().filter(|_| right)
 }
 
 fn header_name(item: &Item<'_>, name: &str) -> Option<String> {
@@ -247,14 +255,13 @@ fn header_name(item: &Item<'_>, name: &str) -> Option<String> {
 fn header_value(item: &Item<'_>, visibility: Visibility) -> Option<Pieces> {
     let template = strict(item)?;
     let text = template.as_str();
+    // Neither hides what is wrong with the macros.
     if let Some(odd) = text.chars().find(|char| !matches!(char, ' '..='~')) {
         let message = format!("`{}` cannot stand in a header", odd.escape_default());
         item.error(message, "write printable ASCII");
-        return None;
     }
-    if text.trim_ascii() != text {
+    if text.starts_with(' ') || text.ends_with(' ') {
         item.error("a header neither begins nor ends with a space", "remove it");
-        return None;
     }
     let mut built = Builder::default();
     built.template(item, &template, visibility, Place::Header)?;
@@ -264,21 +271,26 @@ fn header_value(item: &Item<'_>, visibility: Visibility) -> Option<Pieces> {
 fn schedule(item: &Item<'_>) -> Option<Schedule> {
     let table = item.table(&["max", "every", "schedule"], &[])?;
     let wait = |item: &Item<'_>| period(item, WAIT_MIN, WAIT_MAX);
+    let max_given = table.get("max");
+    let max = max_given.as_ref().and_then(|item| retries(item, 0));
+    let every_given = table.get("every");
+    let every = every_given.as_ref().and_then(wait);
     if let Some(waits) = table.get("schedule") {
-        if table.get("max").is_some() || table.get("every").is_some() {
+        if max_given.is_some() || every_given.is_some() {
             item.error("`schedule` excludes `max` and `every`", "keep one of both");
         }
         let items = waits.list()?;
-        return Some(Schedule::Waits(items.iter().filter_map(wait).collect()));
+        // A wait that is wrong counts as one of them.
+        let waits = items.iter().map(|item| wait(item).unwrap_or(WAIT_MIN));
+        return Some(Schedule::Waits(waits.collect()));
     }
-    let max = table.required("max", "max = 9, or schedule = [\"5s\", \"5m\"]");
-    let max = max.and_then(|item| retries(&item, 0))?;
+    table.required("max", "max = 9, or schedule = [\"5s\", \"5m\"]");
     // Who never tries again needs no wait.
-    let every = match table.get("every") {
-        None if max == 0 => Some(WAIT_MIN),
-        _ => table.required("every", "every = \"5m\"").and_then(|item| wait(&item)),
+    let every = match (max?, &every_given) {
+        (0, None) => Some(WAIT_MIN),
+        _ => table.required("every", "every = \"5m\"").and(every),
     };
-    Some(Schedule::Every { max, every: every? })
+    Some(Schedule::Every { max: max?, every: every? })
 }
 
 fn retries(item: &Item<'_>, least: u32) -> Option<u8> {
@@ -355,8 +367,12 @@ fn set(item: &Item<'_>) -> Vec<Mapping> {
         item.error(message, "remove some");
     }
     let mapping = |(entry, item): &(&Entry, Item<'_>)| {
-        check_settable(item, &entry.key)?;
-        mapping(item, &entry.key)
+        if entry.key == "param" {
+            item.key_error("the name is two keys", "put it in quotes: \"param.NAME\"");
+            return None;
+        }
+        let is_settable = check_settable(item, &entry.key).is_some();
+        mapping(item, &entry.key).filter(|_| is_settable)
     };
     entries.iter().filter_map(mapping).collect()
 }
@@ -366,11 +382,7 @@ fn check_settable(item: &Item<'_>, name: &str) -> Option<()> {
         if SETTABLE.contains(&name) {
             return Some(());
         }
-        if name == "param" {
-            item.key_error("the name is two keys", "put it in quotes: \"param.NAME\"");
-        } else {
-            item.unknown_key(name, &[&SETTABLE[..], &["param.NAME"]].concat());
-        }
+        item.unknown_key(name, &[&SETTABLE[..], &["param.NAME"]].concat());
         return None;
     };
     let is_reserved = Parameter::named(param).is_some() || Parameter::secret_named(param).is_some();
@@ -407,11 +419,12 @@ fn words(item: &Item<'_>, parameter: &str) -> Option<BTreeMap<Box<str>, Box<str>
     if entries.is_empty() {
         item.error("nothing is ever mapped", "leave `map` out to take values as they are");
     }
-    few(item, entries.len())?;
+    let are_few = few(item, entries.len());
     let meaning = |(entry, item): &(&Entry, Item<'_>)| {
         Some((entry.key.as_str().into(), meaning(item, parameter)?))
     };
-    Some(entries.iter().filter_map(meaning).collect())
+    let words = entries.iter().filter_map(meaning).collect();
+    are_few.map(|()| words)
 }
 
 /// A value that the parameter can have.

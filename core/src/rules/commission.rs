@@ -38,25 +38,27 @@ fn commission(
     let revenue = table.required("revenue", "revenue = { percent = \"10\" }");
     let revenue = revenue.and_then(|item| revenue_term(&item, currency));
     let payout = table.get("payout").map(|item| payout_term(&item, currency));
-    let recurrence = table.get("recurrence");
+    let recurrence = table.get("recurrence").and_then(|item| item.whole(1..=u32::MAX));
     let auto_approve = table.flag_or("auto_approve", false);
     let inherit_result = table.get("inherit_result").map(|item| inherited(&item));
     let auto_set = table.get("auto_set").map(|item| auto_set(&item));
+    let accept_direct_amount = table.flag_or("accept_direct_amount", true);
+    let active = table.flag_or("active", true);
     let commission = Commission {
         id: id?,
         conversion_type: conversion_type?,
         conditions,
         transaction_type: transaction_type.unwrap_or(Some(ConversionType::Sale))?,
-        recurrence: recurrence.and_then(|item| item.whole(1..=u32::MAX)),
+        recurrence,
         auto_approve,
         inherit_result: inherit_result.unwrap_or_default(),
         terms: Terms {
             revenue: revenue?,
             payout: payout.unwrap_or(Some(PayoutTerm::Nothing))?,
-            accept_direct_amount: table.flag_or("accept_direct_amount", true),
+            accept_direct_amount,
         },
         auto_set: auto_set.unwrap_or_default(),
-        active: table.flag_or("active", true),
+        active,
     };
     warn_about_terms(table, &commission.terms);
     warn_about_results(table, &commission);
@@ -121,37 +123,39 @@ fn auto_set(item: &Item<'_>) -> Option<AutoSet> {
 }
 
 fn revenue_term(item: &Item<'_>, currency: Option<Currency>) -> Option<RevenueTerm> {
-    let (key, item) = only_term(item, &["fixed", "percent"])?;
-    match key {
-        "fixed" => fixed(&item, currency).map(RevenueTerm::Fixed),
-        _ => percent(&item).map(RevenueTerm::PercentOfValue),
-    }
+    only_term(item, &["fixed", "percent"], |key, item| match key {
+        "fixed" => fixed(item, currency).map(RevenueTerm::Fixed),
+        _ => percent(item).map(RevenueTerm::PercentOfValue),
+    })
 }
 
 fn payout_term(item: &Item<'_>, currency: Option<Currency>) -> Option<PayoutTerm> {
     let keys = ["fixed", "percent_of_revenue", "percent_of_value"];
-    let (key, item) = only_term(item, &keys)?;
-    match key {
-        "fixed" => fixed(&item, currency).map(PayoutTerm::Fixed),
-        "percent_of_revenue" => percent(&item).map(PayoutTerm::PercentOfRevenue),
-        _ => percent(&item).map(PayoutTerm::PercentOfValue),
-    }
+    only_term(item, &keys, |key, item| match key {
+        "fixed" => fixed(item, currency).map(PayoutTerm::Fixed),
+        "percent_of_revenue" => percent(item).map(PayoutTerm::PercentOfRevenue),
+        _ => percent(item).map(PayoutTerm::PercentOfValue),
+    })
 }
 
-/// The one term of an amount, with its key.
-fn only_term<'t, 'k>(item: &Item<'t>, keys: &[&'k str]) -> Option<(&'k str, Item<'t>)> {
+/// The one term of an amount; `read` reads the term of a key.
+fn only_term<T>(
+    item: &Item<'_>,
+    keys: &[&str],
+    read: impl Fn(&str, &Item<'_>) -> Option<T>,
+) -> Option<T> {
     let example = keys.iter().map(|key| format!("{{ {key} = \"10\" }}"));
     let example = example.collect::<Vec<_>>().join(" or ");
     let entries = item.entries("a table", &format!("write {example}"))?;
     let mut terms = Vec::new();
     let mut unknown = false;
     for (entry, term) in entries {
-        match keys.iter().find(|key| **key == entry.key) {
-            Some(key) => terms.push((*key, term)),
-            None => {
-                unknown = true;
-                unknown_term(&term, &entry.key, keys);
-            }
+        let key = entry.key.as_str();
+        if keys.contains(&key) {
+            terms.push((key, read(key, &term)));
+        } else {
+            unknown = true;
+            unknown_term(&term, key, keys);
         }
     }
     if terms.len() > 1 {
@@ -164,7 +168,7 @@ fn only_term<'t, 'k>(item: &Item<'t>, keys: &[&'k str]) -> Option<(&'k str, Item
     if term.is_none() && !unknown {
         item.error("the amount is missing", format!("write {example}"));
     }
-    term
+    term.and_then(|(_, term)| term)
 }
 
 /// A term of the other leg gets a hint of its own.

@@ -19,6 +19,7 @@ use super::{
     item::{Item, Table},
     names::Names,
     postback::{dedup, default_type_of, status},
+    tree::Entry,
 };
 use crate::{
     currency::Currency,
@@ -100,16 +101,17 @@ fn dialect(
     let (key, on_repeat) = table.get("dedup").map_or((None, None), |item| dedup(&item));
     let replies = table.get("answer").map(|item| replies(&item));
     let click_macros = table.get("click_macros").map(|item| click_macros(&item));
+    let macros = macros(table);
     // A base that cannot be read would make mistakes of what is right.
     let base = match base {
         Some(base) => base?,
         None => Arc::new(bare()),
     };
-    let id = id.filter(|_| is_free)?;
+    let name = id.map(ToString::to_string).unwrap_or_default();
     let dialect = Dialect {
-        name: id.to_string().into(),
-        system: system.flatten().map_or_else(|| id.to_string(), ToOwned::to_owned).into(),
-        rows: with_macros(table, over(own, &base.rows)).into(),
+        system: system.flatten().map_or_else(|| name.clone(), ToOwned::to_owned).into(),
+        name: name.into(),
+        rows: with_macros(macros, over(own, &base.rows)).into(),
         words: words_over(statuses, &base.words).into(),
         events: words_over(events, &base.events).into(),
         fixed: fixed_over(fixed, &base.fixed).into(),
@@ -126,7 +128,7 @@ fn dialect(
         click_macros: click_macros.map_or_else(|| base.click_macros.clone(), Cow::Owned),
     };
     check_whole(table, &dialect);
-    Some(dialect)
+    id.filter(|_| is_free).map(|_| dialect)
 }
 
 /// What a dialect is that says nothing and extends nothing.
@@ -300,27 +302,46 @@ fn action(item: &Item<'_>) -> Option<&'static str> {
     item.word("action", &["create", "update"], |known| known)
 }
 
-/// Puts in what partners are shown in place of values, where the rules say so.
-fn with_macros(table: &Table<'_>, mut rows: Vec<Row>) -> Vec<Row> {
+/// What partners are shown in place of the value of a name, where that is right.
+struct Macro<'t> {
+    name: &'t str,
+    item: Item<'t>,
+    text: Option<&'t str>,
+}
+
+fn macros<'t>(table: &Table<'t>) -> Vec<Macro<'t>> {
     let hint = "as in { cid = \"{clickid}\" }";
     let item = table.get("macros");
     let entries = item.and_then(|item| item.entries("a table of macros", hint));
-    for (entry, item) in entries.unwrap_or_default() {
-        let Some(row) = rows.iter_mut().find(|row| row.name == entry.key) else {
-            let message = format!("`{}` is no name of this dialect", shown(&entry.key));
+    let one = |(entry, item): (&'t Entry, Item<'t>)| {
+        let text = macro_text(&item);
+        Macro { name: &entry.key, item, text }
+    };
+    entries.unwrap_or_default().into_iter().map(one).collect()
+}
+
+fn macro_text<'t>(item: &Item<'t>) -> Option<&'t str> {
+    let text = item.text()?;
+    let is_allowed = |byte: u8| byte.is_ascii_graphic() && !b"&\"<>\\^`|".contains(&byte);
+    if text.len() > MACRO_LEN_MAX || !text.bytes().all(is_allowed) {
+        let message = format!("`{}` cannot stand in a URL as it is", shown(text));
+        item.error(message, "write the macro of the partner, or nothing to leave the name out");
+        return None;
+    }
+    Some(text)
+}
+
+/// Puts in what partners are shown in place of values, where the rules say so.
+fn with_macros(macros: Vec<Macro<'_>>, mut rows: Vec<Row>) -> Vec<Row> {
+    for Macro { name, item, text } in macros {
+        let Some(row) = rows.iter_mut().find(|row| row.name == name) else {
+            let message = format!("`{}` is no name of this dialect", shown(name));
             item.key_error(message, "add it to `names`");
             continue;
         };
-        let Some(text) = item.text() else {
-            continue;
-        };
-        let is_allowed = |byte: u8| byte.is_ascii_graphic() && !b"&\"<>\\^`|".contains(&byte);
-        if text.len() > MACRO_LEN_MAX || !text.bytes().all(is_allowed) {
-            let message = format!("`{}` cannot stand in a URL as it is", shown(text));
-            item.error(message, "write the macro of the partner, or nothing to leave the name out");
-            continue;
+        if let Some(text) = text {
+            row.example = text.to_owned().into();
         }
-        row.example = text.to_owned().into();
     }
     rows
 }

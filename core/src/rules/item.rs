@@ -455,7 +455,7 @@ fn meant(word: &str, known: &[&str]) -> String {
             let quoted: Vec<String> = known.iter().map(|word| format!("`{word}`")).collect();
             format!("known are {}", quoted.join(", "))
         }
-        _ => String::new(),
+        _ => "nothing that is known is spelt like it: look it up where it is defined".to_owned(),
     }
 }
 

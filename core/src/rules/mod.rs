@@ -1,14 +1,15 @@
 //! Rules files: text in, checked rules out, every mistake at once. What a file can say is told at
 //! [`RulesetSpec`].
 //!
-//! Text becomes a tree that knows where everything stood ([`RulesetSpec`], `tree`). `names` knows
-//! the kinds of definitions with their keys, and collects all ids before anything refers to them,
-//! so a definition with a mistake does not make everything that names it a mistake too. The
-//! readers (`parties`, `commission`, `dialect`, `postback`, `tracking_api`, `privacy`) walk the
-//! rest, each value once, with `item`, which reads one value of any kind. What senders must prove
-//! is read by `auth`, outbound requests by `call`, with `url`, `body` and `template`. Readers never
-//! stop at a mistake: it goes to one list, and the reader yields nothing for it. Only where nothing
-//! was wrong there is a [`Ruleset`]; then `warnings` looks at it as a whole.
+//! Text becomes a tree that knows where everything stood ([`RulesetSpec`], `tree`), or mistakes of
+//! syntax with their hints (`syntax`). `names` knows the kinds of definitions with their keys, and
+//! collects all ids before anything refers to them, so a definition with a mistake does not make
+//! everything that names it a mistake too. The readers (`parties`, `commission`, `dialect`,
+//! `postback`, `tracking_api`, `privacy`) walk the rest, each value once, with `item`, which reads
+//! one value of any kind. What senders must prove is read by `auth`, outbound requests by `call`,
+//! with `url`, `body` and `template`. Readers never stop at a mistake: it goes to one list, and the
+//! reader yields nothing for it. Only where nothing was wrong there is a [`Ruleset`]; then
+//! `warnings` looks at it as a whole.
 
 mod auth;
 mod body;
@@ -20,6 +21,7 @@ mod names;
 mod parties;
 mod postback;
 mod privacy;
+mod syntax;
 mod template;
 mod tracking_api;
 mod tree;

@@ -6,7 +6,7 @@ use super::{
     item::{Item, Table},
     names::Names,
     secrets,
-    url::url,
+    url::{Url, url},
 };
 use crate::{
     conversion::ConversionType,
@@ -110,9 +110,8 @@ fn window(item: &Item<'_>) -> Option<Period> {
 
 /// The url of an offer: what a redirect can name, with known macros.
 fn url_template(item: &Item<'_>) -> Option<Template> {
-    let template = url(item)?.template;
+    let Url { is_right: mut right, template, .. } = url(item)?;
     let unknown = template.macros().filter(|name| !LINK_MACROS.contains(name));
-    let mut right = true;
     for name in unknown {
         right = false;
         let message = format!("the macro `{{{}}}` is unknown here", shown(name));

@@ -1,6 +1,6 @@
 //! Inbound postback definitions (R13, R19, R47 to R50).
 
-use alloc::{boxed::Box, collections::BTreeMap, format, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, format, string::String, sync::Arc, vec::Vec};
 
 use super::{
     auth::authentication,
@@ -60,15 +60,18 @@ fn postback(
     let limits = table.get("limits").and_then(|item| limits(&item, names));
     let default_type = table.get("default_type");
     let default_type = default_type.and_then(|item| default_type_of(&item, names));
+    let active = table.flag_or("active", true);
+    let authentication = authentication(table, repeat_key);
+    let steps = steps(table);
     let definition = PostbackDefinition {
-        active: table.flag_or("active", true),
-        authentication: authentication(table, repeat_key),
+        active,
+        authentication,
         conditions,
         answer: answer.unwrap_or(AnswerStyle::Ok),
         status: status.unwrap_or_default(),
         own: OwnDefaults { default_type, key, on_repeat },
         limits: limits.unwrap_or_default(),
-        steps: steps(table),
+        steps,
         ..PostbackDefinition::open(id?)
     };
     let definition = definition.spoken_in(dialect);
@@ -124,9 +127,15 @@ pub(super) fn status(item: &Item<'_>, names: &Names<'_>) -> BTreeMap<Box<str>, S
     let hint = "as in { hold = { result = \"pending\" } }";
     let entries = item.entries("a table of words", hint).unwrap_or_default();
     let mut words: BTreeMap<Box<str>, StatusMeaning> = BTreeMap::new();
+    let mut known: BTreeMap<String, &str> = BTreeMap::new();
     for (entry, item) in entries {
         let word = entry.key.as_str();
-        check_word(&item, word, &words);
+        check_word(&item, word);
+        // A word whose meaning is wrong counts as one, so that its repetition is told as well.
+        if let Some(known) = known.insert(word.to_ascii_lowercase(), word) {
+            let message = format!("status words are compared without case, and `{known}` is one");
+            item.key_error(message, "remove one of them");
+        }
         if let Some(meaning) = meaning(&item, names) {
             words.insert(word.into(), meaning);
         }
@@ -134,18 +143,13 @@ pub(super) fn status(item: &Item<'_>, names: &Names<'_>) -> BTreeMap<Box<str>, S
     words
 }
 
-fn check_word(item: &Item<'_>, word: &str, words: &BTreeMap<Box<str>, StatusMeaning>) {
+fn check_word(item: &Item<'_>, word: &str) {
     if word.is_empty() || word.trim_ascii() != word || word.len() > VALUE_LEN_MAX {
         let message = "no request can have this status word";
         item.key_error(message, "values are trimmed, and empty ones count as absent");
     }
     if let Some(own) = TransactionResult::named(word) {
         item.key_error(format!("`{own}` means itself"), "it cannot mean anything else");
-    }
-    let mut known = words.keys();
-    if let Some(known) = known.find(|known| known.eq_ignore_ascii_case(word)) {
-        let message = format!("status words are compared without case, and `{known}` is one");
-        item.key_error(message, "remove one of them");
     }
 }
 

@@ -30,15 +30,14 @@ pub(super) enum Visibility {
     PayoutOnly,
 }
 
-/// Text in which every brace belongs to a macro.
-pub(super) fn strict<'t>(item: &Item<'t>) -> Option<Template> {
-    match Template::parse(bounded_text(item)?) {
-        Ok(template) => Some(template),
-        Err(error) => {
-            item.error(&error, brace_hint(&error));
-            None
-        }
+/// Text in which every brace belongs to a macro. Braces that do not are told; the macros beside
+/// them are yielded all the same, so that what is wrong with those is told as well.
+pub(super) fn strict(item: &Item<'_>) -> Option<Template> {
+    let (template, errors) = Template::parse_in_spite(bounded_text(item)?);
+    for error in errors {
+        item.error(&error, brace_hint(&error));
     }
+    Some(template)
 }
 
 /// A hint: double braces are what other systems write.

@@ -48,6 +48,7 @@ fn tracking_api(
     let sign = table.get("sign").map(|item| signers(&item));
     let trigger = trigger.unwrap_or(Some(Trigger::default()));
     let delay = table.get("delay").and_then(|item| delay(&item, trigger));
+    let (ordered, active) = (table.flag_or("ordered", true), table.flag_or("active", true));
     let api = TrackingApi {
         id: id?,
         owner: owner_given.unwrap_or(Some(Owner::Admin))?,
@@ -56,8 +57,8 @@ fn tracking_api(
         call: call?,
         sign: sign.unwrap_or_default(),
         delay,
-        ordered: table.flag_or("ordered", true),
-        active: table.flag_or("active", true),
+        ordered,
+        active,
     };
     warn_about_silence(table, &api);
     warn_about_unsigned_urls(table, &api);

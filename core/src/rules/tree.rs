@@ -19,7 +19,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{Issue, Severity};
+use super::{Issue, syntax};
 
 /// Line and column, from 1.
 pub(super) type Position = (u32, u32);
@@ -87,7 +87,8 @@ pub(super) fn from_toml(text: &str) -> Result<Node, Vec<Issue>> {
     }
     let issue = |error: &toml::de::Error| {
         let position = error.span().map(|span| lines.position(span.start));
-        syntax_issue(position, error.message())
+        let place = error.span().and_then(|span| text.get(span)).unwrap_or_default();
+        syntax::in_toml(position, error.message(), place)
     };
     let mut issues: Vec<Issue> = errors.iter().map(issue).collect();
     issues.sort_by_key(|issue| issue.position);
@@ -106,7 +107,7 @@ pub(super) fn from_json(text: &str) -> Result<Node, Vec<Issue>> {
         let message = error.to_string();
         // The position is told apart.
         let message = message.split(" at line ").next().unwrap_or_default();
-        Vec::from([syntax_issue(Some(position), message)])
+        Vec::from([syntax::in_json(position, message)])
     })
 }
 
@@ -115,17 +116,7 @@ fn check_len(text: &str) -> Result<(), Vec<Issue>> {
         return Ok(());
     }
     let message = format!("the text has more than {} MiB", TEXT_LEN_MAX >> 20);
-    Err(Vec::from([syntax_issue(None, &message)]))
-}
-
-fn syntax_issue(position: Option<Position>, message: &str) -> Issue {
-    Issue {
-        severity: Severity::Error,
-        position,
-        path: String::new(),
-        message: message.to_owned(),
-        hint: None,
-    }
+    Err(Vec::from([syntax::issue(None, message, "split the programme, or remove what is old")]))
 }
 
 /// Where the lines of a text begin.

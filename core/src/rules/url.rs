@@ -9,8 +9,11 @@ use crate::{reason::shown, template::Template};
 /// The most bytes of a url.
 const URL_LEN_MAX: usize = 2048;
 
-/// A url that was read: scheme and host are literal.
+/// A url that was read.
 pub(super) struct Url<'t> {
+    /// Whether scheme and host are literal, and braces those of macros. What is wrong is told, but
+    /// for macros that do not exist: which do is for the caller.
+    pub(super) is_right: bool,
     /// The whole of it.
     pub(super) template: Template,
     /// Whether it is https.
@@ -19,8 +22,8 @@ pub(super) struct Url<'t> {
     pub(super) authority: &'t str,
 }
 
-/// Reads a url: http or https, printable ASCII, macros behind the host only. Which macros exist is
-/// for the caller.
+/// Reads a url: http or https, printable ASCII, macros behind the host only. One that is wrong is
+/// yielded as well, so that its macros are looked at too.
 pub(super) fn url<'t>(item: &Item<'t>) -> Option<Url<'t>> {
     let text = item.text()?;
     if text.len() > URL_LEN_MAX {
@@ -28,23 +31,26 @@ pub(super) fn url<'t>(item: &Item<'t>) -> Option<Url<'t>> {
         item.error(message, "shorten it");
         return None;
     }
-    if let Some(odd) = text.chars().find(|char| !may_stand(*char)) {
+    let odd = odd_char(text);
+    if let Some(odd) = odd {
         let shown =
             if odd.is_ascii_graphic() { odd.to_string() } else { odd.escape_default().to_string() };
         let message = format!("`{shown}` cannot stand in a url");
         item.error(message, "write it percent-encoded, hosts in punycode");
-        return None;
     }
-    let (is_encrypted, authority) = literal_start(item, text)?;
-    check_authority(item, authority)?;
-    let template = match Template::parse(text) {
-        Ok(template) => template,
-        Err(error) => {
-            item.error(error, "a brace that is no macro is written %7B or %7D");
-            return None;
-        }
-    };
-    Some(Url { template, is_encrypted, authority })
+    let start = literal_start(item, text);
+    let host = start.and_then(|(_, authority)| check_authority(item, authority));
+    let (template, errors) = Template::parse_in_spite(text);
+    for error in &errors {
+        item.error(error, "a brace that is no macro is written %7B or %7D");
+    }
+    let is_right = odd.is_none() && host.is_some() && errors.is_empty();
+    let (is_encrypted, authority) = start.unwrap_or_default();
+    Some(Url { is_right, template, is_encrypted, authority })
+}
+
+fn odd_char(text: &str) -> Option<char> {
+    text.chars().find(|char| !may_stand(*char))
 }
 
 /// What RFC 3986 lets stand in a URL, and the braces of macros. Clients refuse some of the rest,
@@ -65,25 +71,32 @@ fn literal_start<'t>(item: &Item<'t>, url: &'t str) -> Option<(bool, &'t str)> {
         item.error("the url does not begin with http:// or https://", "begin it with https://");
         return None;
     };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    Some((is_encrypted, rest.split(['/', '?', '#']).next().unwrap_or_default()))
+}
+
+/// A host that can be looked up, and a port that can be reached.
+fn check_authority(item: &Item<'_>, authority: &str) -> Option<()> {
     if authority.is_empty() {
         item.error("the url names no host", "for example https://shoply.example/");
+        return None;
+    }
+    let (user, host) = authority.rsplit_once('@').unzip();
+    if user.is_some() {
+        let hint = "requests have headers: authorization = \"Basic {secret:NAME}\"";
+        item.error("user and password may not stand in the url", hint);
+    }
+    // What cannot stand in a url is told already, and who mends it changes the host.
+    if odd_char(authority).is_some() {
         return None;
     }
     if authority.contains(['{', '}']) {
         item.error("a macro may not stand in the host", "use macros behind the host only");
         return None;
     }
-    Some((is_encrypted, authority))
+    check_host(item, host.unwrap_or(authority)).filter(|()| user.is_none())
 }
 
-/// A host that can be looked up, and a port that can be reached.
-fn check_authority(item: &Item<'_>, authority: &str) -> Option<()> {
-    if authority.contains('@') {
-        let hint = "requests have headers: authorization = \"Basic {secret:NAME}\"";
-        item.error("user and password may not stand in the url", hint);
-        return None;
-    }
+fn check_host(item: &Item<'_>, authority: &str) -> Option<()> {
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
         _ => (authority, None),
@@ -98,12 +111,12 @@ fn check_authority(item: &Item<'_>, authority: &str) -> Option<()> {
     };
     if !is_host {
         item.error(format!("`{}` is no host", shown(host)), "for example shoply.example");
-        return None;
     }
-    if port.is_some_and(|port| port.parse::<u16>().map_or(true, |port| port == 0)) {
-        let message = format!("`{}` is no port", shown(port.unwrap_or_default()));
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    let odd_port = port.filter(|port| !is_port(port));
+    if let Some(port) = odd_port {
+        let message = format!("`{}` is no port", shown(port));
         item.error(message, "a number from 1 to 65535, or nothing");
-        return None;
     }
-    Some(())
+    (is_host && odd_port.is_none()).then_some(())
 }

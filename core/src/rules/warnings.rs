@@ -10,6 +10,7 @@ use alloc::{
 
 use super::{item::Table, names::Names};
 use crate::{
+    conversion::Source,
     dialects::Dialect,
     parameter::Parameter,
     ruleset::{
@@ -181,10 +182,16 @@ fn covers(
     earlier.conversion_type == later.conversion_type
         && contains(&of_earlier.offers, &of_later.offers)
         && contains(&of_earlier.affiliates, &of_later.affiliates)
-        && contains(&wide.sources, &narrow.sources)
+        && (has_all_sources(wide) || contains(&wide.sources, &narrow.sources))
         && contains(&wide.channels, &narrow.channels)
         && wide.valid_from.is_none_or(starts)
         && wide.valid_to.is_none_or(ends)
+}
+
+/// Whether every source is named: unlike offers and affiliates, there are never more of them.
+fn has_all_sources(conditions: &CommissionConditions) -> bool {
+    let named = conditions.sources.as_ref();
+    named.is_some_and(|named| Source::ALL.iter().all(|source| named.contains(source)))
 }
 
 /// Whether everything that the narrow condition lets through passes the wide one.

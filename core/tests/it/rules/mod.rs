@@ -120,6 +120,7 @@ proptest! {
             prop_assert!(issues.iter().any(|issue| issue.severity == Severity::Error));
             let order = |issue: &Issue| (issue.severity, issue.position);
             prop_assert!(issues.is_sorted_by_key(order));
+            prop_assert!(issues.iter().all(|issue| issue.hint.is_some()), "{issues:?}");
             let lines = u32::try_from(text.split('\n').count()).unwrap();
             for (line, column) in issues.iter().filter_map(|issue| issue.position) {
                 prop_assert!((1..=lines).contains(&line) && column >= 1);
@@ -136,7 +137,7 @@ fn depth_and_length_are_bounded() {
     assert!(RulesetSpec::from_json(&deep).is_err());
     let long = "#".repeat((16 << 20) + 1);
     let issues = check(&long).unwrap_err();
-    compare("", Severity::Error, &issues, &[("", None, "more than 16 MiB", "")]);
+    compare("", Severity::Error, &issues, &[("", None, "more than 16 MiB", "what is old")]);
     let many = "x = 1\n[[offer]]\n".to_owned() + &"[[offer]]\n".repeat(3000);
     assert_eq!(check(&many).unwrap_err().len(), 1000);
     let many: String = (0..=50_000).map(|n| format!("[[advertiser]]\nid=\"{n}\"\n")).collect();

@@ -85,6 +85,10 @@ fn a_commission_that_never_wins() {
         ("affiliates = [\"bo\"]", "groups = [\"gold\"]", true),
         ("sources = [\"link\", \"api\"]", "sources = [\"api\"]", true),
         ("sources = [\"api\"]", "sources = [\"link\", \"api\"]", false),
+        // There are no sources but these.
+        ("sources = [\"link\", \"iframe\", \"api\"]", "", true),
+        ("sources = [\"link\", \"iframe\"]", "", false),
+        ("", "sources = [\"link\", \"iframe\", \"api\"]", true),
         ("channels = [\"mail\"]", "channels = [\"mail\"]", true),
         ("channels = [\"mail\"]", "", false),
         ("valid_to = 2026-01-01T00:00:00Z", "", false),
