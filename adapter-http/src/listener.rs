@@ -95,7 +95,9 @@ async fn accept_waiting(listener: TcpListener, door: &Door) -> io::Result<()> {
                 door.let_in(TcpStream::from_std(stream)?, peer);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) => pause_after(&error).await,
+            Err(error) if is_of_one_client(&error) => {}
+            // There is no waiting for descriptors when everything ends.
+            Err(error) => return Err(error),
         }
     }
     Ok(())
@@ -128,13 +130,16 @@ impl Door {
 
 /// What one client did to its own connection is no reason to wait; a lack of descriptors is.
 async fn pause_after(error: &io::Error) {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    let of_one_client = [ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted];
-    if of_one_client.contains(&error.kind()) {
+    if is_of_one_client(error) {
         return;
     }
     tracing::warn!(%error, "failed to accept a connection");
     sleep(PAUSE).await;
+}
+
+fn is_of_one_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    [ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted].contains(&error.kind())
 }
 
 fn protocol(limits: &Limits) -> http1::Builder {

@@ -144,7 +144,7 @@ impl Server {
         }
         self.stop.send_replace(true);
         drop(stopping);
-        tracing::info!("stopping: no more connections are accepted");
+        tracing::info!("stopping: who waits already is answered, and nobody else is let in");
         // Listeners and connections hold a receiver each for as long as they live.
         let cut = timeout(stop_within, self.stop.closed()).await.is_err();
         if cut {

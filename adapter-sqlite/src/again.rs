@@ -26,10 +26,11 @@ pub(crate) fn reread(ruleset: &Ruleset, arrival: &Arrival) -> Request {
             return arrival.request.clone();
         }
         Request::Postback(_) => None,
-        Request::Unreadable(refusal) => Some(&**refusal),
+        // Its steps name places in those other rules.
+        Request::Unreadable(refusal) => Some(Refusal { steps: Vec::new(), ..(**refusal).clone() }),
     };
     let (method, dialect, query) = (arrival.method, arrival.dialect.as_deref(), &arrival.query);
-    read(ruleset, &Logged { method, dialect, query, refusal })
+    read(ruleset, &Logged { method, dialect, query, refusal: refusal.as_ref() })
 }
 
 /// Whether a refusal cannot follow from the text again and is taken as given: what could not be

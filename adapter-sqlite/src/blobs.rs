@@ -47,7 +47,7 @@ impl<'a> ConversionMore<'a> {
 }
 
 /// What is kept of a log row beside its columns.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 pub(crate) struct RequestMore<'a> {
     pub(crate) trace: Cow<'a, Trace>,
     /// Codes of codes.rs.

@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use counterfoil_core::{
-    Arrival, Facts, Method, Receipt, Request, RequestId, RootRequest, Ruleset, Timestamp,
+    Arrival, Facts, Method, Outcome, Receipt, Request, RequestId, RootRequest, Ruleset, Timestamp,
 };
 use rusqlite::{Connection, Row, params};
 
@@ -38,6 +38,9 @@ pub(crate) fn made_by(
     request: &RequestId,
 ) -> Result<Option<Click>, Fault> {
     let id = request.conversion_id();
+    if ids::maker_of(&id) != *request {
+        return Ok(None);
+    }
     let number = numbers::find(db, Table::Conversions, id.as_bytes())?;
     let sql = format!(
         "SELECT {} FROM conversions WHERE number = ?1 AND tenant = ?2 AND method = ?3",
@@ -71,12 +74,14 @@ pub(crate) fn read_click(row: &Row<'_>) -> Result<Click, Fault> {
 }
 
 impl Click {
-    /// What its log row would tell, by the rules that it was made by. The address that it came from
-    /// is not known any more.
-    pub(crate) fn logged(self, ruleset: &Ruleset) -> LogRow {
+    /// What its log row would tell, by the rules that it was made by; without them, that it was
+    /// made. The address that it came from is not known any more.
+    pub(crate) fn logged(self, ruleset: Option<&Ruleset>) -> LogRow {
         let receipt = Receipt { id: self.id, at: self.at };
         // Nothing that is stored matters to a new click.
-        let decision = self.arrival.request.decide(ruleset, &Facts::default(), receipt);
+        let decide = |ruleset| self.arrival.request.decide(ruleset, &Facts::default(), receipt);
+        let decision = ruleset.map(decide);
+        let more = decision.as_ref().map(|decision| RequestMore::of(decision).into_owned());
         let query = match &self.arrival.request {
             Request::Root(root) => root.text(),
             _ => self.arrival.query,
@@ -90,10 +95,10 @@ impl Click {
             remote_addr: None,
             query,
             ruleset: self.ruleset,
-            outcome: decision.outcome,
-            reason: decision.refusal.as_ref().map(|refusal| refusal.reason),
-            conversion: decision.conversion.as_ref().map(|conversion| conversion.id),
-            more: RequestMore::of(&decision).into_owned(),
+            outcome: Outcome::Created,
+            reason: None,
+            conversion: Some(self.id.conversion_id()),
+            more: more.unwrap_or_default(),
         }
     }
 }

@@ -32,6 +32,13 @@ pub(crate) struct Gaps {
     changed: BTreeSet<[u8; 16]>,
 }
 
+/// Whether a root and what is under it were erased.
+pub(crate) fn is_erased(db: &Connection, root: &ConversionId) -> Result<bool, Fault> {
+    let sql = "SELECT 1 FROM erased WHERE root = ?1";
+    let found: Option<i64> = value(db, sql, [root.as_bytes()])?;
+    Ok(found.is_some())
+}
+
 impl Gaps {
     pub(crate) fn of(db: &Connection) -> Result<Self, Fault> {
         let mut erased = db.prepare("SELECT root FROM erased")?;

@@ -15,7 +15,7 @@ use crate::{
     click,
     codes::Coded,
     fault::Fault,
-    gaps::ERASED,
+    gaps::{self, ERASED},
     lists::{List, Range, has_no_message_column},
     numbers::{self, Table},
     rows,
@@ -124,10 +124,12 @@ impl Reader {
         let Some(click) = click::made_by(list.db, list.tenant, id)? else {
             return Ok(None);
         };
-        let Some(rules) = self.rules_of(list.db, list.tenant, click.ruleset)? else {
-            return Ok(None);
-        };
-        self.request_view(list, click.logged(&rules.ruleset), &Filter::default())
+        let rules = self.rules_of(list.db, list.tenant, click.ruleset)?;
+        let mut logged = click.logged(rules.as_ref().map(|rules| &*rules.ruleset));
+        if gaps::is_erased(list.db, &id.conversion_id())? {
+            logged.query = ERASED.to_owned();
+        }
+        self.request_view(list, logged, &Filter::default())
     }
 
     fn request_view(

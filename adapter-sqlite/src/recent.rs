@@ -26,8 +26,9 @@ use hashlink::LruCache;
 const WEIGHT_MAX: usize = 32 * 1024 * 1024;
 /// The most that those of one repeat may weigh: an unusual one must not displace many.
 const WEIGHT_OF_ONE_MAX: usize = 16 * 1024;
-/// What the facts of a repeat weigh by themselves, as measured with an allocator's rounding: both
-/// roots, the conversion, one transaction, the query, the entry.
+/// What the facts of a repeat weigh by themselves at most, as measured with an allocator's
+/// rounding: two roots, where they are not one, the conversion, one transaction, the query, the
+/// entry.
 const PLAIN: usize = 2_800;
 /// What one more value of its own on the heap weighs beside its bytes.
 const PIECE: usize = 96;

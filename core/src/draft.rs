@@ -260,15 +260,17 @@ impl<'a> Draft<'a> {
         Line { transaction, touch: Touch::Made { auto_approve: commission.auto_approve } }
     }
 
-    /// Gives a transaction a direct amount, if its terms accept one (R30).
+    /// Gives a transaction a direct amount, if its terms accept one (R30). The same amount in
+    /// another currency is the amount that stands: it changes nothing.
     pub(crate) fn take_direct(&mut self, place: usize, direct: Option<Received>) {
-        let Some(line) = self.lines.get_mut(place).filter(|_| direct.is_some()) else {
+        let (Some(line), Some(direct)) = (self.lines.get_mut(place), direct) else {
             return;
         };
-        if line.transaction.terms.accept_direct_amount {
-            line.transaction.direct_amount = direct;
-        } else {
+        let standing = &mut line.transaction.direct_amount;
+        if !line.transaction.terms.accept_direct_amount {
             self.journal.notes.insert(Note::DirectAmountIgnored);
+        } else if standing.is_none_or(|standing| standing.amount != direct.amount) {
+            *standing = Some(direct);
         }
     }
 

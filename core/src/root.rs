@@ -114,7 +114,7 @@ impl RootRequest {
     /// Reads a root from the parameters of [`root_pairs`], or from what a log row kept of them.
     ///
     /// # Errors
-    /// `malformed`, `conflicting_parameters`, `unresolved_macro`, `invalid_parameter`,
+    /// `malformed`, `conflicting_parameters`, `invalid_parameter`, `unresolved_macro`,
     /// `invalid_identifier`, `invalid_amount`, `type_required`, `unknown_type`, `unknown_offer`,
     /// `unknown_affiliate`, `type_not_root`.
     pub fn read(ruleset: &Ruleset, method: Method, pairs: &Pairs<'_>) -> Result<Self, Refusal> {
@@ -237,9 +237,14 @@ impl RootRequest {
         }
     }
 
-    /// The request that made a click, as the click itself remembers it.
+    /// The request that made a click, as the click itself remembers it. Of personal values that
+    /// were dropped it remembers nothing.
     pub fn of_click(click: &Conversion) -> Option<Self> {
         let origin = click.origin.clone()?;
+        let is_masked = |(number, value): &(u8, Box<str>)| {
+            Some((format!("affs{number}").into(), masked(value)?))
+        };
+        let masked = origin.affs.iter().filter_map(is_masked).collect();
         Some(Self {
             method: click.method,
             conversion_type: click.conversion_type.clone(),
@@ -253,7 +258,7 @@ impl RootRequest {
             external_id: None,
             value: None,
             params: click.params.clone(),
-            masked: Vec::new(),
+            masked,
         })
     }
 

@@ -44,7 +44,7 @@ fn selected<'r>(
     path: Option<&Dialect>,
 ) -> Result<&'r PostbackDefinition, Refusal> {
     if let (Some(name), None) = (incoming.dialect, path) {
-        return Err(unknown_dialect(ruleset, name));
+        return Err(unknown_dialect(name));
     }
     // Another value of it is told by whoever gathers them all.
     match pairs.iter_mut().find(|(name, _)| *name == ID) {
@@ -68,8 +68,8 @@ fn by_id<'r>(
         let message = format!("no active postback has the id `{}`", shown(id.value));
         let refusal = Refusal::new(Reason::UnknownPostback, message).about(id.name);
         return Err(match by_default(ruleset, path) {
-            Ok(_) => refusal.hint("correct it, or leave it out to use the global postback"),
-            Err(_) => refusal.hint("ask for the id of your postback; there is none without"),
+            Ok(_) => refusal.hint("correct it, or leave it out"),
+            Err(_) => refusal.hint("ask for the id of your postback; without one nothing answers"),
         });
     };
     if path.is_some_and(|path| path.name != definition.dialect.name) {
@@ -101,7 +101,7 @@ fn by_default<'r>(
     })
 }
 
-fn unknown_dialect(ruleset: &Ruleset, name: &str) -> Refusal {
+fn unknown_dialect(name: &str) -> Refusal {
     if path_name(name) != name {
         return Refusal::new(Reason::UnknownPostback, "the path names no dialect").hint(
             "end the path in `handle` or a dialect, and write `?` before the first parameter",
@@ -109,9 +109,9 @@ fn unknown_dialect(ruleset: &Ruleset, name: &str) -> Refusal {
     }
     let message = format!("no dialect is called `{}`", shown(name));
     let refusal = Refusal::new(Reason::UnknownPostback, message);
-    match nearest(name, ruleset.dialects().iter().map(|dialect| &*dialect.name)) {
+    // Those of the rules may name partners, who are nobody's business.
+    match nearest(name, DIALECTS.iter().map(|dialect| &*dialect.name)) {
         Some(close) => refusal.hint(format!("did you mean `{close}`?")),
-        // Those of the rules may name partners, who are nobody's business.
         None => {
             let known: Vec<String> =
                 DIALECTS.iter().map(|dialect| format!("`{}`", dialect.name)).collect();

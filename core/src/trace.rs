@@ -225,6 +225,8 @@ pub enum Step {
         /// What became of the value.
         masked: Masked,
     },
+    /// A param that an update brings finds no room on the conversion (R22).
+    LeftOut(Box<str>),
 }
 
 /// Why a tracking API tells nothing of an event that fires it.

@@ -54,7 +54,6 @@ pub(crate) fn update(
     if case.postback.conversion_type.is_none() {
         type_is_accepted(case, &target.conversion.conversion_type, journal)?;
     }
-    params_fit(case, target)?;
     commission_fits(case, manner, target)?;
     let add = matches!(manner, Manner::Repeat { add: true, .. });
     let draft = Draft::of_stored(case.ruleset, case.receipt, target, journal);
@@ -160,25 +159,6 @@ fn brings_external_id(case: Case<'_>, target: &Found) -> Result<bool, Refusal> {
     }
 }
 
-/// Params merge by name (R22), and a conversion has no more of them than a request may bring: else
-/// it would grow, and each update of it take longer, for ever. The raw word of a status does not
-/// count: no reversal is refused for it.
-fn params_fit(case: Case<'_>, target: &Found) -> Result<(), Refusal> {
-    let kept = &target.conversion.params;
-    let is_new = |name: &&str| *name != RAW_RESULT_PARAM && !kept.contains_key(*name);
-    let mut new = case.postback.params.keys().map(|name| &**name).filter(is_new);
-    let Some(first) = new.next() else {
-        return Ok(());
-    };
-    if kept.len() + 1 + new.count() <= PARAMS_MAX {
-        return Ok(());
-    }
-    let message = format!("the conversion would have more than {PARAMS_MAX} params");
-    Err(Refusal::new(Reason::NotAllowed, message)
-        .about(first)
-        .hint("leave out what is new, or send it under names that the conversion has"))
-}
-
 /// `commission_id` on an update (R23): known, and with a transaction here where there are any. A
 /// repeat that changes the type selects anew instead (R47).
 fn commission_fits(case: Case<'_>, manner: Manner<'_>, target: &Found) -> Result<(), Refusal> {
@@ -260,13 +240,23 @@ impl<'a> Change<'a> {
         self.draft.select(named)
     }
 
-    /// Params merge by name (R22).
+    /// Params merge by name (R22), and a conversion has no more names than a request may bring:
+    /// else it would grow for ever, and each update of it take longer. What is beyond that is left
+    /// out, and the rest of the request holds: it may bring money. The raw word of a status (R48)
+    /// always finds room.
     fn params(&mut self) {
         for (name, value) in &self.case.postback.params {
-            if self.draft.conversion.params.get(name) != Some(value) {
-                self.draft.conversion.params.insert(name.clone(), value.clone());
-                self.changed(Field::Param(name.clone()));
+            let params = &mut self.draft.conversion.params;
+            let has_room = params.len() < PARAMS_MAX || **name == *RAW_RESULT_PARAM;
+            if params.get(name) == Some(value) {
+                continue;
             }
+            if !has_room && !params.contains_key(name) {
+                self.draft.journal.steps.push(Step::LeftOut(name.clone()));
+                continue;
+            }
+            params.insert(name.clone(), value.clone());
+            self.changed(Field::Param(name.clone()));
         }
     }
 

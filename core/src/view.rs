@@ -402,7 +402,7 @@ impl Explanation {
             root.map(|root| ConversionView::of(conversion, root, transactions, ruleset.currency()))
         };
         let told = |message: &Message| DeliveryView::of(message, None, Vec::new());
-        let of_root = |root| transactions.iter().map(|t| TransactionView::of(t, root)).collect();
+        let conversion = decision.conversion.as_deref().and_then(view);
         Self {
             outcome: decision.outcome,
             reason: refusal.map(|refusal| refusal.reason),
@@ -410,8 +410,8 @@ impl Explanation {
             parameter: refusal.and_then(|refusal| refusal.parameter.clone()),
             hint: refusal.and_then(|refusal| refusal.hint.clone()),
             notes: decision.notes.clone(),
-            conversion: decision.conversion.as_deref().and_then(view),
-            transactions: root.map(of_root).unwrap_or_default(),
+            transactions: conversion.as_ref().map_or_else(Vec::new, |c| c.transactions.clone()),
+            conversion,
             events: decision.events.iter().map(|event| event.name()).collect(),
             deliveries: decision.messages().map(told).collect(),
             trace: decision.trace.lines(ruleset, decision.outcome),

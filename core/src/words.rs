@@ -12,6 +12,7 @@ use crate::{
     announce::SILENCES_MAX,
     conversion::{ConversionType, Method},
     decision::Outcome,
+    decode::PARAMS_MAX,
     money::Amount,
     postback::Action,
     privacy::Masked,
@@ -135,14 +136,9 @@ impl Display for Worded<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.step {
             Step::Definition(place) => definition(f, self.ruleset, *place),
-            Step::Similar { name, reserved } => write!(
-                f,
-                "the unknown parameter `{name}` is close to `{reserved}`; it is kept as it is"
-            ),
-            Step::Repeated(name) => {
-                write!(f, "the parameter `{name}` came more than once; the first value counts (R5)")
+            Step::Similar { .. } | Step::Repeated(_) | Step::Masked { .. } | Step::LeftOut(_) => {
+                own_parameter(f, self.step)
             }
-            Step::Masked { name, masked } => masked_value(f, name, *masked),
             Step::StatusWord { .. } | Step::EventWord { .. } => foreign_word(f, self.step),
             Step::DefaultType(t) => write!(f, "no type was given: the definition's default, {t}"),
             Step::Action { action, named } => effective_action(f, *action, *named),
@@ -199,6 +195,24 @@ impl Display for Worded<'_> {
                 write!(f, "the auto-set found the result {result} and had nothing to do (R35)")
             }
         }
+    }
+}
+
+/// What became of a parameter of the sender's own.
+fn own_parameter(f: &mut fmt::Formatter<'_>, step: &Step) -> fmt::Result {
+    match step {
+        Step::Similar { name, reserved } => write!(
+            f,
+            "the unknown parameter `{name}` is close to `{reserved}`; it is kept as it is"
+        ),
+        Step::Repeated(name) => {
+            write!(f, "the parameter `{name}` came more than once; the first value counts (R5)")
+        }
+        Step::Masked { name, masked } => masked_value(f, name, *masked),
+        Step::LeftOut(name) => {
+            write!(f, "`{name}` is left out: the conversion has {PARAMS_MAX} params (R22)")
+        }
+        _ => Ok(()),
     }
 }
 

@@ -227,8 +227,9 @@ impl Addresses {
     }
 }
 
-/// Serves and sends. When it is to stop, nothing more is accepted and no attempt begins (P11); what
-/// runs ends, first the requests, then the attempts; the store comes last, with its owner.
+/// Serves and sends. When it is to stop, nobody is let in but who waits already, and no attempt
+/// begins (P11); what runs ends, first the requests, then the attempts; the store comes last, with
+/// its owner.
 fn serve(
     server: Server,
     dispatcher: Dispatcher,

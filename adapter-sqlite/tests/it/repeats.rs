@@ -141,7 +141,8 @@ fn a_commission_that_would_pay_twice_is_refused_as_a_defect() {
         "CREATE TRIGGER twice AFTER INSERT ON transactions BEGIN \
          INSERT INTO transactions SELECT conversion, zeroblob(16), tenant, commission, type, \
          result, revenue, payout, currency, terms, direct_amount, revenue_edited, payout_edited, \
-         auto_set_at, auto_set_result, created_at, updated_at, revision FROM transactions; END",
+         auto_set_at, auto_set_result, created_at, updated_at, revision, direct_original, \
+         direct_currency FROM transactions; END",
     )
     .unwrap();
     let sale = format!("pcid={pcid}&type=sale&value=10");

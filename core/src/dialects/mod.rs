@@ -62,7 +62,7 @@ const REVERSALS: [&str; 3] = ["reversed", "refund", "chargeback"];
 
 /// What stands for a whole number at the end of a row's name.
 pub(crate) const NUMBER: char = '#';
-const LAST_OF_NUMBERED: u8 = b'#';
+const LAST_OF_NUMBERED: u8 = NUMBER as u8;
 /// What every dialect calls the parameter that names the definition.
 pub(crate) const ID: &str = "id";
 

@@ -27,7 +27,9 @@ pub(super) fn body(item: &Item<'_>, visibility: Visibility) -> Option<(Box<str>,
     let given: Vec<(&str, Item<'_>)> =
         kinds.filter_map(|key| Some((key, table.get(key)?))).collect();
     let kind = content_type(&table, given.first().map(|(key, _)| *key));
-    let content = |(key, item): &(&str, Item<'_>)| content(key, item, kind.as_deref(), visibility);
+    // What `raw` holds is told by the rules alone.
+    let stated = kind.as_deref().filter(|_| table.get("content_type").is_some());
+    let content = |(key, item): &(&str, Item<'_>)| content(key, item, stated, visibility);
     let mut contents: Vec<Option<Pieces>> = given.iter().map(content).collect();
     if contents.is_empty() && !table.has_unknown_keys() {
         item.error("the body is missing", "as in { json = { click = \"{pcid}\" } }");
