@@ -73,8 +73,9 @@ pub fn owner(database: &Path) -> io::Result<Option<String>> {
 }
 
 fn last_request(db: &Connection) -> Result<Option<Timestamp>, Fault> {
-    let sql = "SELECT received_at FROM requests ORDER BY number DESC LIMIT 1";
-    Ok(value(db, sql, params![])?.map(Timestamp::from_ms))
+    // Its id, for a row of an import says when it happened, and not when it came.
+    let sql = "SELECT id FROM requests ORDER BY number DESC LIMIT 1";
+    Ok(value(db, sql, params![])?.map(|id| ids::time_of(&RequestId::from_bytes(id))))
 }
 
 fn beside(path: &Path, suffix: &str) -> std::path::PathBuf {

@@ -82,6 +82,12 @@ pub(crate) fn time_of(id: &RequestId) -> Timestamp {
 
 /// The request that made a conversion.
 pub(crate) fn maker_of(id: &ConversionId) -> RequestId {
+    request_of(RequestId::from_bytes(*id.as_bytes()))
+}
+
+/// The request that an id of this store belongs to: its own, or that of a conversion, a transaction
+/// or a message that it made.
+pub fn request_of(id: RequestId) -> RequestId {
     RequestId::from_bytes(with_tail(id.as_bytes(), 0))
 }
 

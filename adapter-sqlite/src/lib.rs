@@ -61,6 +61,7 @@ pub use compact::compact;
 pub use condition::{Condition, owner};
 pub use deliveries::Outbox;
 pub use erase::EraseError;
+pub use ids::request_of;
 pub use imports::{FilePlace, Import, ImportProgress, ImportRow, RefusedRow};
 pub use measured::Distribution;
 pub use open::{OpenError, Options, Synchronous};

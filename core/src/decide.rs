@@ -164,9 +164,9 @@ fn pairing_failed(postback: &Postback) -> Refusal {
         (None, Some(external_id)) => {
             let message =
                 format!("no conversion carries the external id `{}`", shown(external_id.as_str()));
-            Refusal::new(Reason::PairingFailed, message).about("external_id").hint(
-                "the lead must be handed in with this external id first; or send the click's pcid",
-            )
+            Refusal::new(Reason::PairingFailed, message)
+                .about("external_id")
+                .hint("a lead or an order must have come with it first; or send the click's pcid")
         }
         (pcid, _) => {
             let pcid = pcid.map(|pcid| format!("{pcid}")).unwrap_or_default();

@@ -373,7 +373,10 @@ fn leg_words(
         Formula::Nothing => f.write_str("the commission pays nothing out"),
         Formula::Edited => f.write_str("set by an administrator"),
     }?;
-    write!(f, ", rounded half away from zero ({rule}, R33)")
+    match formula {
+        Formula::Nothing | Formula::Edited => write!(f, " ({rule})"),
+        _ => write!(f, ", rounded half away from zero ({rule}, R33)"),
+    }
 }
 
 fn changed(f: &mut fmt::Formatter<'_>, field: &Field) -> fmt::Result {

@@ -114,7 +114,14 @@ fn show(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
     let found = reader.timeline(&tenant, arguments.id);
     let Some((request, timeline)) = found.map_err(database::read_failure)? else {
         let what = format!("the tenant `{tenant}` has no request `{}`", arguments.id);
-        return Err(Failure::could_not(what).hint("`counterfoil requests` lists them"));
+        let maker = counterfoil_sqlite::request_of(arguments.id);
+        let made = reader.request(&tenant, maker).map_err(database::read_failure)?;
+        return Err(Failure::could_not(what).hint(match made {
+            Some(_) => {
+                format!("that is the id of what it made: `counterfoil requests show {maker}`")
+            }
+            None => "`counterfoil requests` lists them".to_owned(),
+        }));
     };
     match arguments.format {
         AnswerFormat::Json => output::say_json(&timeline::beside(&request, &timeline)?)?,

@@ -264,6 +264,11 @@ fn lists_show_what_was_stored(sandbox: &Sandbox, pcid: &str) {
         .code(0)
         .stdout_has("id,created_at,result,revenue,payout")
         .stdout_has(",pending,10.00,5.00,EUR,bo,shoply-cz,tenth,");
+    let made = sandbox.run(&format!("requests show --db acme.db {pcid}")).code(1);
+    let (_, request) = made.stderr.split_once("`counterfoil requests show ").expect("a hint");
+    let request = request.get(..pcid.len()).expect("an id");
+    let show = format!("requests show --db acme.db {request}");
+    sandbox.run(&show).code(0).stdout_has("a click on an affiliate link (R51)");
     let refused = sandbox.run("requests --db acme.db --outcome refused --format json");
     let refused = refused.code(0).json();
     let id = refused["items"][0]["id"].as_str().expect("an id").to_owned();

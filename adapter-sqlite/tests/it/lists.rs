@@ -239,3 +239,12 @@ fn a_click_tells_what_its_log_row_would_by_the_rules_of_then() {
     let told = db.reader().request(&acme(), made.receipt.id).unwrap().unwrap();
     assert_eq!((told.query.as_str(), told.trace.len()), ("(erased)", 0));
 }
+
+#[test]
+fn the_last_request_is_told_by_when_it_came() {
+    let db = Db::new();
+    let pcid = db.click(at(1_000));
+    let of_before = format!("pcid={pcid}&type=sale&value=1");
+    db.take(postback(&db.ruleset(), counterfoil_core::Method::Import, &of_before), at(0));
+    assert_eq!(db.reader().condition().unwrap().last_request_at, Some(at(1_000)));
+}
