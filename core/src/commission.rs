@@ -66,7 +66,7 @@ pub(crate) fn select_commission<'r>(
     steps.push(Step::Candidates {
         conversion_type: subject.conversion_type.clone(),
         verdicts,
-        chosen: chosen.iter().flatten().next().map(|chosen| chosen.place),
+        chosen: chosen.as_ref().ok().copied().flatten().map(|chosen| chosen.place),
         named: named.is_some(),
     });
     chosen

@@ -107,3 +107,18 @@ fn an_id_that_is_close_to_another_partners_does_not_tell_it() {
     let refusal = decided(&["id=limitd&pcid=ID&type=sale"]).refusal.unwrap();
     assert!(!format!("{refusal:?}").contains("limited"), "{refusal:?}");
 }
+
+#[test]
+fn a_path_that_is_close_to_a_dialect_of_the_rules_does_not_tell_it() {
+    let of_partner = "[[dialect]]\nid = 'secretpartner'\nnames = { cid = 'pcid' }\n";
+    let spec = RulesetSpec::from_toml(&format!("{RULES}{of_partner}")).unwrap();
+    let (ruleset, _) = Ruleset::check(spec).unwrap();
+    let hint_of = |dialect| {
+        let (method, query) = (Method::S2s, "type=sale");
+        let incoming = Incoming { method, dialect: Some(dialect), query, body: None };
+        let refusal = select(&ruleset, &incoming, &mut decode(&incoming).unwrap()).unwrap_err();
+        refusal.hint.unwrap()
+    };
+    assert!(!hint_of("secretpartne").contains("secretpartner"), "{}", hint_of("secretpartne"));
+    assert!(hint_of("keitaroo").contains("`keitaro`"), "{}", hint_of("keitaroo"));
+}
