@@ -27,8 +27,9 @@ use crate::{
 /// Rows that move with each request of a batch: faster than they come.
 const MOVED_PER_REQUEST: usize = 4;
 
-/// Requests after which what they made is read: enough that rows share pages in memory, too.
-const READ_EVERY: usize = 1024;
+/// Requests after which what they made is read: enough that rows share pages in memory, too, and
+/// so few that nobody notices who waits for it.
+const READ_EVERY: usize = 256;
 
 /// What a connection that writes must have beside the tables: the rows, and the id up to which
 /// conversions were read.

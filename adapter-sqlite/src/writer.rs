@@ -14,7 +14,7 @@
 //! write something.
 
 mod alone;
-mod calm;
+mod copying;
 mod install;
 
 use std::{
@@ -31,7 +31,7 @@ use std::{
 use counterfoil_core::{Issue, RequestId, Ruleset, Timestamp};
 use rusqlite::{Connection, TransactionBehavior};
 
-use self::{alone::Alone, calm::Calm};
+use self::{alone::Alone, copying::Copying};
 use crate::{
     claim::Turn,
     decide::{self, Round},
@@ -138,7 +138,7 @@ pub(crate) struct Writer {
     recent: Recent,
     versions: Versions,
     turn: Turn,
-    calm: Calm,
+    copying: Copying,
     shared: Arc<Shared>,
     _lock: Lock,
 }
@@ -172,7 +172,7 @@ impl Writer {
             recent: Recent::new(),
             versions: Versions::default(),
             turn: Turn::default(),
-            calm: Calm::default(),
+            copying: Copying::default(),
             shared,
             _lock: lock,
         })
@@ -217,14 +217,6 @@ impl Writer {
     }
 
     fn wait(&mut self, jobs: &Receiver<Job>) -> Result<Job, RecvTimeoutError> {
-        if self.calm.is_due()
-            && let Some(db) = &self.db
-        {
-            match jobs.try_recv() {
-                Ok(job) => return Ok(job),
-                Err(_) => self.calm.copy(db),
-            }
-        }
         match self.failed_at {
             None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(_) => jobs.recv_timeout(RETRY_AFTER),
@@ -239,7 +231,7 @@ impl Writer {
         }
         let fault = match self.commit(&mut batch) {
             Ok((decided, made_due)) => {
-                self.calm.committed(batch.requests.len() + batch.messages());
+                let count = batch.requests.len() + batch.messages();
                 if made_due {
                     self.shared.due.ring();
                 }
@@ -248,6 +240,9 @@ impl Writer {
                 }
                 for outbound in batch.outbound {
                     outbound.answer(Ok(()));
+                }
+                if let Some(db) = &self.db {
+                    self.copying.answered(count, db);
                 }
                 return;
             }

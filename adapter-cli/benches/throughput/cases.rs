@@ -162,18 +162,23 @@ pub(crate) fn add_fixed_rate(
         .median(&closed(server, Kind::Creates, 64), |sample| sample.requests_per_second)
         .ok_or("the peak was not measured")?;
     let rate = (peak * FIXED_RATE_PERCENT / 100.0) as u64;
+    results.0.extend(Results::of(&fixed_rate(server, rate.max(1)), turns, seeds)?.0);
+    Ok(())
+}
+
+/// Creates at a rate per second: on the bare server, and on another one beside it.
+pub(crate) fn fixed_rate(server: Server, rate: u64) -> Vec<Case> {
     let at_fixed_rate = |server| Case {
         server,
         kind: Kind::Creates,
         connections: FIXED_RATE_CONNECTIONS,
-        pace: Pace::Open(rate.max(1)),
+        pace: Pace::Open(rate),
     };
     let mut plan = vec![at_fixed_rate(Server::Bare)];
     if server != Server::Bare {
         plan.push(at_fixed_rate(server));
     }
-    results.0.extend(Results::of(&plan, turns, seeds)?.0);
-    Ok(())
+    plan
 }
 
 /// What a case is called in the table.

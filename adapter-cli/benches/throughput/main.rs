@@ -5,7 +5,8 @@
 //! load in turns ([`load`]), and prints medians, their ratios and the targets ([`report`]).
 //! `-- --long` adds large histories, fixed rates, a slow disk and restarts; `-- --check` is the
 //! short run of CI, which fails where a create costs too much processor time ([`check`]);
-//! `-- --only TEXT` leaves out what the text does not name; `-- --wrk` drives with wrk ([`wrk`]).
+//! `-- --only TEXT` leaves out what the text does not name; `-- --rate N` sends creates at a fixed
+//! rate alone; `-- --wrk` drives with wrk ([`wrk`]).
 //!
 //! Rates swing by a fifth from run to run on a shared machine, and mean little on another one: only
 //! ratios are claims. The processor time per request in units of the bare server's is the steadiest
@@ -56,6 +57,9 @@ struct Options {
     /// Drive with wrk, as it was done when the targets were set, instead of our own generator.
     #[arg(long, conflicts_with_all = ["long", "check"])]
     wrk: bool,
+    /// Only creates at this rate per second, by an open loop; 30 % of the peak is one of `--long`.
+    #[arg(long, value_name = "PER_SECOND", conflicts_with_all = ["long", "check", "wrk"])]
+    rate: Option<u64>,
     /// Turns of each case.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -95,7 +99,9 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<()> {
-    let mut plan = if options.bare_only {
+    let mut plan = if let Some(rate) = options.rate {
+        cases::fixed_rate(Server::Real(Seed::MILLION_CLICKS), rate)
+    } else if options.bare_only {
         cases::bare_only()
     } else if options.long {
         cases::long()
@@ -113,6 +119,7 @@ fn run(options: &Options) -> Result<()> {
     let seeds = seed::Seeds::open(options.reseed)?;
     let mut results = Results::of(&plan, &turns, &seeds)?;
     let fixed_rate_of = match options {
+        Options { rate: Some(_), .. } => None,
         Options { long: true, only: None, .. } => Some(Server::Real(Seed::MILLION_CLICKS)),
         Options { bare_only: true, wrk: false, .. } => Some(Server::Bare),
         _ => None,
@@ -121,7 +128,7 @@ fn run(options: &Options) -> Result<()> {
         cases::add_fixed_rate(&mut results, server, &turns, &seeds)?;
     }
     report::print_cases(&results);
-    if options.bare_only {
+    if options.bare_only || options.rate.is_some() {
         return Ok(());
     }
     let mut targets = report::targets(&results);

@@ -57,10 +57,11 @@ fn requests_that_share_a_commit_share_pages() {
 fn the_log_is_copied_while_little_happens() {
     let db = Db::new();
     let mut pages = Pages::of(&db);
-    for n in 0..400 {
+    for n in 0..1000 {
         db.send("type=sale", at(n));
     }
-    // At least one page each, were it never begun anew.
+    // At least one page each, were it never begun anew; and the few of the commit after which it
+    // was long enough.
     let kept = pages.written();
-    assert!(kept < 200, "{kept} pages in the write-ahead log");
+    assert!(kept < 600, "{kept} pages in the write-ahead log");
 }
