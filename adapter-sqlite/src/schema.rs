@@ -10,13 +10,14 @@ use crate::open::OpenError;
 pub(crate) const APPLICATION_ID: i32 = 0x4346_4f4c;
 
 /// The step from each version to the next. A step that was released is never changed.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     include_str!("schema/v1.sql"),
     include_str!("schema/v2.sql"),
     include_str!("schema/v3.sql"),
     include_str!("schema/v4.sql"),
     include_str!("schema/v5.sql"),
     include_str!("schema/v6.sql"),
+    include_str!("schema/v7.sql"),
 ];
 
 /// The version of the schema that this build writes.

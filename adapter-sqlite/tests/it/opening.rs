@@ -7,15 +7,16 @@ use counterfoil_sqlite::{OpenError, Options, ReadError, Reader, Store};
 
 use crate::common::{Db, acme, at};
 
-const SCHEMA: &str = include_str!("../schemas/v6.sql");
+const SCHEMA: &str = include_str!("../schemas/v7.sql");
 /// Every released schema, by version.
-const RELEASED: [(i64, &str); 6] = [
+const RELEASED: [(i64, &str); 7] = [
     (1, include_str!("../schemas/v1.sql")),
     (2, include_str!("../schemas/v2.sql")),
     (3, include_str!("../schemas/v3.sql")),
     (4, include_str!("../schemas/v4.sql")),
     (5, include_str!("../schemas/v5.sql")),
-    (6, SCHEMA),
+    (6, include_str!("../schemas/v6.sql")),
+    (7, SCHEMA),
 ];
 
 #[test]
@@ -68,7 +69,7 @@ fn a_newer_database_is_refused_and_left_alone() {
     let mut db = Db::new();
     db.store = None;
     let raw = rusqlite::Connection::open(db.path()).unwrap();
-    raw.pragma_update(None, "user_version", 7).unwrap();
+    raw.pragma_update(None, "user_version", 8).unwrap();
     drop(raw);
     for error in [
         Store::open(&db.path(), Options::default()).map(drop).unwrap_err(),
@@ -77,9 +78,9 @@ fn a_newer_database_is_refused_and_left_alone() {
         let OpenError::Newer { found, known, .. } = error else {
             panic!("{error}");
         };
-        assert_eq!((found, known), (7, 6));
+        assert_eq!((found, known), (8, 7));
     }
-    assert_eq!(db.number("PRAGMA user_version"), 7);
+    assert_eq!(db.number("PRAGMA user_version"), 8);
 }
 
 #[test]

@@ -1,0 +1,249 @@
+//! Moving rows of the index on, in sorted slices that belong to the transactions of the batches.
+//!
+//! A row is written twice, into the middle table and the last, and yet dirties half a page instead
+//! of one: slices of a generation meet several rows on a page of the middle table, and those of all
+//! its generations several on a page of the last.
+
+use rusqlite::{Connection, params};
+
+use super::{FRESH, OLD, YOUNG, catch_up};
+use crate::{
+    effects,
+    fault::Fault,
+    rows::{one, value},
+};
+
+/// Rows that leave memory with each request of a batch: faster than they come.
+const MOVED_PER_REQUEST: usize = 4;
+/// Rows that leave the middle table with each request: faster than they come, too, and no more, for
+/// they meet the most pages.
+const AGED_PER_REQUEST: usize = 2;
+/// Generations that the middle table takes before its rows move on.
+const GENERATIONS: i64 = 16;
+/// Requests after which what they made is read: enough that rows share pages in memory, too, and
+/// so few that nobody notices who waits for it.
+const READ_EVERY: usize = 256;
+
+/// The moves of the index.
+#[derive(Debug)]
+pub(crate) struct Merge {
+    /// Requests after which fresh rows begin to move.
+    generation: usize,
+    /// Requests since the newest id that will have moved.
+    requests: usize,
+    /// Requests since the last time that what they made was read.
+    unread: usize,
+    /// Fresh rows on their way to the middle table.
+    moving: Option<Moving>,
+    /// Rows of the middle table on their way to the last.
+    aging: Option<Moving>,
+    /// Generations that the middle table took since its rows began to move on; absent: not read.
+    generations: Option<i64>,
+}
+
+impl Merge {
+    /// Nothing moves until so many requests came.
+    pub(crate) fn new(generation: usize) -> Self {
+        Self { generation, requests: 0, unread: 0, moving: None, aging: None, generations: None }
+    }
+
+    /// A transaction that held a slice was rolled back: what moved may be back. Where the
+    /// connection was given up with it, the fresh rows are gone: they are read again before
+    /// anything else moves, for what is not found counts as moved.
+    pub(crate) fn rolled_back(&mut self) {
+        self.unread = READ_EVERY;
+        self.generations = None;
+        for moving in [&mut self.moving, &mut self.aging].into_iter().flatten() {
+            moving.after = Row::default();
+        }
+    }
+
+    /// Moves what a batch of so many requests should.
+    pub(crate) fn step(&mut self, db: &Connection, requests: usize) -> Result<(), Fault> {
+        self.requests += requests;
+        self.unread += requests;
+        if self.unread >= READ_EVERY.min(self.generation) {
+            self.unread = 0;
+            catch_up(db)?;
+        }
+        self.move_fresh(db, requests * MOVED_PER_REQUEST)?;
+        self.age(db, requests * AGED_PER_REQUEST)
+    }
+
+    fn move_fresh(&mut self, db: &Connection, rows: usize) -> Result<(), Fault> {
+        let Some(moving) = &mut self.moving else {
+            if self.requests >= self.generation
+                && let Some(upto) = effects::newest_id(db)?
+            {
+                catch_up(db)?;
+                self.requests = 0;
+                self.moving = Some(Moving::new(FRESH, YOUNG, upto));
+            }
+            return Ok(());
+        };
+        if moving.step(db, rows)? {
+            return Ok(());
+        }
+        let sql = "UPDATE under_root_upto SET id = ?1, generations = generations + 1";
+        db.prepare_cached(sql)?.execute([moving.upto])?;
+        (self.moving, self.generations) = (None, None);
+        Ok(())
+    }
+
+    fn age(&mut self, db: &Connection, rows: usize) -> Result<(), Fault> {
+        let Some(aging) = &mut self.aging else {
+            if self.generations(db)? >= GENERATIONS {
+                self.aging = Some(Moving::new(YOUNG, OLD, [u8::MAX; 16]));
+            }
+            return Ok(());
+        };
+        if aging.step(db, rows)? {
+            return Ok(());
+        }
+        // What came meanwhile is partly left, and counts.
+        let sql = "UPDATE under_root_upto SET generations = generations - ?1";
+        db.prepare_cached(sql)?.execute([GENERATIONS])?;
+        (self.aging, self.generations) = (None, None);
+        Ok(())
+    }
+
+    fn generations(&mut self, db: &Connection) -> Result<i64, Fault> {
+        if let Some(known) = self.generations {
+            return Ok(known);
+        }
+        let found = value(db, "SELECT generations FROM under_root_upto", [])?.unwrap_or_default();
+        Ok(*self.generations.insert(found))
+    }
+}
+
+/// Rows on the move from one table to the next.
+#[derive(Debug)]
+struct Moving {
+    from: &'static str,
+    to: &'static str,
+    /// The last id that moves; what comes later waits for the next time.
+    upto: [u8; 16],
+    /// The last row that moved.
+    after: Row,
+}
+
+type Row = ([u8; 16], String, [u8; 16]);
+
+/// What a slice moves: between two rows, and not newer than the last id.
+const IS_IN_SLICE: &str =
+    "(root, type, id) > (?1, ?2, ?3) AND (root, type, id) <= (?4, ?5, ?6) AND id <= ?7";
+
+impl Moving {
+    fn new(from: &'static str, to: &'static str, upto: [u8; 16]) -> Self {
+        Self { from, to, upto, after: Row::default() }
+    }
+
+    /// Moves the next so many rows; `false` where all have moved.
+    fn step(&mut self, db: &Connection, rows: usize) -> Result<bool, Fault> {
+        let Some(last) = self.end_of_slice(db, rows)? else {
+            return Ok(false);
+        };
+        let (Self { from, to, upto, after }, last_row) = (&*self, &last);
+        let given = params![after.0, after.1, after.2, last_row.0, last_row.1, last_row.2, upto];
+        let insert = format!(
+            "INSERT OR IGNORE INTO {to} SELECT root, type, id FROM {from} WHERE {IS_IN_SLICE} \
+             ORDER BY root, type, id"
+        );
+        db.prepare_cached(&insert)?.execute(given)?;
+        let delete = format!("DELETE FROM {from} WHERE {IS_IN_SLICE}");
+        db.prepare_cached(&delete)?.execute(given)?;
+        self.after = last;
+        Ok(true)
+    }
+
+    /// The last of the next so many rows; none: all have moved.
+    fn end_of_slice(&self, db: &Connection, rows: usize) -> Result<Option<Row>, Fault> {
+        let (root, of_type, id) = &self.after;
+        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+        let sql = format!(
+            "SELECT root, type, id FROM (SELECT root, type, id FROM {} \
+             WHERE (root, type, id) > (?1, ?2, ?3) AND id <= ?4 ORDER BY root, type, id LIMIT ?5) \
+             ORDER BY root DESC, type DESC, id DESC LIMIT 1",
+            self.from
+        );
+        one(db, &sql, params![root, of_type, id, self.upto, rows], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use counterfoil_core::ConversionId;
+
+    use super::*;
+    use crate::{Options, open, under_root};
+
+    const ROOT: [u8; 16] = [7; 16];
+
+    fn insert(db: &Connection, n: u16) {
+        let mut id = [9; 16];
+        id[4..6].copy_from_slice(&n.to_be_bytes());
+        let sql = "INSERT INTO conversions (number, id, tenant, root, type, method, currency, \
+             created_at, updated_at, revision, ruleset) \
+             VALUES (next_number(?1), ?1, 1, ?2, 'sale', 0, 'EUR', 0, 0, 1, 1)";
+        db.execute(sql, params![id, ROOT]).unwrap();
+    }
+
+    fn count(db: &Connection, table: &str) -> i64 {
+        value(db, &format!("SELECT count(*) FROM {table}"), []).unwrap().unwrap()
+    }
+
+    fn found(db: &Connection) -> usize {
+        under_root::all(db, &ConversionId::from_bytes(ROOT)).unwrap().len()
+    }
+
+    #[test]
+    fn what_was_about_to_move_moves_when_its_connection_was_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || open::for_writing(&folder.path().join("x.db"), &Options::default()).unwrap();
+        let mut db = open();
+        (10..50).for_each(|n| insert(&db, n));
+        let mut merge = Merge::new(100);
+        merge.step(&db, 100).unwrap();
+        merge.step(&db, 1).unwrap();
+        db = open();
+        merge.rolled_back();
+        for _ in 0..12 {
+            merge.step(&db, 1).unwrap();
+        }
+        assert_eq!((count(&db, YOUNG), count(&db, OLD)), (40, 0));
+        db = open();
+        assert_eq!((count(&db, FRESH), found(&db)), (0, 40));
+    }
+
+    /// Every row is found at any time, and each table takes what is meant for it.
+    #[test]
+    fn rows_grow_old_and_stay_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || open::for_writing(&folder.path().join("x.db"), &Options::default()).unwrap();
+        let mut db = open();
+        let mut merge = Merge::new(10);
+        let (mut most_young, mut least_old) = (0, 0);
+        for n in 0..1200 {
+            insert(&db, n);
+            merge.step(&db, 1).unwrap();
+            if n % 97 == 96 {
+                assert_eq!(found(&db), usize::from(n) + 1);
+                // A new owner knows nothing of what was under way.
+                db = open();
+                merge = Merge::new(10);
+                assert_eq!(found(&db), usize::from(n) + 1);
+            } else if n % 61 == 60 {
+                merge.rolled_back();
+            }
+            most_young = most_young.max(count(&db, YOUNG));
+            let old = count(&db, OLD);
+            assert!(old >= least_old, "an old row has gone");
+            least_old = old;
+        }
+        assert!(least_old > 600, "{least_old} rows are old");
+        assert!((100..500).contains(&most_young), "{most_young} rows were young");
+        assert!(count(&db, FRESH) < 100);
+    }
+}
