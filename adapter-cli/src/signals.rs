@@ -49,5 +49,6 @@ impl Signals {
 /// Ends the process at the next request to stop: somebody does not want to wait for the first.
 pub(crate) async fn end_at_the_next(mut signals: Signals) {
     while signals.next().await != Asked::ToStop {}
+    tracing::warn!("ended at the second signal; what was answered is stored");
     std::process::exit(ExitCode::Interrupted.number().into());
 }

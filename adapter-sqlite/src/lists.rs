@@ -24,7 +24,7 @@ use crate::{
 const EXAMINED_MAX: usize = 10_000;
 
 impl Reader {
-    /// A page of conversions, newest first. A page may have fewer rows than asked for, even none,
+    /// A page of conversions, newest first; with `result`, those that have such a transaction. A page may have fewer rows than asked for, even none,
     /// and still a `next_cursor`: a page looks at a bounded number of rows. With `external_id` the
     /// advertisers of the tenant's rules are searched, or the one that is given.
     ///
@@ -36,8 +36,7 @@ impl Reader {
         filter: &Filter,
     ) -> Result<Page<ConversionView>, ReadError> {
         let range = Range::of(filter)?;
-        let has_column = filter.result.is_none() && has_no_column_of_others(filter);
-        self.list(tenant, has_column, |list| {
+        self.list(tenant, has_no_column_of_others(filter), |list| {
             if let Some(external_id) = &filter.external_id {
                 let ids = self.with_external_id(list, external_id, filter)?;
                 return list.named(&ids, &range, filter);
@@ -77,7 +76,8 @@ impl Reader {
         Ok(self.conversions(tenant, &filter)?.items.into_iter().next())
     }
 
-    /// A page of transactions, newest first; see [`Reader::conversions`].
+    /// A page of transactions, newest first; see [`Reader::conversions`]. With `external_id`, those
+    /// of the conversions that carry it.
     ///
     /// # Errors
     /// Where the cursor is none, or the database cannot be read.
@@ -87,8 +87,11 @@ impl Reader {
         filter: &Filter,
     ) -> Result<Page<TransactionView>, ReadError> {
         let range = Range::of(filter)?;
-        let has_column = filter.external_id.is_none() && has_no_column_of_others(filter);
-        self.list(tenant, has_column, |list| {
+        self.list(tenant, has_no_column_of_others(filter), |list| {
+            if let Some(external_id) = &filter.external_id {
+                let ids = self.with_external_id(list, external_id, filter)?;
+                return list.transactions_of(&ids, &range, filter);
+            }
             // Two runs that are in order: what was made together with its conversion stands in
             // the order of the conversions, what was made later in an index of its own.
             let together = format!(
@@ -228,8 +231,8 @@ impl Range {
         }
     }
 
-    fn holds(&self, id: &ConversionId) -> bool {
-        (self.from..self.before).contains(id.as_bytes())
+    fn holds(&self, id: &[u8; 16]) -> bool {
+        (self.from..self.before).contains(id)
     }
 }
 
@@ -316,7 +319,7 @@ impl List<'_> {
         range: &Range,
         filter: &Filter,
     ) -> Result<Page<ConversionView>, Fault> {
-        let mut ids = ids.iter().filter(|id| range.holds(id));
+        let mut ids = ids.iter().filter(|id| range.holds(id.as_bytes()));
         self.page(filter, || {
             let Some(id) = ids.next() else {
                 return Ok(None);
@@ -327,14 +330,37 @@ impl List<'_> {
         })
     }
 
+    /// A page of the transactions of conversions that are known by id, newest first.
+    fn transactions_of(
+        &self,
+        conversions: &[ConversionId],
+        range: &Range,
+        filter: &Filter,
+    ) -> Result<Page<TransactionView>, Fault> {
+        let mut transactions = Vec::new();
+        for id in conversions {
+            let found = rows::conversion(self.db, self.tenant, id)?;
+            if found.is_some_and(|found| carries_external_id(filter, &found)) {
+                transactions.extend(rows::transactions(self.db, id)?);
+            }
+        }
+        transactions.sort_unstable_by(|a, b| b.id.cmp(&a.id));
+        let mut transactions = transactions.iter().filter(|t| range.holds(t.id.as_bytes()));
+        self.page(filter, || {
+            let Some(transaction) = transactions.next() else {
+                return Ok(None);
+            };
+            Ok(Some((transaction.id, self.transaction(transaction, filter)?)))
+        })
+    }
+
     fn conversion(
         &self,
         conversion: &Conversion,
         filter: &Filter,
     ) -> Result<Option<ConversionView>, Fault> {
-        let external_id = conversion.external_id.as_ref().map(ExternalId::as_str);
         let fits = is(&filter.r#type, conversion.conversion_type.name())
-            && (filter.external_id.is_none() || filter.external_id.as_deref() == external_id)
+            && carries_external_id(filter, conversion)
             && self.is_within(conversion.created_at, filter);
         if !fits {
             return Ok(None);
@@ -347,6 +373,10 @@ impl List<'_> {
             return Ok(None);
         }
         let transactions = rows::transactions(self.db, &conversion.id)?;
+        let has = |result| transactions.iter().any(|transaction| transaction.result == result);
+        if !filter.result.is_none_or(has) {
+            return Ok(None);
+        }
         Ok(Some(ConversionView::of(conversion, &root, &transactions, self.currency)))
     }
 
@@ -373,6 +403,11 @@ impl List<'_> {
     pub(crate) fn is_within(&self, at: Timestamp, filter: &Filter) -> bool {
         filter.since.is_none_or(|since| at >= since) && filter.until.is_none_or(|until| at < until)
     }
+}
+
+fn carries_external_id(filter: &Filter, conversion: &Conversion) -> bool {
+    let carried = conversion.external_id.as_ref().map(ExternalId::as_str);
+    filter.external_id.is_none() || filter.external_id.as_deref() == carried
 }
 
 fn is_of_root(filter: &Filter, root: &Root) -> bool {

@@ -13,7 +13,7 @@ use crate::{numbers, schema, under_root};
 
 /// The oldest SQLite without the WAL race that corrupts databases.
 const SQLITE_MIN: i32 = 3_051_003;
-/// Pages in the write-ahead log after which it is copied into the database: so rarely that, with
+/// Pages in the write-ahead log after which it is copied under load: so rarely that, with
 /// the usual number of connections, fewer than one request in a hundred waits for it.
 const CHECKPOINT_PAGES: u32 = 8000;
 /// The page cache of a reader, in KiB.

@@ -14,14 +14,14 @@
 //!
 //! Nothing is lost with the memory: `under_root_upto` names the id up to which all conversions have
 //! moved out of it, and what comes after it is read again. Readers have a view in the place of the
-//! temporary table. The three tables together are the index; a row may be in two of them.
+//! temporary table. The three tables together are the index; a row may be in several.
 
 mod merge;
 
 use counterfoil_core::{Conversion, ConversionId, ConversionType};
 use rusqlite::{Connection, MAIN_DB, params};
 
-pub(crate) use self::merge::Merge;
+pub(crate) use self::merge::{Merge, move_left};
 use crate::{
     facts,
     fault::Fault,

@@ -44,7 +44,7 @@ use crate::{
     recent::Recent,
     rules::{InstallError, Installed, RulesFormat, Versions},
     store::{Decided, Shared, Submission, SubmitError, Waiting},
-    under_root::Merge,
+    under_root::{self, Merge},
 };
 
 /// How often a store that cannot write tries again while nobody asks, and how long it refuses
@@ -147,17 +147,16 @@ impl Writer {
     pub(crate) fn new(
         path: &Path,
         options: Options,
-        db: Connection,
+        mut db: Connection,
         lock: Lock,
         shared: Arc<Shared>,
     ) -> Result<Self, OpenError> {
-        let newest = match effects::newest_id(&db) {
-            Ok(newest) => newest.map(RequestId::from_bytes),
-            Err(Fault::Sqlite(error)) => return Err(OpenError::sqlite(path)(error)),
-            Err(_) => {
-                return Err(OpenError::NotADatabase { path: path.to_owned() });
-            }
+        let failed = |fault| match fault {
+            Fault::Sqlite(error) => OpenError::sqlite(path)(error),
+            _ => OpenError::NotADatabase { path: path.to_owned() },
         };
+        let newest = effects::newest_id(&db).map_err(failed)?.map(RequestId::from_bytes);
+        under_root::move_left(&mut db, options.unmoved_max).map_err(failed)?;
         // Whoever was sending is gone: what was being sent is due again.
         db.execute("UPDATE messages SET lease_until = NULL WHERE lease_until IS NOT NULL", [])
             .map_err(OpenError::sqlite(path))?;

@@ -58,7 +58,8 @@ struct Options {
     #[arg(long, conflicts_with_all = ["long", "check"])]
     wrk: bool,
     /// Only creates at this rate per second, by an open loop; 30 % of the peak is one of `--long`.
-    #[arg(long, value_name = "PER_SECOND", conflicts_with_all = ["long", "check", "wrk"])]
+    #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u64).range(1..),
+          conflicts_with_all = ["long", "check", "wrk", "bare_only", "only"])]
     rate: Option<u64>,
     /// Turns of each case.
     #[arg(long, default_value_t = 3)]

@@ -1,9 +1,9 @@
 //! `counterfoil conversions`: what happened.
 
 use clap::Args;
-use counterfoil_core::view::Filter;
+use counterfoil_core::{TransactionResult, view::Filter};
 
-use super::list::{OriginArguments, PageArguments};
+use super::list::{self, OriginArguments, PageArguments};
 use crate::{
     arguments::{DatabaseArguments, HELP_TEMPLATE},
     database,
@@ -55,6 +55,9 @@ pub(crate) struct Arguments {
     /// Only with this id of the advertiser
     #[arg(long, value_name = "ID")]
     external_id: Option<String>,
+    /// Only with a transaction of this result
+    #[arg(long, value_parser = list::result, value_name = "RESULT")]
+    result: Option<TransactionResult>,
     #[command(flatten)]
     origin: OriginArguments,
     #[command(flatten)]
@@ -66,6 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let filter = arguments.origin.narrow(Filter {
         r#type: arguments.r#type.clone(),
         external_id: arguments.external_id.clone(),
+        result: arguments.result,
         ..arguments.page.filter()
     });
     let page = reader.conversions(&tenant, &filter);

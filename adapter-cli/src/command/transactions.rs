@@ -18,6 +18,7 @@ const EXAMPLES: &str = "\
 Examples:
   counterfoil transactions --db acme.db
   counterfoil transactions --db acme.db --result pending --affiliate bo
+  counterfoil transactions --db acme.db --external-id A-1
   counterfoil transactions --db acme.db --since 2026-01-01 --until 2026-02-01
   counterfoil transactions --db acme.db --since 2026-01-01 --limit 1000 --format csv > new.csv
   counterfoil transactions edit --db acme.db 01993b2e-7c1a-7f00-8000-0123456789ab \\
@@ -65,6 +66,9 @@ enum Transactions {
 struct ListArguments {
     #[command(flatten)]
     listed: ListedArguments,
+    /// Only of conversions with this id of the advertiser
+    #[arg(long, value_name = "ID")]
+    external_id: Option<String>,
     /// Only with this result
     #[arg(long, value_parser = list::result, value_name = "RESULT")]
     result: Option<TransactionResult>,
@@ -87,6 +91,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 fn page(arguments: &ListArguments) -> Result<ExitCode, Failure> {
     let (reader, tenant) = database::look_at_tenant(&arguments.listed.database())?;
     let filter = arguments.origin.narrow(Filter {
+        external_id: arguments.external_id.clone(),
         result: arguments.result,
         r#type: arguments.r#type.clone(),
         ..arguments.page.filter()

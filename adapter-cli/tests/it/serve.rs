@@ -351,6 +351,7 @@ fn a_second_signal_ends_it_at_once() {
     server.signal("INT");
     server.wait_for("finishing what runs");
     server.signal("INT");
+    server.wait_for("ended at the second signal");
     assert_eq!(server.wait().code(), Some(130));
 }
 

@@ -23,6 +23,7 @@ pub(crate) const CONVERSION_FILTERS: &[&str] = &[
     "id",
     "external_id",
     "type",
+    "result",
     "affiliate",
     "offer",
     "advertiser",
@@ -34,6 +35,7 @@ pub(crate) const CONVERSION_FILTERS: &[&str] = &[
 /// The filters of transactions.
 pub(crate) const TRANSACTION_FILTERS: &[&str] = &[
     "id",
+    "external_id",
     "type",
     "result",
     "affiliate",

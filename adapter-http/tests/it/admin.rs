@@ -92,6 +92,11 @@ fn lists_are_newest_first_and_rows_are_found_by_their_id() {
     let transactions = list("transactions");
     assert_eq!(transactions["items"][0]["id"], answer["transactions"][0]["id"]);
     assert_eq!(transactions["items"][0]["revenue"], "10.00");
+    let len = |name: &str| list(name)["items"].as_array().unwrap().len();
+    assert_eq!(len("transactions?external_id=o1"), 1);
+    assert_eq!(len("transactions?external_id=o2"), 0);
+    assert_eq!(len("conversions?result=pending"), 1);
+    assert_eq!(len("conversions?result=rejected"), 0);
     let requests = list("requests?outcome=created");
     assert_eq!(requests["items"][0]["id"], answer["request_id"]);
 
@@ -120,8 +125,8 @@ fn an_unknown_filter_or_a_bad_value_is_400_and_is_named() {
     let cases = [
         ("conversions?colour=red", "colour"),
         ("conversions?reason=duplicate", "reason"),
-        ("conversions?result=approved", "result"),
-        ("transactions?external_id=o1", "external_id"),
+        ("conversions?result=maybe", "result"),
+        ("transactions?outcome=created", "outcome"),
         ("requests?type=sale", "type"),
         ("postbacks?id=global", "id"),
         ("conversions?limit=0", "limit"),

@@ -233,8 +233,9 @@ impl Store for Memory {
     fn conversions(&self, _: &str, filter: &Filter) -> Result<Page<ConversionView>, ReadError> {
         let state = self.state.lock().unwrap();
         state.page(filter, |view| {
-            let external_id = filter.external_id.as_deref();
-            let wanted = external_id.is_none_or(|id| view.external_id.as_deref() == Some(id))
+            let has = |result| view.transactions.iter().any(|t| t.result == result);
+            let wanted = carries(filter, &view)
+                && filter.result.is_none_or(has)
                 && is(filter.affiliate.as_ref(), &view.affiliate_id);
             wanted.then_some(view).into_iter().collect()
         })
@@ -246,7 +247,8 @@ impl Store for Memory {
 
     fn transactions(&self, _: &str, filter: &Filter) -> Result<Page<TransactionView>, ReadError> {
         let state = self.state.lock().unwrap();
-        state.page(filter, |view| view.transactions)
+        let of = |view: ConversionView| carries(filter, &view).then_some(view.transactions);
+        state.page(filter, |view| of(view).unwrap_or_default())
     }
 
     fn transaction(
@@ -407,6 +409,10 @@ fn check(text: &str, format: RulesFormat) -> Result<(Ruleset, Vec<Issue>), Vec<I
         }]);
     }
     Ok((ruleset, warnings))
+}
+
+fn carries(filter: &Filter, view: &ConversionView) -> bool {
+    filter.external_id.is_none() || filter.external_id.as_deref() == view.external_id.as_deref()
 }
 
 /// Whether a text is the one that is wanted, where one is.

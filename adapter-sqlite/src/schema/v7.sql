@@ -8,5 +8,5 @@ CREATE TABLE under_root_young (
     PRIMARY KEY (root, type, id)
 ) STRICT, WITHOUT ROWID;
 
--- How often it took rows since those that it held began to move on.
+-- How often it took rows since those that it held last moved on.
 ALTER TABLE under_root_upto ADD COLUMN generations INTEGER NOT NULL DEFAULT 0;

@@ -1,8 +1,7 @@
 //! Moving rows of the index on, in sorted slices that belong to the transactions of the batches.
 //!
-//! A row is written twice, into the middle table and the last, and yet dirties half a page instead
-//! of one: slices of a generation meet several rows on a page of the middle table, and those of all
-//! its generations several on a page of the last.
+//! A row is written twice and yet dirties less than half a page: those that move together into a
+//! table are sorted, and so many, that several go to the same page.
 
 use rusqlite::{Connection, params};
 
@@ -37,7 +36,7 @@ pub(crate) struct Merge {
     moving: Option<Moving>,
     /// Rows of the middle table on their way to the last.
     aging: Option<Moving>,
-    /// Generations that the middle table took since its rows began to move on; absent: not read.
+    /// Generations that the middle table took since its rows last moved on; absent: not read.
     generations: Option<i64>,
 }
 
@@ -47,15 +46,15 @@ impl Merge {
         Self { generation, requests: 0, unread: 0, moving: None, aging: None, generations: None }
     }
 
-    /// A transaction that held a slice was rolled back: what moved may be back. Where the
-    /// connection was given up with it, the fresh rows are gone: they are read again before
-    /// anything else moves, for what is not found counts as moved.
+    /// A transaction was rolled back, and what it moved may be back: all begins anew from what is
+    /// stored. Where the connection was given up with it, the fresh rows are gone: they are read
+    /// again before anything else moves, for what is not found counts as moved.
     pub(crate) fn rolled_back(&mut self) {
-        self.unread = READ_EVERY;
-        self.generations = None;
-        for moving in [&mut self.moving, &mut self.aging].into_iter().flatten() {
-            moving.after = Row::default();
-        }
+        *self = Self {
+            requests: self.requests + if self.moving.is_some() { self.generation } else { 0 },
+            unread: READ_EVERY,
+            ..Self::new(self.generation)
+        };
     }
 
     /// Moves what a batch of so many requests should.
@@ -116,6 +115,41 @@ impl Merge {
     }
 }
 
+/// Moves at once what owners have left that ended before their rows had moved: each of them alone
+/// had too few requests for it. That happens once in two generations at most.
+pub(crate) fn move_left(db: &mut Connection, generation: usize) -> Result<(), Fault> {
+    let most = generation.saturating_mul(2);
+    if left(db, most)? < most {
+        return Ok(());
+    }
+    let transaction = db.transaction()?;
+    let Some(upto) = effects::newest_id(&transaction)? else {
+        return Ok(());
+    };
+    let sql = format!(
+        "INSERT OR IGNORE INTO {YOUNG} SELECT root, type, id {IS_LEFT} \
+         AND root IS NOT NULL ORDER BY root, type, id"
+    );
+    let moved = transaction.execute(&sql, [])?;
+    let generations = i64::try_from(moved / generation.max(1)).unwrap_or(GENERATIONS);
+    let sql = "UPDATE under_root_upto SET id = ?1, generations = generations + ?2";
+    transaction.execute(sql, params![upto, generations])?;
+    transaction.execute("UPDATE temp.under_root_read SET id = ?1", [upto])?;
+    Ok(transaction.commit()?)
+}
+
+/// Conversions that have not moved.
+const IS_LEFT: &str = "FROM conversions \
+     WHERE number >= number_of((SELECT id FROM under_root_upto)) \
+     AND id > (SELECT id FROM under_root_upto)";
+
+/// How many conversions have not moved, up to `most`.
+fn left(db: &Connection, most: usize) -> Result<usize, Fault> {
+    let sql = format!("SELECT count(*) FROM (SELECT 1 {IS_LEFT} LIMIT ?1)");
+    let found = value(db, &sql, params![i64::try_from(most).unwrap_or(i64::MAX)])?;
+    Ok(found.and_then(|found: i64| usize::try_from(found).ok()).unwrap_or_default())
+}
+
 /// Rows on the move from one table to the next.
 #[derive(Debug)]
 struct Moving {
@@ -174,20 +208,23 @@ impl Moving {
 
 #[cfg(test)]
 mod tests {
-    use counterfoil_core::ConversionId;
+    use std::sync::Arc;
+
+    use counterfoil_core::{ConversionId, ConversionType, RequestId};
 
     use super::*;
-    use crate::{Options, open, under_root};
+    use crate::{Options, open, sample, under_root};
 
     const ROOT: [u8; 16] = [7; 16];
 
-    fn insert(db: &Connection, n: u16) {
+    fn insert(db: &Connection, n: u16) -> [u8; 16] {
         let mut id = [9; 16];
         id[4..6].copy_from_slice(&n.to_be_bytes());
         let sql = "INSERT INTO conversions (number, id, tenant, root, type, method, currency, \
              created_at, updated_at, revision, ruleset) \
              VALUES (next_number(?1), ?1, 1, ?2, 'sale', 0, 'EUR', 0, 0, 1, 1)";
         db.execute(sql, params![id, ROOT]).unwrap();
+        id
     }
 
     fn count(db: &Connection, table: &str) -> i64 {
@@ -203,7 +240,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let open = || open::for_writing(&folder.path().join("x.db"), &Options::default()).unwrap();
         let mut db = open();
-        (10..50).for_each(|n| insert(&db, n));
+        for n in 10..50 {
+            insert(&db, n);
+        }
         let mut merge = Merge::new(100);
         merge.step(&db, 100).unwrap();
         merge.step(&db, 1).unwrap();
@@ -215,6 +254,53 @@ mod tests {
         assert_eq!((count(&db, YOUNG), count(&db, OLD)), (40, 0));
         db = open();
         assert_eq!((count(&db, FRESH), found(&db)), (0, 40));
+    }
+
+    #[test]
+    fn rows_move_though_each_owner_is_asked_little() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || open::for_writing(&folder.path().join("x.db"), &Options::default()).unwrap();
+        for n in 0..300 {
+            let mut db = open();
+            move_left(&mut db, 10).unwrap();
+            let mut merge = Merge::new(10);
+            for m in 0..3 {
+                insert(&db, 3 * n + m);
+                merge.step(&db, 1).unwrap();
+            }
+            let not_moved = left(&db, 1000).unwrap();
+            assert!(not_moved < 25, "{not_moved} of {}", 3 * n + 3);
+        }
+        let db = open();
+        assert_eq!(
+            (found(&db), count(&db, FRESH)),
+            (900, i64::try_from(left(&db, 1000).unwrap()).unwrap())
+        );
+        assert!(count(&db, OLD) > 0, "none has moved on");
+    }
+
+    /// A conversion of another type is found by that alone, wherever its row is (R47).
+    #[test]
+    fn a_row_of_any_age_changes_its_type() {
+        for table in [FRESH, YOUNG, OLD] {
+            let folder = tempfile::tempdir().unwrap();
+            let db = open::for_writing(&folder.path().join("x.db"), &Options::default()).unwrap();
+            let id = insert(&db, 1);
+            let sql = format!("INSERT INTO {table} VALUES (?1, 'sale', ?2)");
+            db.execute(&sql, params![ROOT, id]).unwrap();
+            let (_, _, decision) = sample::click(RequestId::from_bytes(id), "A");
+            let mut conversion = Arc::unwrap_or_clone(decision.conversion.unwrap());
+            conversion.id = ConversionId::from_bytes(id);
+            conversion.root_id = ConversionId::from_bytes(ROOT);
+            conversion.conversion_type = ConversionType::Lead;
+            under_root::retype(&db, &conversion).unwrap();
+            db.execute("UPDATE conversions SET type = 'lead'", []).unwrap();
+            let newest = |of_type: &ConversionType| {
+                under_root::newest(&db, &conversion.root_id, Some(of_type)).unwrap()
+            };
+            assert_eq!(newest(&ConversionType::Sale), None, "{table}");
+            assert_eq!(newest(&ConversionType::Lead), Some(conversion.id), "{table}");
+        }
     }
 
     /// Every row is found at any time, and each table takes what is meant for it.

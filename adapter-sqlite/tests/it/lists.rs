@@ -108,6 +108,8 @@ fn filters_narrow_conversions() {
     assert_eq!(count(|f| f.advertiser = text("shoply")), 6);
     assert_eq!(count(|f| f.affiliate = text("nobody")), 0);
     assert_eq!(count(|f| f.external_id = text("o3")), 1);
+    assert_eq!(count(|f| f.result = Some(TransactionResult::Approved)), 1);
+    assert_eq!(count(|f| f.result = Some(TransactionResult::Rejected)), 0);
     assert_eq!(count(|f| f.outcome = Some(Outcome::Created)), 0);
     let elsewhere = |f: &mut Filter| {
         f.external_id = text("o3");
@@ -132,7 +134,18 @@ fn filters_narrow_transactions_and_requests() {
     let page = db.reader().transactions(&acme(), &only(|f| f.result = approved)).unwrap();
     assert_eq!(page.items.len(), 1);
     assert_eq!(transactions(|f| f.offer = text("shoply-cz")), 4);
-    assert_eq!(transactions(|f| f.external_id = text("o3")), 0);
+    assert_eq!(transactions(|f| f.external_id = text("o3")), 1);
+    assert_eq!(transactions(|f| f.external_id = text("o9")), 0);
+    let approved_of = |f: &mut Filter| {
+        f.external_id = text("o2");
+        f.result = Some(TransactionResult::Approved);
+    };
+    assert_eq!(transactions(approved_of), 1);
+    let of_another = |f: &mut Filter| {
+        f.external_id = text("o3");
+        f.result = Some(TransactionResult::Approved);
+    };
+    assert_eq!(transactions(of_another), 0);
     let requests = |set: fn(&mut Filter)| {
         let page = db.reader().requests(&acme(), &only(set)).unwrap();
         page.items.len()
