@@ -3,7 +3,7 @@
 //!
 //! Ids carry the time of arrival or a later one, so `since` is also a bound on ids.
 
-use std::{fmt::Display, sync::Arc};
+use std::{cmp::Reverse, fmt::Display, sync::Arc};
 
 use counterfoil_core::{
     Conversion, ConversionId, Currency, ExternalId, PairKey, Root, TenantName, Timestamp,
@@ -24,9 +24,10 @@ use crate::{
 const EXAMINED_MAX: usize = 10_000;
 
 impl Reader {
-    /// A page of conversions, newest first; with `result`, those that have such a transaction. A page may have fewer rows than asked for, even none,
-    /// and still a `next_cursor`: a page looks at a bounded number of rows. With `external_id` the
-    /// advertisers of the tenant's rules are searched, or the one that is given.
+    /// A page of conversions, newest first; with `result`, those that have such a transaction. A
+    /// page may have fewer rows than asked for, even none, and still a `next_cursor`: a page looks
+    /// at a bounded number of rows. With `external_id` the advertisers of the tenant's rules are
+    /// searched, or the one that is given.
     ///
     /// # Errors
     /// Where the cursor is none, or the database cannot be read.
@@ -344,7 +345,7 @@ impl List<'_> {
                 transactions.extend(rows::transactions(self.db, id)?);
             }
         }
-        transactions.sort_unstable_by(|a, b| b.id.cmp(&a.id));
+        transactions.sort_unstable_by_key(|transaction| Reverse(transaction.id));
         let mut transactions = transactions.iter().filter(|t| range.holds(t.id.as_bytes()));
         self.page(filter, || {
             let Some(transaction) = transactions.next() else {
