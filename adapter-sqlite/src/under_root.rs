@@ -41,10 +41,10 @@ const FRESH_TABLE: &str = "CREATE TEMP TABLE under_root_fresh (root BLOB NOT NUL
      CREATE TEMP TABLE under_root_read (id BLOB NOT NULL) STRICT; \
      INSERT INTO temp.under_root_read SELECT id FROM under_root_upto";
 
-/// The same for who cannot write.
-const FRESH_VIEW: &str = "CREATE TEMP VIEW under_root_fresh AS SELECT root, type, id \
-     FROM conversions WHERE number >= number_of((SELECT id FROM under_root_upto)) \
-     AND id > (SELECT id FROM under_root_upto) AND root IS NOT NULL";
+/// Conversions that have not moved out of memory.
+const UNMOVED: &str = "FROM conversions \
+     WHERE number >= number_of((SELECT id FROM under_root_upto)) \
+     AND id > (SELECT id FROM under_root_upto)";
 
 /// Prepares a connection that writes.
 pub(crate) fn prepare_writing(db: &Connection) -> rusqlite::Result<()> {
@@ -59,7 +59,9 @@ pub(crate) fn prepare_replaying(db: &Connection) -> rusqlite::Result<()> {
 
 /// Prepares a connection that only reads.
 pub(crate) fn prepare_reading(db: &Connection) -> rusqlite::Result<()> {
-    db.execute_batch(FRESH_VIEW)
+    db.execute_batch(&format!(
+        "CREATE TEMP VIEW under_root_fresh AS SELECT root, type, id {UNMOVED} AND root IS NOT NULL"
+    ))
 }
 
 /// Gives a conversion the type that it is about to have (R47). It moves at once: it may be older
@@ -120,10 +122,8 @@ pub(crate) fn all(db: &Connection, root: &ConversionId) -> Result<Vec<Conversion
     if !db.is_readonly(MAIN_DB)? {
         catch_up(db)?;
     }
-    let sql = "SELECT id FROM under_root WHERE root = ?1 \
-               UNION SELECT id FROM under_root_young WHERE root = ?1 \
-               UNION SELECT id FROM temp.under_root_fresh WHERE root = ?1";
-    let mut statement = db.prepare_cached(sql)?;
+    let sql = [FRESH, YOUNG, OLD].map(|table| format!("SELECT id FROM {table} WHERE root = ?1"));
+    let mut statement = db.prepare_cached(&sql.join(" UNION "))?;
     let ids = statement.query_map([root.as_bytes()], |row| row.get(0))?;
     ids.map(|id| Ok(ConversionId::from_bytes(id?))).collect()
 }

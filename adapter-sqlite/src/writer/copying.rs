@@ -58,3 +58,38 @@ fn pages_left(db: &Connection, checkpoint: &str) -> Result<i64, Fault> {
     let pages = |row: &Row<'_>| Ok(row.get::<_, i64>("log")? - row.get::<_, i64>("checkpointed")?);
     Ok(statement.query_row([], pages)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Options, open};
+
+    #[test]
+    fn what_a_reader_holds_up_is_tried_again_when_it_is_worth_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        let db = open::for_writing(&path, &Options::default()).unwrap();
+        let write = |pages: i64| {
+            let sql = "INSERT INTO probe (filler) VALUES (zeroblob(?1))";
+            db.execute(sql, [pages * 4096]).unwrap();
+        };
+        let reader = Connection::open(&path).unwrap();
+        reader.execute_batch("BEGIN; SELECT * FROM probe").unwrap();
+        let mut copying = Copying::default();
+        write(2 * PAGES);
+        copying.answered(1, &db);
+        let left = copying.left;
+        assert!(left >= 2 * PAGES, "{left} pages");
+        reader.execute_batch("COMMIT").unwrap();
+        write(PAGES / 2);
+        copying.answered(1, &db);
+        assert_eq!(copying.left, left, "it was not worth it");
+        write(PAGES / 2);
+        copying.answered(LIGHT + 2, &db);
+        assert_eq!(copying.left, left, "there was much to do");
+        copying.answered(1, &db);
+        assert_eq!(copying.left, left, "there was much to do of late");
+        copying.answered(1, &db);
+        assert_eq!(copying.left, 0, "all is copied");
+    }
+}
