@@ -5,8 +5,8 @@
 use std::borrow::Cow;
 
 use counterfoil_core::{
-    Amount, CommissionId, Conversion, Currency, Decision, Effect, Note, Params, Rate, Received,
-    Refusal, Rendered, Terms, Trace, TransactionId, Unmapped,
+    Amount, CommissionId, Conversion, Currency, Decision, Effect, Note, Params, Rate, Reason,
+    Received, Refusal, Rendered, Terms, Trace, TransactionId, Unmapped,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -54,6 +54,8 @@ pub(crate) struct RequestMore<'a> {
     notes: Vec<u8>,
     /// What was made or changed, in order.
     pub(crate) transaction_ids: Vec<TransactionId>,
+    /// Absent where nothing was refused, and of a repeat: what that is told follows from the
+    /// columns ([`Refusal::of_repeat`]).
     pub(crate) refusal: Option<RefusalText>,
 }
 
@@ -72,12 +74,13 @@ impl<'a> RequestMore<'a> {
             message: refusal.message.clone(),
             hint: refusal.hint.clone(),
         };
+        let has_words = |refusal: &&Refusal| refusal.reason != Reason::Duplicate;
         let code = |note: &Note| u8::try_from(note.stored()).unwrap_or(u8::MAX);
         Self {
             trace: Cow::Borrowed(&decision.trace),
             notes: decision.notes.iter().map(code).collect(),
             transaction_ids: touched(decision),
-            refusal: decision.refusal.as_ref().map(refusal),
+            refusal: decision.refusal.as_ref().filter(has_words).map(refusal),
         }
     }
 

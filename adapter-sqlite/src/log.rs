@@ -162,7 +162,7 @@ impl Reader {
             None => unreadable(),
         };
         let notes = logged.more.notes();
-        let refusal = logged.more.refusal;
+        let refusal = logged.refusal();
         Ok(Some(RequestView {
             id: logged.id,
             received_at: logged.received_at,
@@ -208,14 +208,19 @@ pub(crate) struct LogRow {
 impl LogRow {
     /// How the request was refused, where it was.
     pub(crate) fn refusal(&self) -> Option<Refusal> {
-        let text = self.more.refusal.as_ref()?;
-        Some(Refusal {
-            reason: self.reason?,
-            parameter: text.parameter.clone(),
-            message: text.message.clone(),
-            hint: text.hint.clone(),
-            steps: Vec::new(),
-        })
+        let reason = self.reason?;
+        match &self.more.refusal {
+            Some(text) => Some(Refusal {
+                reason,
+                parameter: text.parameter.clone(),
+                message: text.message.clone(),
+                hint: text.hint.clone(),
+                steps: Vec::new(),
+            }),
+            None if self.query == ERASED => Some(Refusal::new(reason, ERASED)),
+            None if reason == Reason::Duplicate => self.conversion.map(Refusal::of_repeat),
+            None => None,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     amount::{Amounts, RawAmounts, convert, currency_of},
     announce::{Announcing, announce},
     conversion::{Conversion, Root},
-    decide::{Case, duplicate, duplicate_of},
+    decide::{Case, duplicate},
     decision::{Decision, Effect, Event, Outcome, Receipt},
     dedup::{Holds, PairKey},
     draft::{Birth, Draft, Journal},
@@ -124,7 +124,7 @@ pub(crate) fn add_transaction(
         // that a later change of the limit does not turn a resend into money.
         let mut decision =
             draft.into_decision(Outcome::Duplicate, Some(Effect::UpdateConversion), Vec::new());
-        decision.refusal = Some(duplicate_of(first));
+        decision.refusal = Some(Refusal::of_repeat(first.conversion.id));
         return Ok(decision);
     };
     let events = vec![Event::TransactionCreated(made.transaction.id)];

@@ -259,14 +259,8 @@ fn refuse_repeat(
 
 /// The answer to a repeat: the first conversion, unchanged (R20).
 pub(crate) fn duplicate(first: &Found, journal: &mut Journal) -> Decision {
-    let refusal = duplicate_of(first);
+    let refusal = Refusal::of_repeat(first.conversion.id);
     journal.found(Outcome::Duplicate, Some(refusal), first)
-}
-
-/// Why a repeat is refused (R20).
-pub(crate) fn duplicate_of(first: &Found) -> Refusal {
-    let message = format!("the conversion `{}` was made by the same claim", first.conversion.id);
-    Refusal::new(Reason::Duplicate, message).hint("to change it, send `action=update`")
 }
 
 /// Rung 9: pcid and external id lead to the same root (R18).

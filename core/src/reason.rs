@@ -11,7 +11,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::trace::Step;
+use crate::{ids::ConversionId, trace::Step};
 
 /// Why a request was refused, or is a repeat. Declared in the order of the ladder (semantics 5):
 /// where several hold, the first is the answer.
@@ -272,6 +272,13 @@ impl Refusal {
     pub fn new(reason: Reason, message: impl fmt::Display) -> Self {
         let message = message.to_string().into();
         Self { reason, parameter: None, message, hint: None, steps: Vec::new() }
+    }
+
+    /// Of a repeat of what made a conversion (R20). Nothing else refuses as
+    /// [`Reason::Duplicate`], so whoever keeps the id need not keep these words.
+    pub fn of_repeat(first: ConversionId) -> Self {
+        let message = format!("the conversion `{first}` was made by the same claim");
+        Self::new(Reason::Duplicate, message).hint("to change it, send `action=update`")
     }
 
     /// The parameter that it is about.

@@ -9,7 +9,7 @@ use counterfoil_core::{
 use counterfoil_fixtures::{
     Answer, Counts, Engine, EngineError, Need, Sent, Surroundings, authenticated,
 };
-use counterfoil_sqlite::{Options, Retried, RulesFormat, Store, Synchronous};
+use counterfoil_sqlite::{Decided, Options, Retried, RulesFormat, Store, Synchronous};
 use serde_json::Value;
 
 use crate::common::{auto_set, click, root};
@@ -61,6 +61,7 @@ impl SqliteEngine {
             received_at: at,
         };
         let decided = store.submit_wait(submission).map_err(EngineError::new)?;
+        log_tells(store, rules.ruleset().tenant(), &decided)?;
         Ok(Answer::of(&decided.decision, rules.ruleset()))
     }
 
@@ -90,6 +91,21 @@ impl SqliteEngine {
         self.store()?.claim(wanted.clone(), reply);
         claims.recv().map_err(EngineError::new)?.map_err(EngineError::new)
     }
+}
+
+/// The log tells of a refusal what the answer told, kept in words or not.
+fn log_tells(store: &Store, tenant: &TenantName, decided: &Decided) -> Result<(), EngineError> {
+    let row = store.reader().request(tenant, decided.receipt.id).map_err(EngineError::new)?;
+    let row = row.ok_or_else(|| EngineError::new("no log row"))?;
+    let logged = (row.reason, row.parameter, row.message, row.hint);
+    let told = match decided.decision.refusal.clone() {
+        Some(told) => (Some(told.reason), told.parameter, Some(told.message), told.hint),
+        None => (None, None, None, None),
+    };
+    if logged == told {
+        return Ok(());
+    }
+    Err(EngineError::new(format!("the log tells {logged:?}, the answer {told:?}")))
 }
 
 impl Engine for SqliteEngine {
