@@ -29,7 +29,7 @@ type Outcome = Result<Decided, SubmitError>;
 type Answered = (oneshot::Sender<Outcome>, Outcome);
 
 /// Submissions that gather before the store is given them while others are still read.
-const GATHERED_MAX: usize = 8;
+const GATHERED_MAX: usize = 16;
 /// Answers that are handed on at once.
 const ANSWERS_MAX: usize = 256;
 

@@ -356,6 +356,11 @@ impl Shared {
         *self.not_ready.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
+    /// Requests in the queue.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.queue_depth.load(Ordering::Relaxed)
+    }
+
     /// So many requests left the queue.
     pub(crate) fn taken(&self, requests: u64) {
         self.queue_depth.fetch_sub(requests, Ordering::Relaxed);

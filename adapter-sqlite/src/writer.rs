@@ -4,6 +4,11 @@
 //! then answers. While a commit waits for the disk the next batch gathers by itself, so a lone
 //! request waits for nothing.
 //!
+//! Of many requests a batch takes half. Those that were answered last are being sent anew by the
+//! same senders, and a batch of all that waits would leave the writer without anything to do until
+//! they come, and then everyone else without anything to do: large and small batches would take
+//! turns. Half of what waits and of what was answered last keeps both sides busy.
+//!
 //! Claims, reports and retries of messages (outbox.rs) share the transaction of the requests that
 //! wait with them.
 //!
@@ -97,6 +102,11 @@ impl Batch {
         self.requests.len() + self.outbound.len()
     }
 
+    /// Whether it has its share of the requests.
+    fn is_filled(&self, share: usize) -> bool {
+        !self.requests.is_empty() && self.requests.len() >= share
+    }
+
     fn messages(&self) -> usize {
         self.outbound.iter().map(Outbound::len).sum()
     }
@@ -139,6 +149,8 @@ pub(crate) struct Writer {
     versions: Versions,
     turn: Turn,
     copying: Copying,
+    /// Requests of the last batch.
+    answered: u64,
     shared: Arc<Shared>,
     _lock: Lock,
 }
@@ -172,6 +184,7 @@ impl Writer {
             versions: Versions::default(),
             turn: Turn::default(),
             copying: Copying::default(),
+            answered: 0,
             shared,
             _lock: lock,
         })
@@ -190,20 +203,29 @@ impl Writer {
                 }
                 Ok(Job::Alone(alone)) => self.work_alone(alone),
                 Ok(job) => {
-                    let mut batch = Batch::default();
-                    let mut rest = batch.add(job).err();
-                    while rest.is_none() && batch.len() < self.options.batch_max {
-                        match jobs.try_recv() {
-                            Ok(job) => rest = batch.add(job).err(),
-                            Err(_) => break,
-                        }
-                    }
+                    let (batch, rest) = self.gather(job, jobs);
                     next.extend(rest);
-                    self.shared.taken(batch.requests.len() as u64);
                     self.work(batch);
                 }
             }
         }
+    }
+
+    /// What is to share a transaction, and what came after it and cannot.
+    fn gather(&mut self, first: Job, jobs: &Receiver<Job>) -> (Batch, Option<Job>) {
+        let share = (self.shared.waiting() + self.answered).div_ceil(2);
+        let share = usize::try_from(share).unwrap_or(usize::MAX);
+        let mut batch = Batch::default();
+        let mut rest = batch.add(first).err();
+        while rest.is_none() && batch.len() < self.options.batch_max && !batch.is_filled(share) {
+            match jobs.try_recv() {
+                Ok(job) => rest = batch.add(job).err(),
+                Err(_) => break,
+            }
+        }
+        self.answered = batch.requests.len() as u64;
+        self.shared.taken(self.answered);
+        (batch, rest)
     }
 
     /// Leaves everything in the one file: readers, which close later, could not.

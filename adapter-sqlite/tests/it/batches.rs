@@ -1,11 +1,13 @@
 //! Requests that share a commit: each sees what those before it did, though their rows may not be
 //! written yet.
 
+use std::sync::mpsc;
+
 use counterfoil_core::{Arrival, ConversionId, Method, Outcome};
 use counterfoil_sqlite::RulesFormat;
 use proptest::{collection::vec, prelude::*};
 
-use crate::common::{Db, RULES, at, click, commit, postback, root};
+use crate::common::{Db, RULES, at, click, commit, postback, root, submission, submit};
 
 /// A tracking API, so that batches tell something.
 const TOLD: &str = r#"
@@ -122,4 +124,33 @@ fn a_request_sees_what_those_before_it_in_its_batch_did() {
     assert_eq!(db.number("SELECT count(*) FROM transactions"), 4);
     assert_eq!(db.number("SELECT count(*) FROM repeat_keys"), 3);
     assert_eq!(db.store().reader().replay().unwrap().differences, []);
+}
+
+#[test]
+fn a_batch_takes_half_of_what_waits_and_of_what_was_answered_last() {
+    let db = db();
+    let send = |answer: Box<dyn FnOnce() + Send>| {
+        let arrival = postback(&db.ruleset(), Method::S2s, "type=sale");
+        submit(db.store(), submission(db.store(), arrival, at(0)), move |_| answer());
+    };
+    let before = db.store().health().batches;
+    // The writer waits in the first reply, so nothing leaves the queue meanwhile.
+    let (go, wait) = mpsc::channel::<()>();
+    let (begun, begins) = mpsc::channel();
+    send(Box::new(move || {
+        begun.send(()).unwrap();
+        wait.recv().unwrap();
+    }));
+    begins.recv().unwrap();
+    let (answered, answers) = mpsc::channel();
+    for _ in 0..40 {
+        let answered = answered.clone();
+        send(Box::new(move || answered.send(()).unwrap()));
+    }
+    go.send(()).unwrap();
+    drop(answered);
+    assert_eq!(answers.iter().count(), 40);
+    // The one, then half of 40 and 1, then the others: they are no more than half of 19 and 21.
+    let health = db.store().health();
+    assert_eq!((health.batches - before, health.batch_len_max), (3, 21));
 }
