@@ -41,7 +41,7 @@ struct About {
     /// The log row, where there is one; else an id made for this answer alone.
     request_id: Option<String>,
     parameter: Option<Box<str>>,
-    hint: Option<Box<str>>,
+    hint: Option<Cow<'static, str>>,
     issues: Vec<IssueText>,
     header: Option<(HeaderName, HeaderValue)>,
 }
@@ -87,7 +87,7 @@ impl Problem {
 
     /// What to try.
     #[must_use]
-    pub(crate) fn hint(mut self, hint: impl Into<Box<str>>) -> Self {
+    pub(crate) fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
         self.about.hint = Some(hint.into());
         self
     }
@@ -237,7 +237,7 @@ impl Problem {
             Reason::ConversionNotFound => StatusCode::NOT_FOUND,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
-        let mut problem = Self::new(status, refused.reason.code(), refused.message.into_string());
+        let mut problem = Self::new(status, refused.reason.code(), refused.message);
         problem.about.request_id = Some(refused.request_id.to_string());
         problem.about.parameter = refused.parameter;
         problem.about.hint = refused.hint;

@@ -56,42 +56,61 @@ pub(crate) struct RequestMore<'a> {
     pub(crate) transaction_ids: Vec<TransactionId>,
     /// Absent where nothing was refused, and of a repeat: what that is told follows from the
     /// columns ([`Refusal::of_repeat`]).
-    pub(crate) refusal: Option<RefusalText>,
+    pub(crate) refusal: Option<RefusalText<'a>>,
 }
 
 /// A refusal without its reason, which has a column.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct RefusalText {
-    pub(crate) parameter: Option<Box<str>>,
-    pub(crate) message: Box<str>,
-    pub(crate) hint: Option<Box<str>>,
+pub(crate) struct RefusalText<'a> {
+    pub(crate) parameter: Option<Cow<'a, str>>,
+    pub(crate) message: Cow<'a, str>,
+    pub(crate) hint: Option<Cow<'a, str>>,
 }
 
 impl<'a> RequestMore<'a> {
     pub(crate) fn of(decision: &'a Decision) -> Self {
-        let refusal = |refusal: &Refusal| RefusalText {
-            parameter: refusal.parameter.clone(),
-            message: refusal.message.clone(),
-            hint: refusal.hint.clone(),
-        };
         let has_words = |refusal: &&Refusal| refusal.reason != Reason::Duplicate;
         let code = |note: &Note| u8::try_from(note.stored()).unwrap_or(u8::MAX);
         Self {
             trace: Cow::Borrowed(&decision.trace),
             notes: decision.notes.iter().map(code).collect(),
             transaction_ids: touched(decision),
-            refusal: decision.refusal.as_ref().filter(has_words).map(refusal),
+            refusal: decision.refusal.as_ref().filter(has_words).map(RefusalText::of),
         }
     }
 
     /// The same, on its own.
     pub(crate) fn into_owned(self) -> RequestMore<'static> {
-        RequestMore { trace: Cow::Owned(self.trace.into_owned()), ..self }
+        RequestMore {
+            trace: Cow::Owned(self.trace.into_owned()),
+            notes: self.notes,
+            transaction_ids: self.transaction_ids,
+            refusal: self.refusal.map(RefusalText::into_owned),
+        }
     }
 
     /// The notes; codes that this version does not know are left out.
     pub(crate) fn notes(&self) -> Vec<Note> {
         self.notes.iter().filter_map(|code| Note::of_stored(i64::from(*code))).collect()
+    }
+}
+
+impl<'a> RefusalText<'a> {
+    fn of(refusal: &'a Refusal) -> Self {
+        Self {
+            parameter: refusal.parameter.as_deref().map(Cow::Borrowed),
+            message: Cow::Borrowed(&refusal.message),
+            hint: refusal.hint.as_deref().map(Cow::Borrowed),
+        }
+    }
+
+    fn into_owned(self) -> RefusalText<'static> {
+        let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        RefusalText {
+            parameter: self.parameter.map(own),
+            message: own(self.message),
+            hint: self.hint.map(own),
+        }
     }
 }
 

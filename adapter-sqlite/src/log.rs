@@ -212,13 +212,13 @@ impl LogRow {
         match &self.more.refusal {
             Some(text) => Some(Refusal {
                 reason,
-                parameter: text.parameter.clone(),
+                parameter: text.parameter.as_deref().map(Into::into),
                 message: text.message.clone(),
                 hint: text.hint.clone(),
                 steps: Vec::new(),
             }),
             None if self.query == ERASED => Some(Refusal::new(reason, ERASED)),
-            None if reason == Reason::Duplicate => self.conversion.map(Refusal::of_repeat),
+            None if reason == Reason::Duplicate => Some(Refusal::of_repeat()),
             None => None,
         }
     }

@@ -125,7 +125,7 @@ pub(crate) fn currency_of(code: Option<&str>) -> Result<Option<Currency>, Refusa
     let Some(code) = code else { return Ok(None) };
     code.parse().map(Some).map_err(|error| {
         let message = format!("`{}` is no currency", shown(code));
-        Refusal::new(Reason::CurrencyUnknown, message).about("currency").hint(error)
+        Refusal::new(Reason::CurrencyUnknown, message).about("currency").hint(format!("{error}"))
     })
 }
 

@@ -263,7 +263,7 @@ impl AuthFailure {
 
     /// The refusal that the log row keeps.
     pub fn refusal(&self) -> Refusal {
-        let refusal = Refusal::new(Reason::Unauthorized, self).hint(self.hint());
+        let refusal = Refusal::new(Reason::Unauthorized, format!("{self}")).hint(self.hint());
         match self {
             Self::NoToken | Self::Token => refusal.about("token"),
             Self::NoSignature | Self::SignatureForm | Self::Signature => refusal.about("sig"),

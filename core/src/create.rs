@@ -124,7 +124,7 @@ pub(crate) fn add_transaction(
         // that a later change of the limit does not turn a resend into money.
         let mut decision =
             draft.into_decision(Outcome::Duplicate, Some(Effect::UpdateConversion), Vec::new());
-        decision.refusal = Some(Refusal::of_repeat(first.conversion.id));
+        decision.refusal = Some(Refusal::of_repeat());
         return Ok(decision);
     };
     let events = vec![Event::TransactionCreated(made.transaction.id)];

@@ -259,7 +259,7 @@ fn refuse_repeat(
 
 /// The answer to a repeat: the first conversion, unchanged (R20).
 pub(crate) fn duplicate(first: &Found, journal: &mut Journal) -> Decision {
-    let refusal = Refusal::of_repeat(first.conversion.id);
+    let refusal = Refusal::of_repeat();
     journal.found(Outcome::Duplicate, Some(refusal), first)
 }
 

@@ -114,7 +114,7 @@ pub(crate) fn decode_root_text(text: &str) -> Result<Pairs<'_>, Refusal> {
 pub(crate) const PARAM_PREFIX: &str = "param.";
 
 /// `malformed`. Its message never repeats a value: it may be a secret.
-fn malformed(message: impl fmt::Display) -> Refusal {
+fn malformed(message: impl Into<Cow<'static, str>>) -> Refusal {
     Refusal::new(Reason::Malformed, message)
 }
 
@@ -123,18 +123,49 @@ fn decode_form<'a>(
     name_len_max: usize,
     pairs: &mut Pairs<'a>,
 ) -> Result<(), Refusal> {
-    for piece in text.split('&').filter(|piece| !piece.is_empty()) {
-        let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
-        let name = decode_piece(name).map_err(|fault| {
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (name, separator, behind) = next_piece(rest, |byte| matches!(byte, b'=' | b'&'));
+        let (value, _, behind) = match separator {
+            Some(b'=') => next_piece(behind, |byte| byte == b'&'),
+            _ => (Piece { text: "", is_plain: true }, None, behind),
+        };
+        rest = behind;
+        let name = name.decode().map_err(|fault| {
             malformed(format!("the name of a parameter {}", fault.words())).hint(fault.hint())
         })?;
-        let value = decode_piece(value).map_err(|fault| {
+        let value = value.decode().map_err(|fault| {
             let message = format!("the value of `{}` {}", shown(&name), fault.words());
             malformed(message).about(&name).hint(fault.hint())
         })?;
         push(pairs, name, value, name_len_max)?;
     }
     Ok(())
+}
+
+/// A name or a value, encoded.
+struct Piece<'a> {
+    text: &'a str,
+    /// Whether it stands for itself.
+    is_plain: bool,
+}
+
+/// What stands before a separator, the separator, and what stands behind it: every byte of every
+/// request is looked at here, and once.
+fn next_piece(text: &str, separates: impl Fn(u8) -> bool) -> (Piece<'_>, Option<u8>, &str) {
+    let mut is_plain = true;
+    let end = text.bytes().position(|byte| {
+        is_plain &= !is_encoding(byte);
+        separates(byte)
+    });
+    let piece = |text| Piece { text, is_plain };
+    let cut = end.and_then(|end| Some((text.split_at_checked(end)?, text.as_bytes().get(end))));
+    match cut {
+        Some(((before, from), separator)) => {
+            (piece(before), separator.copied(), from.get(1..).unwrap_or_default())
+        }
+        None => (piece(text), None, ""),
+    }
 }
 
 /// Why a piece of a query cannot be decoded.
@@ -164,26 +195,31 @@ impl Undecodable {
 }
 
 /// Percent-decodes once; `+` is a space (R3).
-pub(crate) fn decode_piece(piece: &str) -> Result<Cow<'_, str>, Undecodable> {
-    if is_plain(piece) {
-        return Ok(Cow::Borrowed(piece));
-    }
-    if has_bad_escape(piece) {
-        return Err(Undecodable::Escape);
-    }
-    let spaced = piece.replace('+', " ");
-    let decoded = percent_decode_str(&spaced).decode_utf8();
-    match decoded {
-        Ok(text) if !text.contains('\0') => Ok(Cow::Owned(text.into_owned())),
-        Ok(_) => Err(Undecodable::Nul),
-        Err(_) => Err(Undecodable::Utf8),
+pub(crate) fn decode_piece(text: &str) -> Result<Cow<'_, str>, Undecodable> {
+    Piece { text, is_plain: !text.bytes().any(is_encoding) }.decode()
+}
+
+impl<'a> Piece<'a> {
+    fn decode(&self) -> Result<Cow<'a, str>, Undecodable> {
+        if self.is_plain {
+            return Ok(Cow::Borrowed(self.text));
+        }
+        if has_bad_escape(self.text) {
+            return Err(Undecodable::Escape);
+        }
+        let spaced = self.text.replace('+', " ");
+        let decoded = percent_decode_str(&spaced).decode_utf8();
+        match decoded {
+            Ok(text) if !text.contains('\0') => Ok(Cow::Owned(text.into_owned())),
+            Ok(_) => Err(Undecodable::Nul),
+            Err(_) => Err(Undecodable::Utf8),
+        }
     }
 }
 
-/// Whether a piece stands for itself. All of it is looked at, many bytes at a time: to stop at the
-/// first that does not would take longer.
-fn is_plain(piece: &str) -> bool {
-    !piece.bytes().fold(false, |found, b| found | matches!(b, b'%' | b'+' | 0))
+/// Whether a byte does not stand for itself, or cannot.
+fn is_encoding(byte: u8) -> bool {
+    matches!(byte, b'%' | b'+' | 0)
 }
 
 /// Whether two hexadecimal digits do not follow some percent sign.
@@ -265,17 +301,17 @@ pub(crate) fn json_members(bytes: &[u8]) -> Result<Vec<(String, &RawValue)>, Ref
 /// the value: it may be a secret.
 pub(crate) fn json_scalar(name: &str, raw: &RawValue) -> Result<Option<String>, Refusal> {
     let literal = raw.get();
-    let refuse = |message: fmt::Arguments<'_>| Err(malformed(message).about(name).hint(FLAT_JSON));
+    let refuse = |message: String| Err(malformed(message).about(name).hint(FLAT_JSON));
     let name = shown(name);
     match literal.as_bytes().first() {
         Some(b'"') => match serde_json::from_str::<String>(literal) {
             Ok(text) if !text.contains('\0') => Ok(Some(text)),
-            Ok(_) => refuse(format_args!("the value of `{name}` has a NUL character")),
-            Err(_) => refuse(format_args!("the text of `{name}` cannot be read")),
+            Ok(_) => refuse(format!("the value of `{name}` has a NUL character")),
+            Err(_) => refuse(format!("the text of `{name}` cannot be read")),
         },
         Some(b'-' | b'0'..=b'9') => Ok(Some(literal.to_string())),
         Some(b'n') => Ok(None),
-        _ => refuse(format_args!("`{name}` is neither text nor number")),
+        _ => refuse(format!("`{name}` is neither text nor number")),
     }
 }
 

@@ -90,7 +90,9 @@ impl Edit {
 pub(crate) fn transaction_id(text: &str) -> Result<TransactionId, Refusal> {
     text.parse().map_err(|error| {
         let message = format!("`transaction_id` cannot be `{}`", shown(text));
-        Refusal::new(Reason::InvalidIdentifier, message).about("transaction_id").hint(error)
+        Refusal::new(Reason::InvalidIdentifier, message)
+            .about("transaction_id")
+            .hint(format!("{error}"))
     })
 }
 
@@ -105,7 +107,7 @@ fn result(text: &str) -> Result<TransactionResult, Refusal> {
 fn amount(name: &str, text: &str) -> Result<Amount, Refusal> {
     text.parse().map_err(|error| {
         let message = format!("`{name}` cannot be `{}`", shown(text));
-        Refusal::new(Reason::InvalidAmount, message).about(name).hint(error)
+        Refusal::new(Reason::InvalidAmount, message).about(name).hint(format!("{error}"))
     })
 }
 

@@ -43,6 +43,21 @@ const FORM: &AsciiSet = {
     &NON_ALPHANUMERIC.remove(a).remove(b).remove(c).remove(d)
 };
 
+/// For each byte whether it stays as it is: every byte of every request is looked up here.
+static STAYS: [bool; 256] = {
+    let [a, b, c, d] = STAYING;
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    let mut rest: &mut [bool] = &mut table;
+    while let Some((stays, behind)) = rest.split_first_mut() {
+        let is_staying = byte == a || byte == b || byte == c || byte == d;
+        *stays = byte.is_ascii_alphanumeric() || is_staying;
+        byte = byte.wrapping_add(1);
+        rest = behind;
+    }
+    table
+};
+
 /// The parameters as one form-encoded text with the secrets masked: what a log row keeps.
 /// Decoding it gives the same parameters again, but for the secrets; different values of one
 /// secret stay different, so that a conflict is still one when the row is read again (R5).
@@ -68,8 +83,8 @@ pub fn masked_text(pairs: &Pairs<'_>) -> String {
 
 /// Adds a name or a value, form-encoded. Most stay as they are, and are copied as a whole.
 fn push_encoded(text: &mut String, piece: &str) {
-    let stays = |byte: u8| byte.is_ascii_alphanumeric() | STAYING.contains(&byte);
-    if piece.bytes().fold(true, |all, byte| all & stays(byte)) {
+    let stays = |byte: u8| STAYS.get(usize::from(byte)).is_some_and(|stays| *stays);
+    if piece.bytes().all(stays) {
         text.push_str(piece);
     } else {
         text.extend(utf8_percent_encode(piece, FORM));

@@ -161,7 +161,7 @@ fn read_as<T, E: core::fmt::Display>(
     };
     read(given.value).map(Some).map_err(|error| {
         let message = format!("`{}` cannot be `{}`", given.name, shown(given.value));
-        Refusal::new(reason, message).about(given.name).hint(error)
+        Refusal::new(reason, message).about(given.name).hint(format!("{error}"))
     })
 }
 

@@ -1,17 +1,12 @@
 //! Reasons and notes: the closed lists of codes that answers, logs, traces and metrics share.
 //! They are public contract.
 
-use alloc::{
-    boxed::Box,
-    format,
-    string::{String, ToString},
-    vec::Vec,
-};
+use alloc::{borrow::Cow, boxed::Box, format, string::String, vec::Vec};
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ids::ConversionId, trace::Step};
+use crate::trace::Step;
 
 /// Why a request was refused, or is a repeat. Declared in the order of the ladder (semantics 5):
 /// where several hold, the first is the answer.
@@ -255,9 +250,9 @@ pub struct Refusal {
     /// The parameter that is at fault, where one is.
     pub parameter: Option<Box<str>>,
     /// What was wrong, in a sentence without a full stop, input in backticks.
-    pub message: Box<str>,
+    pub message: Cow<'static, str>,
     /// What to try.
-    pub hint: Option<Box<str>>,
+    pub hint: Option<Cow<'static, str>>,
     /// How far the reading of the request had come (rungs 2 to 5); what a decision refuses has its
     /// steps in the decision's own trace.
     #[serde(skip)]
@@ -269,16 +264,16 @@ const SHOWN_LEN_MAX: usize = 80;
 
 impl Refusal {
     /// A refusal without a parameter.
-    pub fn new(reason: Reason, message: impl fmt::Display) -> Self {
-        let message = message.to_string().into();
+    pub fn new(reason: Reason, message: impl Into<Cow<'static, str>>) -> Self {
+        let message = message.into();
         Self { reason, parameter: None, message, hint: None, steps: Vec::new() }
     }
 
-    /// Of a repeat of what made a conversion (R20). Nothing else refuses as
-    /// [`Reason::Duplicate`], so whoever keeps the id need not keep these words.
-    pub fn of_repeat(first: ConversionId) -> Self {
-        let message = format!("the conversion `{first}` was made by the same claim");
-        Self::new(Reason::Duplicate, message).hint("to change it, send `action=update`")
+    /// Of a repeat (R20). Nothing else refuses as [`Reason::Duplicate`], so a log need not keep
+    /// these words.
+    pub fn of_repeat() -> Self {
+        Self::new(Reason::Duplicate, "the same claim made the conversion before")
+            .hint("to change it, send `action=update`")
     }
 
     /// The parameter that it is about.
@@ -290,8 +285,8 @@ impl Refusal {
 
     /// What to try.
     #[must_use]
-    pub fn hint(mut self, hint: impl fmt::Display) -> Self {
-        self.hint = Some(hint.to_string().into());
+    pub fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
+        self.hint = Some(hint.into());
         self
     }
 }

@@ -419,7 +419,7 @@ fn token<T>(
 ) -> Result<T, Refusal> {
     make(text).map_err(|error| {
         let message = format!("`{name}` cannot be `{}`", shown(text));
-        Refusal::new(Reason::InvalidIdentifier, message).about(name).hint(error)
+        Refusal::new(Reason::InvalidIdentifier, message).about(name).hint(format!("{error}"))
     })
 }
 
@@ -434,14 +434,16 @@ fn refuse_macro(external_id: Option<&str>) -> Result<(), Refusal> {
 fn external_id(text: &str) -> Result<ExternalId, Refusal> {
     ExternalId::new(text).map_err(|error| {
         let message = format!("`external_id` cannot be `{}`", shown(text));
-        Refusal::new(Reason::InvalidIdentifier, message).about("external_id").hint(error)
+        Refusal::new(Reason::InvalidIdentifier, message)
+            .about("external_id")
+            .hint(format!("{error}"))
     })
 }
 
 fn value(text: &str) -> Result<Amount, Refusal> {
     text.parse().map_err(|error| {
         let message = format!("`value` cannot be `{}`", shown(text));
-        Refusal::new(Reason::InvalidAmount, message).about("value").hint(error)
+        Refusal::new(Reason::InvalidAmount, message).about("value").hint(format!("{error}"))
     })
 }
 

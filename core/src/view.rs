@@ -6,6 +6,7 @@ mod subject;
 mod timeline;
 
 use alloc::{
+    borrow::Cow,
     boxed::Box,
     collections::BTreeMap,
     format,
@@ -85,13 +86,13 @@ pub struct Refused {
     /// Why.
     pub reason: Reason,
     /// Why, in a sentence.
-    pub message: Box<str>,
+    pub message: Cow<'static, str>,
     /// The parameter at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameter: Option<Box<str>>,
     /// What to try.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub hint: Option<Box<str>>,
+    pub hint: Option<Cow<'static, str>>,
 }
 
 impl Answer {
@@ -348,13 +349,13 @@ pub struct RequestView {
     pub reason: Option<Reason>,
     /// Why, in a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub message: Option<Box<str>>,
+    pub message: Option<Cow<'static, str>>,
     /// The parameter at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameter: Option<Box<str>>,
     /// What to try.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub hint: Option<Box<str>>,
+    pub hint: Option<Cow<'static, str>>,
     /// What is worth knowing.
     pub notes: Vec<Note>,
     /// The conversion that it is about.
@@ -373,11 +374,11 @@ pub struct Explanation {
     /// Why it was refused or is a duplicate.
     pub reason: Option<Reason>,
     /// Why, in a sentence.
-    pub message: Option<Box<str>>,
+    pub message: Option<Cow<'static, str>>,
     /// The parameter at fault.
     pub parameter: Option<Box<str>>,
     /// What to try.
-    pub hint: Option<Box<str>>,
+    pub hint: Option<Cow<'static, str>>,
     /// What is worth knowing.
     pub notes: Vec<Note>,
     /// The conversion in its state at the end.
