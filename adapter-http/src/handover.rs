@@ -2,16 +2,16 @@
 //! that wait.
 //!
 //! ```text
-//! submit -- gathered: a few, or all that the runtime had to read --> store
-//!        <-- answers, a batch at once ------------------------------ store
+//! submit -- gathered: a group, or all that the runtime had to read --> store
+//!        <-- answers, those of a group at once ------------------------ store
 //! ```
 //!
-//! Both go in batches. The first submission wakes a task that hands over what has gathered, and
+//! Both go in groups. The first submission wakes a task that hands over what has gathered, and
 //! this task runs when the runtime has read what else had arrived: a lone request waits for
 //! nothing, and under load many share a transaction. Where many arrive together the store is given
 //! the first ones while the others are still read, so that both have something to do. The store
-//! answers a whole batch at once, from its own thread; waking this runtime for each answer would
-//! cost a system call each.
+//! answers from its own thread, and what it answers of a group comes back at once: waking this
+//! runtime for each answer would cost a system call each.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -30,41 +30,50 @@ type Answered = (oneshot::Sender<Outcome>, Outcome);
 
 /// Submissions that gather before the store is given them while others are still read.
 const GATHERED_MAX: usize = 16;
-/// Answers that are handed on at once.
-const ANSWERS_MAX: usize = 256;
 
 /// Where submissions go in. No more are under way than connections, which are bounded.
 pub(crate) struct Handover {
     gathering: Arc<Gathering>,
     /// Has the task hand over what has gathered.
     wake: UnboundedSender<()>,
-    answers: UnboundedSender<Answered>,
 }
 
 /// Submissions that the store has not been given yet.
 struct Gathering {
     store: Arc<dyn Store>,
-    gathered: Mutex<Vec<(Submission, Reply)>>,
+    gathered: Mutex<Gathered>,
+    answered: UnboundedSender<Vec<Answered>>,
+}
+
+struct Gathered {
+    submissions: Vec<(Submission, Reply)>,
+    group: Arc<Group>,
+}
+
+/// What is answered of the submissions that were handed over together. Each reply holds it, so it
+/// ends, and hands the answers on, when the store has called or dropped the last of them.
+struct Group {
+    answers: Mutex<Vec<Answered>>,
+    answered: UnboundedSender<Vec<Answered>>,
 }
 
 impl Handover {
     /// Starts handing over, on the runtime that runs this; it ends when this is dropped and the
     /// last reply is.
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        let gathering = Arc::new(Gathering { store, gathered: Mutex::default() });
+        let (answered, answers) = mpsc::unbounded_channel();
+        let gathered = Mutex::new(Gathered::new(&answered));
+        let gathering = Arc::new(Gathering { store, gathered, answered });
         let (wake, woken) = mpsc::unbounded_channel();
-        let (answers, answered) = mpsc::unbounded_channel();
         tokio::spawn(hand_on_submissions(woken, Arc::clone(&gathering)));
-        tokio::spawn(hand_on_answers(answered));
-        Self { gathering, wake, answers }
+        tokio::spawn(hand_on_answers(answers));
+        Self { gathering, wake }
     }
 
     /// Has an arrival decided and stored; answers when it is on stable storage.
     pub(crate) async fn submit(&self, submission: Submission) -> Outcome {
         let (waiting, answer) = oneshot::channel();
-        let answers = self.answers.clone();
-        let reply: Reply = Box::new(move |outcome| drop(answers.send((waiting, outcome))));
-        match self.gathering.add(submission, reply) {
+        match self.gathering.add(submission, waiting) {
             1 => drop(self.wake.send(())),
             GATHERED_MAX.. => self.gathering.hand_on(),
             _ => {}
@@ -75,24 +84,49 @@ impl Handover {
 
 impl Gathering {
     /// Adds a submission; tells how many there are.
-    fn add(&self, submission: Submission, reply: Reply) -> usize {
+    fn add(&self, submission: Submission, waiting: oneshot::Sender<Outcome>) -> usize {
         let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
-        gathered.push((submission, reply));
-        gathered.len()
+        let group = Arc::clone(&gathered.group);
+        let reply: Reply = Box::new(move |outcome| group.answer(waiting, outcome));
+        gathered.submissions.push((submission, reply));
+        gathered.submissions.len()
     }
 
     /// Gives the store what has gathered.
     fn hand_on(&self) {
         let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
-        let batch = std::mem::take(&mut *gathered);
-        drop(gathered);
-        if batch.is_empty() {
+        if gathered.submissions.is_empty() {
             return;
         }
+        let Gathered { submissions, group } =
+            std::mem::replace(&mut *gathered, Gathered::new(&self.answered));
+        drop((gathered, group));
         // A store that breaks has dropped the replies of this batch; it may take the next one.
-        if catch_unwind(AssertUnwindSafe(|| self.store.submit(batch))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| self.store.submit(submissions))).is_err() {
             tracing::error!("the store broke while it took requests in");
         }
+    }
+}
+
+impl Gathered {
+    fn new(answered: &UnboundedSender<Vec<Answered>>) -> Self {
+        let submissions = Vec::with_capacity(GATHERED_MAX);
+        let group = Group { answers: Mutex::default(), answered: answered.clone() };
+        Self { submissions, group: Arc::new(group) }
+    }
+}
+
+impl Group {
+    fn answer(&self, waiting: oneshot::Sender<Outcome>, outcome: Outcome) {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).push((waiting, outcome));
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let answers = self.answers.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // Nobody is left where this fails: the runtime has ended.
+        let _ = self.answered.send(std::mem::take(answers));
     }
 }
 
@@ -102,10 +136,9 @@ async fn hand_on_submissions(mut woken: UnboundedReceiver<()>, gathering: Arc<Ga
     }
 }
 
-async fn hand_on_answers(mut answered: UnboundedReceiver<Answered>) {
-    let mut batch = Vec::new();
-    while answered.recv_many(&mut batch, ANSWERS_MAX).await > 0 {
-        for (waiting, outcome) in batch.drain(..) {
+async fn hand_on_answers(mut answered: UnboundedReceiver<Vec<Answered>>) {
+    while let Some(answers) = answered.recv().await {
+        for (waiting, outcome) in answers {
             // Where nobody waits any more (the deadline passed) the result is for the log alone.
             let _ = waiting.send(outcome);
         }

@@ -232,15 +232,15 @@ impl Problem {
     }
 
     /// A refusal where 200 would mislead: of a root, a link, an edit (R51).
-    pub(crate) fn refused(refused: Refused) -> Self {
+    pub(crate) fn refused(refused: Refused<'_>) -> Self {
         let status = match refused.reason {
             Reason::ConversionNotFound => StatusCode::NOT_FOUND,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
-        let mut problem = Self::new(status, refused.reason.code(), refused.message);
+        let mut problem = Self::new(status, refused.reason.code(), refused.message.to_owned());
         problem.about.request_id = Some(refused.request_id.to_string());
-        problem.about.parameter = refused.parameter;
-        problem.about.hint = refused.hint;
+        problem.about.parameter = refused.parameter.map(Into::into);
+        problem.about.hint = refused.hint.map(|hint| hint.to_owned().into());
         problem
     }
 

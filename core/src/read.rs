@@ -26,6 +26,9 @@ use crate::{
     transaction::TransactionResult,
 };
 
+/// As many steps as reading most requests takes.
+const STEPS_USUAL: usize = 4;
+
 /// Decodes, selects and parses: the request, and the text that a log row keeps of it.
 pub fn read(ruleset: &Ruleset, incoming: &Incoming<'_>) -> (Request, String) {
     let unreadable = |refusal: Refusal| Request::Unreadable(Box::new(refusal));
@@ -68,6 +71,8 @@ pub fn refused_by(ruleset: &Ruleset, definition: &PostbackDefinition, refusal: R
 /// A postback of which nothing is read but who decides.
 fn unread(ruleset: &Ruleset, definition: &PostbackDefinition, method: Method) -> Postback {
     let place = ruleset.place_of(definition);
+    let mut steps = Vec::with_capacity(STEPS_USUAL);
+    steps.push(names(place));
     Postback {
         method,
         definition: place,
@@ -88,7 +93,7 @@ fn unread(ruleset: &Ruleset, definition: &PostbackDefinition, method: Method) ->
         currency: None,
         params: Params::new(),
         notes: Vec::new(),
-        steps: vec![names(place)],
+        steps,
     }
 }
 

@@ -36,16 +36,16 @@ pub use timeline::{Held, Moment, MomentKind, Timeline};
 /// the sender may be anyone who knows the URL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum Answer {
+pub enum Answer<'a> {
     /// `created`, `updated`, `unchanged` and `duplicate`.
-    Accepted(Accepted),
+    Accepted(Accepted<'a>),
     /// `refused`.
-    Refused(Refused),
+    Refused(Refused<'a>),
 }
 
 /// The answer of a request that is about a conversion.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Accepted {
+pub struct Accepted<'a> {
     /// What became of it.
     pub outcome: Outcome,
     /// The log row.
@@ -56,29 +56,29 @@ pub struct Accepted {
     /// The conversion; of a duplicate, the first one.
     pub conversion_id: ConversionId,
     /// Its type.
-    pub r#type: Box<str>,
+    pub r#type: &'a str,
     /// Its transactions.
-    pub transactions: Vec<AnsweredTransaction>,
+    pub transactions: Vec<AnsweredTransaction<'a>>,
     /// What happened (R36).
     pub events: Vec<&'static str>,
     /// What is worth knowing.
-    pub notes: Vec<Note>,
+    pub notes: &'a [Note],
 }
 
 /// A transaction as the sender of a postback sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct AnsweredTransaction {
+pub struct AnsweredTransaction<'a> {
     /// Its id.
     pub id: TransactionId,
     /// The commission that made it.
-    pub commission_id: Box<str>,
+    pub commission_id: &'a str,
     /// Its status.
     pub result: TransactionResult,
 }
 
 /// The answer of a refused request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Refused {
+pub struct Refused<'a> {
     /// Always `refused`.
     pub outcome: Outcome,
     /// The log row.
@@ -86,43 +86,43 @@ pub struct Refused {
     /// Why.
     pub reason: Reason,
     /// Why, in a sentence.
-    pub message: Cow<'static, str>,
+    pub message: &'a str,
     /// The parameter at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub parameter: Option<Box<str>>,
+    pub parameter: Option<&'a str>,
     /// What to try.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub hint: Option<Cow<'static, str>>,
+    pub hint: Option<&'a str>,
 }
 
-impl Answer {
+impl<'a> Answer<'a> {
     /// The answer that tells a decision to the sender of the request.
-    pub fn of(decision: &Decision, request_id: RequestId) -> Self {
+    pub fn of(decision: &'a Decision, request_id: RequestId) -> Self {
         match (&decision.conversion, &decision.refusal) {
             (Some(conversion), refusal) => Self::Accepted(Accepted {
                 outcome: decision.outcome,
                 request_id,
                 reason: refusal.as_ref().map(|refusal| refusal.reason),
                 conversion_id: conversion.id,
-                r#type: conversion.conversion_type.name().into(),
+                r#type: conversion.conversion_type.name(),
                 transactions: decision.transactions.iter().map(AnsweredTransaction::of).collect(),
                 events: decision.events.iter().map(|event| event.name()).collect(),
-                notes: decision.notes.clone(),
+                notes: &decision.notes,
             }),
             (None, Some(refusal)) => Self::Refused(Refused {
                 outcome: Outcome::Refused,
                 request_id,
                 reason: refusal.reason,
-                message: refusal.message.clone(),
-                parameter: refusal.parameter.clone(),
-                hint: refusal.hint.clone(),
+                message: &refusal.message,
+                parameter: refusal.parameter.as_deref(),
+                hint: refusal.hint.as_deref(),
             }),
             // No decision is neither about a conversion nor refused; answer rather than panic.
             (None, None) => Self::Refused(Refused {
                 outcome: Outcome::Refused,
                 request_id,
                 reason: Reason::ConversionNotFound,
-                message: "the request is about no conversion".into(),
+                message: "the request is about no conversion",
                 parameter: None,
                 hint: None,
             }),
@@ -130,11 +130,11 @@ impl Answer {
     }
 }
 
-impl AnsweredTransaction {
-    fn of(transaction: &Transaction) -> Self {
+impl<'a> AnsweredTransaction<'a> {
+    fn of(transaction: &'a Transaction) -> Self {
         Self {
             id: transaction.id,
-            commission_id: transaction.commission_id.as_str().into(),
+            commission_id: transaction.commission_id.as_str(),
             result: transaction.result,
         }
     }

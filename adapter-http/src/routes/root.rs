@@ -17,10 +17,10 @@ use crate::{
 
 /// The answer: that of a postback, and the id to pair with.
 #[derive(Serialize)]
-struct Made {
+struct Made<'a> {
     pcid: String,
     #[serde(flatten)]
-    accepted: Accepted,
+    accepted: Accepted<'a>,
 }
 
 pub(crate) async fn make(call: &Call<'_>, body: body::Incoming) -> Result<Answer, Problem> {
