@@ -117,7 +117,14 @@ impl Gathered {
 }
 
 impl Group {
+    /// Keeps an answer for the end of the group. What is not stored is told at once: the others
+    /// may still have to wait.
     fn answer(&self, waiting: oneshot::Sender<Outcome>, outcome: Outcome) {
+        if outcome.is_err() {
+            // Nobody waits any more where this fails.
+            let _ = waiting.send(outcome);
+            return;
+        }
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).push((waiting, outcome));
     }
 }
@@ -142,5 +149,30 @@ async fn hand_on_answers(mut answered: UnboundedReceiver<Vec<Answered>>) {
             // Where nobody waits any more (the deadline passed) the result is for the log alone.
             let _ = waiting.send(outcome);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use counterfoil_core::{Reason, Receipt, Refusal, Timestamp, refuse};
+
+    use super::*;
+    use crate::problem::fresh_id;
+
+    #[test]
+    fn what_is_stored_comes_back_with_its_group_and_an_error_at_once() {
+        let request_id = fresh_id();
+        let receipt = Receipt { id: request_id, at: Timestamp::from_ms(0) };
+        let decision = refuse(Refusal::new(Reason::Malformed, "broken"), receipt);
+        let (answered, mut answers) = mpsc::unbounded_channel();
+        let group = Gathered::new(&answered).group;
+        let (stored, _) = oneshot::channel();
+        group.answer(stored, Ok(Decided { request_id, decision }));
+        let (refused, mut told) = oneshot::channel();
+        group.answer(refused, Err(SubmitError::Busy));
+        assert!(matches!(told.try_recv(), Ok(Err(SubmitError::Busy))));
+        assert!(answers.try_recv().is_err(), "others of the group may come");
+        drop(group);
+        assert_eq!(answers.try_recv().unwrap().len(), 1);
     }
 }

@@ -55,7 +55,7 @@ pub(crate) struct RequestMore<'a> {
     /// What was made or changed, in order.
     pub(crate) transaction_ids: Vec<TransactionId>,
     /// Absent where nothing was refused, and of a repeat: what that is told follows from the
-    /// columns ([`Refusal::of_repeat`]).
+    /// reason ([`Refusal::of_repeat`]).
     pub(crate) refusal: Option<RefusalText<'a>>,
 }
 

@@ -1,6 +1,6 @@
 //! The embedded store of Counterfoil: facts in, effects out, one SQLite transaction around both.
 //!
-//! One process owns a database as a [`Store`]: its one writer thread takes what is waiting, asks
+//! One process owns a database as a [`Store`]: its one writer thread takes what is waiting, of much the half, asks
 //! the core for each request which facts it needs, fetches exactly those, lets the core decide,
 //! applies the effects, writes the log row, commits once for the whole batch, and only then
 //! answers. Any process may look on as a [`Reader`].

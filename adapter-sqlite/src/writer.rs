@@ -1,8 +1,8 @@
 //! The writer: one thread that owns the one connection that writes.
 //!
-//! It takes what is waiting, decides all of it inside one `BEGIN IMMEDIATE`, commits once, and only
-//! then answers. While a commit waits for the disk the next batch gathers by itself, so a lone
-//! request waits for nothing.
+//! It takes what is waiting, decides it inside one `BEGIN IMMEDIATE`, commits once, and only then
+//! answers. While a commit waits for the disk the next batch gathers by itself, so a lone request
+//! waits for nothing.
 //!
 //! Of many requests a batch takes half. Those that were answered last are being sent anew by the
 //! same senders, and a batch of all that waits would leave the writer without anything to do until
@@ -10,7 +10,7 @@
 //! turns. Half of what waits and of what was answered last keeps both sides busy.
 //!
 //! Claims, reports and retries of messages (outbox.rs) share the transaction of the requests that
-//! wait with them.
+//! wait with them, whether these are few or half of many.
 //!
 //! When a batch fails and the machine is not at fault, all that is in it is done one by one, so
 //! that one defect does not hit the others. When the disk is full or fails, everyone is told so,
@@ -55,6 +55,9 @@ use crate::{
 /// How often a store that cannot write tries again while nobody asks, and how long it refuses
 /// without trying while many ask.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// Requests that share a commit however many were answered last: to divide so few costs more than
+/// it gains.
+const FEW: u64 = 16;
 /// What a recovering store must be able to write: more than the odd page that is free.
 const PROBE_LEN: i64 = 256 * 1024;
 
@@ -88,10 +91,13 @@ struct Batch {
 }
 
 impl Batch {
-    fn add(&mut self, job: Job) -> Result<(), Job> {
+    /// Takes a job in; gives back what cannot share a transaction with the others, and requests
+    /// where it has this share of them already.
+    fn add(&mut self, job: Job, share: usize) -> Result<(), Job> {
         match job {
             Job::Decide(first) if self.requests.is_empty() => self.requests = first,
-            Job::Decide(more) => self.requests.extend(more),
+            Job::Decide(more) if self.requests.len() < share => self.requests.extend(more),
+            job @ Job::Decide(_) => return Err(job),
             Job::Outbound(outbound) => self.outbound.push(outbound),
             job @ (Job::Install(..) | Job::Alone(_)) => return Err(job),
         }
@@ -100,11 +106,6 @@ impl Batch {
 
     fn len(&self) -> usize {
         self.requests.len() + self.outbound.len()
-    }
-
-    /// Whether it has its share of the requests.
-    fn is_filled(&self, share: usize) -> bool {
-        !self.requests.is_empty() && self.requests.len() >= share
     }
 
     fn messages(&self) -> usize {
@@ -149,7 +150,7 @@ pub(crate) struct Writer {
     versions: Versions,
     turn: Turn,
     copying: Copying,
-    /// Requests of the last batch.
+    /// How many requests the last batch had that had any.
     answered: u64,
     shared: Arc<Shared>,
     _lock: Lock,
@@ -213,18 +214,21 @@ impl Writer {
 
     /// What is to share a transaction, and what came after it and cannot.
     fn gather(&mut self, first: Job, jobs: &Receiver<Job>) -> (Batch, Option<Job>) {
-        let share = (self.shared.waiting() + self.answered).div_ceil(2);
-        let share = usize::try_from(share).unwrap_or(usize::MAX);
+        let under_way = self.shared.waiting() + self.answered;
+        let share = usize::try_from(under_way.div_ceil(2).max(FEW)).unwrap_or(usize::MAX);
         let mut batch = Batch::default();
-        let mut rest = batch.add(first).err();
-        while rest.is_none() && batch.len() < self.options.batch_max && !batch.is_filled(share) {
+        let mut rest = batch.add(first, share).err();
+        while rest.is_none() && batch.len() < self.options.batch_max {
             match jobs.try_recv() {
-                Ok(job) => rest = batch.add(job).err(),
+                Ok(job) => rest = batch.add(job, share).err(),
                 Err(_) => break,
             }
         }
-        self.answered = batch.requests.len() as u64;
-        self.shared.taken(self.answered);
+        let requests = batch.requests.len() as u64;
+        if requests > 0 {
+            self.answered = requests;
+        }
+        self.shared.taken(requests);
         (batch, rest)
     }
 
@@ -263,7 +267,8 @@ impl Writer {
                     outbound.answer(Ok(()));
                 }
                 if let Some(db) = &self.db {
-                    self.copying.answered(count, db);
+                    let waiting = usize::try_from(self.shared.waiting()).unwrap_or(usize::MAX);
+                    self.copying.answered(count.saturating_add(waiting), db);
                 }
                 return;
             }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row};
 
 use crate::fault::Fault;
 
-/// The most requests and messages in the largest commit of late under light load.
+/// The most requests and messages under way at once of late under light load.
 const LIGHT: usize = 16;
 /// Pages in the log after which it is copied then.
 const PAGES: i64 = 512;
@@ -17,21 +17,21 @@ const PAGES: i64 = 512;
 /// How much there is to do, and to copy.
 #[derive(Debug, Default)]
 pub(super) struct Copying {
-    /// Requests and messages in the largest commit of late. It forgets slowly, for under load small
-    /// commits stand between large ones: few come while many are answered.
-    largest: usize,
+    /// The most requests and messages under way at once of late. It forgets slowly, for under load,
+    /// too, few are under way at times.
+    most: usize,
     /// Pages that were left the last time, for a reader still needed what they replace, or the disk
     /// failed: it is not tried again before as many more have come as are worth it.
     left: i64,
 }
 
 impl Copying {
-    /// So many requests and messages shared a commit, and are answered. Copies the log if it is
-    /// time, but for what readers still need. Where that fails it is the same as where SQLite
-    /// copies it by itself: all is safe in the log, and copied later.
-    pub(super) fn answered(&mut self, count: usize, db: &Connection) {
-        self.largest = count.max(self.largest.saturating_sub(1));
-        if self.largest > LIGHT {
+    /// A commit is answered; so many requests and messages shared it or wait behind it. Copies the
+    /// log if it is time, but for what readers still need. Where that fails it is the same as where
+    /// SQLite copies it by itself: all is safe in the log, and copied later.
+    pub(super) fn answered(&mut self, under_way: usize, db: &Connection) {
+        self.most = under_way.max(self.most.saturating_sub(1));
+        if self.most > LIGHT {
             return;
         }
         if let Err(error) = self.copy(db) {

@@ -8,6 +8,7 @@ use counterfoil_sqlite::RulesFormat;
 use proptest::{collection::vec, prelude::*};
 
 use crate::common::{Db, RULES, at, click, commit, postback, root, submission, submit};
+use crate::outbound::wanted;
 
 /// A tracking API, so that batches tell something.
 const TOLD: &str = r#"
@@ -143,13 +144,18 @@ fn a_batch_takes_half_of_what_waits_and_of_what_was_answered_last() {
     }));
     begins.recv().unwrap();
     let (answered, answers) = mpsc::channel();
-    for _ in 0..40 {
+    for nth in 0..40 {
         let answered = answered.clone();
+        if nth == 21 {
+            // What is claimed shares the commit of the requests before it.
+            let claimed = answered.clone();
+            db.store().claim(wanted(0, 9), Box::new(move |_| claimed.send(()).unwrap()));
+        }
         send(Box::new(move || answered.send(()).unwrap()));
     }
     go.send(()).unwrap();
     drop(answered);
-    assert_eq!(answers.iter().count(), 40);
+    assert_eq!(answers.iter().count(), 41);
     // The one, then half of 40 and 1, then the others: they are no more than half of 19 and 21.
     let health = db.store().health();
     assert_eq!((health.batches - before, health.batch_len_max), (3, 21));

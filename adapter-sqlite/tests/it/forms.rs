@@ -1,9 +1,10 @@
 //! Stored forms: what was written once is read for ever. A row whose bytes change here needs a new
 //! version byte (blobs.rs) or a step of the schema.
 
+use counterfoil_core::{Reason, RequestId};
 use counterfoil_sqlite::RulesFormat;
 
-use crate::common::{Db, RULES, at};
+use crate::common::{Db, RULES, acme, at};
 
 fn hex(db: &Db, sql: &str) -> Option<String> {
     let raw = rusqlite::Connection::open(db.path()).unwrap();
@@ -27,6 +28,33 @@ fn the_blobs_of_a_conversion_a_transaction_and_a_request() {
     assert_eq!(decided.transactions[0].revenue.to_string(), "0.14");
     let more = hex(&db, "SELECT more FROM conversions WHERE root IS NULL").unwrap();
     assert_eq!(more, "", "a plain click is in its columns alone");
+}
+
+/// The words of a repeat follow from its reason. Rows that were written before that have some.
+#[test]
+fn the_words_of_a_refusal_in_a_log_row() {
+    let db = Db::new();
+    let pcid = db.click(at(0));
+    let query = format!("pcid={pcid}&type=sale&external_id=A");
+    db.send(&query, at(1));
+    db.send("type=sale", at(2));
+    let repeat = db.send(&query, at(3));
+    let ends = |id: RequestId, sql: &str| {
+        let id: String = id.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        hex(&db, &format!("SELECT {sql} FROM requests WHERE id = x'{id}'")).unwrap()
+    };
+    // No notes, no transactions, no words.
+    let id = repeat.receipt.id;
+    assert_eq!(ends(id, "substr(more, -3)"), "000000");
+    let logged = || db.reader().request(&acme(), id).unwrap().unwrap();
+    assert_eq!(logged().message, repeat.decision.refusal.map(|refusal| refusal.message));
+    // No steps, no notes, no transactions; `p`, `m` and no hint.
+    let old = "x'0100000001010170016d00'";
+    let raw = rusqlite::Connection::open(db.path()).unwrap();
+    raw.execute(&format!("UPDATE requests SET more = {old} WHERE reason IS NOT NULL"), []).unwrap();
+    let shown = logged();
+    assert_eq!((shown.parameter.as_deref(), shown.message.as_deref()), (Some("p"), Some("m")));
+    assert_eq!((shown.reason, shown.hint), (Some(Reason::Duplicate), None));
 }
 
 #[test]

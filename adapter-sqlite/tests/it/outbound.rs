@@ -44,7 +44,7 @@ fn tells(id: &str, host: &str, more: &str) -> String {
 }
 
 /// So many messages at this moment, without limits by destination.
-fn wanted(ms: i64, most: usize) -> Wanted {
+pub(crate) fn wanted(ms: i64, most: usize) -> Wanted {
     let slack = Period::from_ms(5_000);
     Wanted { now: at(ms), slack, most, most_of_one: most, except: Vec::new() }
 }

@@ -4,7 +4,7 @@
 use std::sync::mpsc;
 
 use counterfoil_core::{
-    ConversionId, Method, Outcome,
+    ConversionId, Method, Outcome, Reason,
     view::{Erased, Filter, Subject},
 };
 use counterfoil_sqlite::{EraseError, OpenError, Options, Reader, RulesFormat, Store};
@@ -195,6 +195,14 @@ fn erasing_forgets_what_is_kept_in_memory() {
     let again = db.send(&sale.replace("&id=per-order", ""), at(6)).decision;
     assert_eq!(again.outcome, Outcome::Duplicate);
     assert!(again.conversion.unwrap().params.is_empty());
+    // Nothing is said any more about the repeats before, though their reason stays.
+    let known = db.reader().known_about(&acme(), &Subject::Pcid(pcid)).unwrap();
+    let repeats = known.requests.iter().filter(|row| row.reason == Some(Reason::Duplicate));
+    let said: Vec<_> = repeats.map(|row| (row.message.as_deref(), row.hint.as_deref())).collect();
+    let words = again.refusal.unwrap();
+    let (erased, told) = (Some("(erased)"), Some(&*words.message));
+    let again = (told, words.hint.as_deref());
+    assert_eq!(said, [(erased, None), (erased, None), again]);
 }
 
 /// Erases while requests wait for the writer that were accepted before. `meanwhile` happens when
