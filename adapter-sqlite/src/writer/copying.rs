@@ -10,7 +10,7 @@ use rusqlite::{Connection, Row};
 use crate::fault::Fault;
 
 /// The most requests and messages under way at once of late under light load.
-const LIGHT: usize = 16;
+const LIGHT: usize = 24;
 /// Pages in the log after which it is copied then.
 const PAGES: i64 = 512;
 
