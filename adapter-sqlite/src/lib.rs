@@ -1,9 +1,9 @@
 //! The embedded store of Counterfoil: facts in, effects out, one SQLite transaction around both.
 //!
-//! One process owns a database as a [`Store`]: its one writer thread takes what is waiting, of much the half, asks
-//! the core for each request which facts it needs, fetches exactly those, lets the core decide,
-//! applies the effects, writes the log row, commits once for the whole batch, and only then
-//! answers. Any process may look on as a [`Reader`].
+//! One process owns a database as a [`Store`]: its one writer thread takes what is waiting, of much
+//! the half, asks the core for each request which facts it needs, fetches exactly those, lets the
+//! core decide, applies the effects, writes the log row, commits once for the whole batch, and only
+//! then answers. Any process may look on as a [`Reader`].
 //!
 //! What is stored for ever are inputs: requests, clicks and rules. Everything else follows from
 //! them, and [`Reader::replay`] proves it.

@@ -5,7 +5,7 @@
 mod inputs;
 mod schemas;
 
-use std::{cell::RefCell, collections::BTreeMap, thread, time::Duration};
+use std::{cell::RefCell, collections::BTreeMap, ops::Range, thread, time::Duration};
 
 use hyper::Method;
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
@@ -70,7 +70,13 @@ fn every_answer_is_one_that_the_document_knows() {
     };
     assert!(tester.operations.len() >= 26, "{}", tester.operations.len());
     for operation in &tester.operations {
-        tester.explore(operation, &document, &known);
+        // Some do what they are for with few of the inputs, and by chance with none.
+        for _ in 0..ROUNDS_MAX {
+            tester.explore(operation, &document, &known);
+            if tester.has_seen_both(operation) {
+                break;
+            }
+        }
     }
     tester.assert_all_was_seen();
 }
@@ -211,16 +217,23 @@ impl Tester {
         for operation in &self.operations {
             let statuses = &seen[&operation.name];
             eprintln!("{}: {statuses:?}", operation.name);
-            let is_good = |status: &u16| (200..400).contains(status);
-            assert!(statuses.keys().any(is_good), "{}: {statuses:?}", operation.name);
-            let is_bad = |status: &u16| (400..500).contains(status);
-            let is_told = !operation.takes_anything() || statuses.keys().any(is_bad);
-            assert!(is_told, "{}: {statuses:?}", operation.name);
+            assert!(self.has_seen_both(operation), "{}: {statuses:?}", operation.name);
         }
+    }
+
+    /// Whether an operation has succeeded, and, where it takes anything, has refused something.
+    fn has_seen_both(&self, operation: &Operation) -> bool {
+        let seen = self.seen.borrow();
+        let statuses = &seen[&operation.name];
+        let has = |range: Range<u16>| statuses.keys().any(|status| range.contains(status));
+        has(200..400) && (!operation.takes_anything() || has(400..500))
     }
 }
 
-/// How many requests each operation gets.
+/// How often an operation gets as many requests anew that has not done all that it can.
+const ROUNDS_MAX: usize = 10;
+
+/// How many requests each operation gets at once.
 fn cases() -> u32 {
     let asked = std::env::var("PROPTEST_CASES").ok();
     asked.map_or(100, |cases| cases.parse().expect("a number"))
